@@ -1,0 +1,51 @@
+//! Every shared cap and deadline, with its unit and its reason; what must agree is checked at compile time.
+
+use std::time::Duration;
+
+/// Largest manifest that is read. Registries should accept at least 4 MiB (distribution-spec, "Pushing Manifests");
+/// more would let a hostile source fill a worker's memory.
+pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Largest message on the queue: a task names one image and its destinations, so this is far above need.
+pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+
+/// Most manifests below one tag (children of nested indexes, and referrers): an index that names more is hostile.
+pub const MANIFESTS_PER_IMAGE_MAX: usize = 1_000;
+
+/// How deep indexes may be nested: one in one is the most that is seen in practice.
+pub const INDEX_DEPTH_MAX: usize = 4;
+
+/// How often an attempt that failed with class `Retry` is tried in all.
+pub const TRIES_MAX: u32 = 3;
+
+/// Delay before the second try.
+pub const SECOND_TRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Delay before the third try.
+pub const THIRD_TRY_AFTER: Duration = Duration::from_secs(30);
+
+/// The longest `Retry-After` that a request waits for; a longer one gives the attempt back as deferred.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+
+/// How long one attempt may take. Below the 30 min after which RabbitMQ takes an unacknowledged message back.
+pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(25 * 60);
+
+/// How long a draining worker lets running attempts go on.
+pub const DRAIN_GRACE: Duration = Duration::from_secs(60);
+
+/// How often a message is delivered before it counts as a dead letter.
+pub const DELIVERIES_MAX: u32 = 5;
+
+/// Tasks that a worker runs at once, unless `--slots` says otherwise.
+pub const SLOTS: usize = 8;
+
+/// Tasks that `expand` writes in one transaction.
+pub const EXPAND_BATCH: usize = 1_000;
+
+/// Results that `collect` records in one transaction.
+pub const COLLECT_BATCH: usize = 200;
+
+const _: () = assert!(MESSAGE_BYTES_MAX < MANIFEST_BYTES_MAX, "manifests never travel in messages");
+const _: () = assert!(ATTEMPT_DEADLINE.as_secs() + 4 * 60 < 30 * 60, "a result must be out before the broker asks");
+const _: () = assert!(RETRY_AFTER_MAX.as_secs() * (TRIES_MAX as u64) < ATTEMPT_DEADLINE.as_secs());
+const _: () = assert!(SECOND_TRY_AFTER.as_secs() < THIRD_TRY_AFTER.as_secs());

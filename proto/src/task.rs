@@ -1,0 +1,101 @@
+//! What is to be done: a message from coordinator to worker.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::ids::{Attempt, RunId, TaskId};
+use crate::image::Location;
+
+/// One attempt of one task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// The run that it belongs to.
+    pub run: RunId,
+    /// The task.
+    pub id: TaskId,
+    /// Which attempt this is.
+    pub attempt: Attempt,
+    /// Whether the worker must take nothing beside it: earlier attempts took their workers with them.
+    #[serde(default)]
+    pub solo: bool,
+    /// How long the attempt may take, on the worker's own clock.
+    pub deadline: Duration,
+    /// The work.
+    pub kind: TaskKind,
+}
+
+impl Task {
+    /// Name of the message: the same attempt has the same name, however often it is sent.
+    pub fn message_id(&self) -> String {
+        format!("{}/{}", self.id, self.attempt)
+    }
+}
+
+/// The kinds of work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    /// Bring an image to its destinations.
+    Mirror(Mirror),
+}
+
+/// Bring an image to its destinations, byte for byte, with its signatures and other referrers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// The image.
+    pub source: Location,
+    /// Where it is to go: those that are not done yet.
+    pub destinations: Vec<Destination>,
+}
+
+/// One destination of a task, and what is on record about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destination {
+    /// The tag to set.
+    pub location: Location,
+    /// What lay under the tag when it was last verified; the tag is moved only from this, or from nothing.
+    #[serde(default)]
+    pub placed: Option<Placed>,
+}
+
+/// What was verified to lie under a destination's tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// What the tag showed.
+    pub digest: Digest,
+    /// Of what it was made.
+    pub fingerprint: Fingerprint,
+}
+
+/// Hash of what determines a placement; equal fingerprints mean that nothing has to be done again.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(Digest);
+
+impl Fingerprint {
+    /// The fingerprint of an image that is copied as it is.
+    pub fn of_copy(source: &Digest) -> Self {
+        Self(Digest::of(format!("copy/1\n{source}").as_bytes()))
+    }
+
+    /// The text, to keep it.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl From<Digest> for Fingerprint {
+    /// Reads back what [`Fingerprint::as_str`] gave.
+    fn from(digest: Digest) -> Self {
+        Self(digest)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({})", self.0)
+    }
+}
