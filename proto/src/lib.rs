@@ -12,6 +12,7 @@
 //! - [`ids`]: runs, tasks, attempts
 //! - [`task`], [`outcome`], [`failure`]: what is to be done, how it ended, and why it did not
 //! - [`envelope`]: a message as bytes
+//! - [`settings`]: how to reach registries
 //! - [`limits`]: every shared cap and deadline
 
 pub mod digest;
@@ -23,6 +24,7 @@ pub mod limits;
 pub mod manifest;
 pub mod outcome;
 pub mod platform;
+pub mod settings;
 pub mod task;
 
 mod text;
