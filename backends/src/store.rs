@@ -1,0 +1,69 @@
+//! The Store keeps what must not be lost: runs, tasks and their states, placements. One struct, domain verbs.
+//!
+//! A verb is a transaction, so whatever stops the program between two verbs, the Store is whole. No verb asks a clock:
+//! `now` is handed in. The states of a task:
+//!
+//! ```text
+//! ready ──publish, confirm──▶ published ──result──▶ done(outcome) | ready(attempt + 1, not_before)
+//!   └──────────────── cancel, from any open state ──────────────▶ done(Cancelled)
+//! ```
+//!
+//! # Layout
+//!
+//! - `runs`: a run's beginning, end and report
+//! - `tasks`: what `expand` writes
+//! - `dispatch`: what is due, and who may have a destination tag
+//! - `record`: results and dead letters
+//! - `settle`: what follows for a task: closed, or another attempt
+//! - `stop`: runs that end before their tasks, and deferred tasks that nobody waits for
+//! - `placements`: what lies under destination tags
+//! - `report`: rows of a run, in order
+//! - `db`: the database below
+
+mod db;
+mod dispatch;
+mod error;
+mod placements;
+mod record;
+mod report;
+mod runs;
+mod settle;
+mod stop;
+mod tasks;
+
+use std::path::Path;
+
+use db::Db;
+
+pub use error::StoreError;
+pub use placements::{AuditDue, Placement};
+pub use record::Recorded;
+pub use report::{ReportDestination, ReportRow};
+pub use runs::{Counts, NewRun, Progress, Run, RunEnd, RunReport};
+pub use tasks::NewTask;
+
+/// Keeps runs, tasks and placements. Clones share one database.
+///
+/// Only coordinators open it. It does not keep two of them apart: whoever starts one locks the data folder first.
+#[derive(Clone)]
+pub struct Store {
+    db: Db,
+}
+
+impl Store {
+    /// Opens the database at `path`; makes it if it is missing, and brings an older one to the present form.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, is no database, or was written by a newer program.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { db: Db::open(path).await? })
+    }
+
+    /// A database that ends with the process, for tests.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub async fn in_memory() -> Result<Self, StoreError> {
+        Ok(Self { db: Db::in_memory().await? })
+    }
+}
