@@ -18,6 +18,7 @@
 //! - `stop`: runs that end before their tasks, and deferred tasks that nobody waits for
 //! - `placements`: what lies under destination tags
 //! - `report`: rows of a run, in order
+//! - `warnings`: what is worth a look and is no failure
 //! - `db`: the database below
 
 mod db;
@@ -30,15 +31,18 @@ mod runs;
 mod settle;
 mod stop;
 mod tasks;
+mod warnings;
 
 use std::path::Path;
+use std::time::Duration;
 
 use db::Db;
+use proto::limits;
 
 pub use error::StoreError;
 pub use placements::{AuditDue, Placement};
 pub use record::Recorded;
-pub use report::{ReportDestination, ReportRow};
+pub use report::{EndedTask, ReportDestination, ReportRow};
 pub use runs::{Counts, NewRun, Progress, Run, RunEnd, RunReport};
 pub use tasks::NewTask;
 
@@ -48,6 +52,8 @@ pub use tasks::NewTask;
 #[derive(Clone)]
 pub struct Store {
     db: Db,
+    /// Delays before the second and the third try of a task.
+    retry_after: [Duration; 2],
 }
 
 impl Store {
@@ -56,7 +62,7 @@ impl Store {
     /// # Errors
     /// The file cannot be read or written, is no database, or was written by a newer program.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { db: Db::open(path).await? })
+        Ok(Self::over(Db::open(path).await?))
     }
 
     /// A database that ends with the process, for tests.
@@ -64,6 +70,15 @@ impl Store {
     /// # Errors
     /// There is no memory for it.
     pub async fn in_memory() -> Result<Self, StoreError> {
-        Ok(Self { db: Db::in_memory().await? })
+        Ok(Self::over(Db::in_memory().await?))
+    }
+
+    fn over(db: Db) -> Self {
+        Self { db, retry_after: [limits::SECOND_TRY_AFTER, limits::THIRD_TRY_AFTER] }
+    }
+
+    /// The same Store with other delays before the second and the third try of a task.
+    pub fn with_retry_after(self, retry_after: [Duration; 2]) -> Self {
+        Self { retry_after, ..self }
     }
 }

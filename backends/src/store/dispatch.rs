@@ -82,6 +82,18 @@ impl Store {
         Ok(marked)
     }
 
+    /// How many tasks are with the workers, or on the way there.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn published(&self) -> Result<usize, StoreError> {
+        let sql = "select count(*) as count from tasks
+             join runs on runs.id = tasks.run and runs.report_digest is null and runs.ended_at is null
+             where tasks.state = 'published'";
+        let rows = self.db.rows("count published tasks", sql, &[]).await?;
+        rows.first().map_or(Ok(0), |row| row.number("count"))
+    }
+
     /// When the next task becomes due that is not due yet.
     ///
     /// # Errors

@@ -50,7 +50,7 @@ impl Store {
         let mut tx = self.db.begin().await?;
         let (mut recorded, mut tally) = (Vec::with_capacity(results.len()), Tally::default());
         for result in results {
-            recorded.push(record_one(&mut tx, result, now, &mut tally).await?);
+            recorded.push(self.record_one(&mut tx, result, now, &mut tally).await?);
         }
         tally.write(&mut tx).await?;
         tx.commit().await?;
@@ -84,6 +84,26 @@ impl Store {
         tx.commit().await?;
         Ok(Recorded::First)
     }
+
+    async fn record_one(
+        &self,
+        tx: &mut Tx,
+        result: &TaskResult,
+        now: Timestamp,
+        tally: &mut Tally,
+    ) -> Result<Recorded, StoreError> {
+        let Some(found) = find(tx, result.task).await? else {
+            tracing::warn!(task.id = %result.task, "a result of a task that is not in the store");
+            return Ok(Recorded::Stale);
+        };
+        let recorded = classify(tx, &found, result, now).await?;
+        update_placements(tx, &found.job, result, recorded != Recorded::First, now).await?;
+        if recorded == Recorded::First {
+            apply(tx, &found, result, self.retry_after, now).await?;
+            settle(tx, found.run, result.task, now, tally).await?;
+        }
+        Ok(recorded)
+    }
 }
 
 fn worker_lost(dead_letters: u32) -> Failure {
@@ -95,25 +115,6 @@ fn worker_lost(dead_letters: u32) -> Failure {
         message: format!("the task was handed out {times} times in {dead_letters} attempts and nobody answered"),
         hint: Some("look into the workers' logs for what stopped them: memory, most often".to_owned()),
     }
-}
-
-async fn record_one(
-    tx: &mut Tx,
-    result: &TaskResult,
-    now: Timestamp,
-    tally: &mut Tally,
-) -> Result<Recorded, StoreError> {
-    let Some(found) = find(tx, result.task).await? else {
-        tracing::warn!(task.id = %result.task, "a result of a task that is not in the store");
-        return Ok(Recorded::Stale);
-    };
-    let recorded = classify(tx, &found, result, now).await?;
-    update_placements(tx, &found.job, result, recorded != Recorded::First, now).await?;
-    if recorded == Recorded::First {
-        apply(tx, &found, result, now).await?;
-        settle(tx, found.run, result.task, now, tally).await?;
-    }
-    Ok(recorded)
 }
 
 async fn find(tx: &mut Tx, task: TaskId) -> Result<Option<Found>, StoreError> {
@@ -153,14 +154,21 @@ async fn classify(tx: &mut Tx, found: &Found, result: &TaskResult, now: Timestam
 }
 
 /// Writes what the attempt said of each destination, and what it took.
-async fn apply(tx: &mut Tx, found: &Found, result: &TaskResult, now: Timestamp) -> Result<(), StoreError> {
+async fn apply(
+    tx: &mut Tx,
+    found: &Found,
+    result: &TaskResult,
+    retry_after: [Duration; 2],
+    now: Timestamp,
+) -> Result<(), StoreError> {
     let is_retry = |end: &End| matches!(end, End::Failed(failure) if failure.class == Class::Retry);
     let tries = found.tries + u32::from(result.destinations.iter().any(|destination| is_retry(&destination.end)));
+    let delay = jittered(retry_after[usize::from(tries > 1)], result.task, tries);
     let mut unmentioned = destinations_of(tx, result).await?;
     for destination in &result.destinations {
         let target = destination.location.to_string();
         if unmentioned.remove(&target) {
-            apply_end(tx, result, destination, tries, now).await?;
+            apply_end(tx, result, destination, (tries, delay), now).await?;
         }
     }
     for target in unmentioned {
@@ -197,7 +205,7 @@ async fn apply_end(
     tx: &mut Tx,
     result: &TaskResult,
     destination: &DestinationResult,
-    tries: u32,
+    (tries, delay): (u32, Duration),
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let target = destination.location.to_string();
@@ -211,7 +219,7 @@ async fn apply_end(
             return Ok(());
         }
         End::Failed(failure) if failure.class == Class::Retry && tries < limits::TRIES_MAX => {
-            (Some(failure), jittered(delay_after(tries), result.task, tries), false)
+            (Some(failure), delay, false)
         }
         End::Failed(failure) => return fail(tx, result.task, &target, failure).await,
         End::Deferred { wait, failure } => (Some(failure), *wait, true),
@@ -235,10 +243,6 @@ async fn fail(tx: &mut Tx, task: TaskId, target: &str, failure: &Failure) -> Res
     )
     .await?;
     Ok(())
-}
-
-fn delay_after(tries: u32) -> Duration {
-    if tries <= 1 { limits::SECOND_TRY_AFTER } else { limits::THIRD_TRY_AFTER }
 }
 
 /// Spreads a delay by up to a fifth to either side, so that what failed together does not return together. It follows

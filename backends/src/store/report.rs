@@ -48,7 +48,37 @@ pub struct ReportDestination {
     pub failure: Option<Failure>,
 }
 
+/// A task that is done, as a listener hears of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedTask {
+    /// The image.
+    pub source: String,
+    /// The worst of its destinations' outcomes.
+    pub outcome: Outcome,
+    /// Why it failed, at the first destination where it did.
+    pub failure: Option<Failure>,
+}
+
 impl Store {
+    /// Those of `tasks` that are done.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn ended(&self, tasks: &[TaskId]) -> Result<Vec<EndedTask>, StoreError> {
+        let sql = "select source, outcome, (
+                 select failure from destinations where task = tasks.id and failure is not null
+                 order by position limit 1) as failure
+             from tasks where id = $1 and state = 'done'";
+        let mut ended = Vec::new();
+        for task in tasks {
+            for row in self.db.rows("read how a task ended", sql, &[(*task).into()]).await? {
+                let (source, outcome) = (row.text("source")?, done(&row)?);
+                ended.push(EndedTask { source, outcome, failure: row.opt_json("failure")? });
+            }
+        }
+        Ok(ended)
+    }
+
     /// The next rows of a run that are done, by source: up to `limit` of those after `after`, the source of the last
     /// row of the page before.
     ///

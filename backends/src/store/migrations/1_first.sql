@@ -101,3 +101,10 @@ create table audits_due (
     noticed_at text not null,
     primary key (run, target, named_digest)
 );
+
+-- What is worth a look in a run and is no failure.
+create table warnings (
+    run text not null references runs (id),
+    warning text not null,
+    primary key (run, warning)
+);
