@@ -206,10 +206,9 @@ impl<'a> Reader<'a> {
     fn not_yaml(&self, error: &ScanError) -> Fault {
         let position = at(*error.marker());
         let line = self.text.lines().nth(position.line - 1).unwrap_or("");
-        // The first character of an unquoted value is YAML's where it is one of our operators: `alpine: >=3.18`.
-        let operator = line.split([' ', '[', ',']).find_map(|word| word.chars().next().filter(|c| ">|%@`".contains(*c)));
-        let mend = match operator {
-            Some(operator) => format!("quote a value that begins with `{operator}`"),
+        // Characters of ours that are YAML's own where the quotes were forgotten: `alpine: >=3.18`, `[host/{path}]`.
+        let mend = match line.chars().nth(position.column - 1).filter(|c| ">|%@`{}".contains(*c)) {
+            Some(own) => format!("quote the text with `{own}`"),
             None => "look for a missing quote, bracket or indentation here or just above".to_owned(),
         };
         yaml(position, &format!("this cannot be read as YAML: {}", error.info()), &mend)

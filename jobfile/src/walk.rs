@@ -83,7 +83,12 @@ impl Walk<'_> {
     pub(crate) fn text<'t>(&mut self, node: &'t Node, what: &str) -> Option<&'t str> {
         match &node.value {
             Value::Text(text) if text.is_empty() => {
-                self.fault(node.position, RuleId::Value, format!("{what} is empty"), "write a value, or leave the key out");
+                self.fault(
+                    node.position,
+                    RuleId::Value,
+                    format!("{what} is empty"),
+                    "write a value, or leave the key out",
+                );
             }
             Value::Text(text) => return Some(text),
             Value::Typed(Kind::Nothing, text) if text.is_empty() => {
@@ -102,7 +107,12 @@ impl Walk<'_> {
     pub(crate) fn one_or_more<'t>(&mut self, node: &'t Node, what: &str) -> &'t [Node] {
         match &node.value {
             Value::List(list) if list.is_empty() => {
-                self.fault(node.position, RuleId::Value, format!("{what} is an empty list"), "write at least one value");
+                self.fault(
+                    node.position,
+                    RuleId::Value,
+                    format!("{what} is an empty list"),
+                    "write at least one value",
+                );
                 &[]
             }
             Value::List(list) => list,

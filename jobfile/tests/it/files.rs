@@ -35,7 +35,7 @@ fn the_example_of_the_readme_is_a_job_file() {
 fn each_value_of_to_is_a_destination() {
     let text = "
 version: 1
-to: [registry.example.com/mirror/{path}, 'eu.example.com:5000/{registry}/{name}', oci:mirror, oci:/data]
+to: ['registry.example.com/mirror/{path}', 'eu.example.com:5000/{registry}/{name}', oci:mirror, oci:/data]
 images:
   alpine: latest
 ";
@@ -210,8 +210,11 @@ fn six_thousand_repositories_are_read() {
 
 proptest::proptest! {
     #[test]
-    fn any_text_is_a_file_or_refused(text in "\\PC{0,200}") {
-        let _ = parse(&text);
+    fn any_text_is_refused_with_its_line(text in "(\\PC|\n){0,200}") {
+        let faults = parse(&text).unwrap_err();
+        let lines = text.split('\n').count();
+        proptest::prop_assert!(!faults.is_empty());
+        proptest::prop_assert!(faults.iter().all(|fault| (1..=lines + 1).contains(&fault.position.line)));
     }
 
     #[test]
@@ -220,6 +223,10 @@ proptest::proptest! {
         key in "[a-z./:*@ \\[\\]-]{0,30}",
         tags in "[\"'!&*><~a-z0-9.,\\[\\]{} -]{0,30}",
     ) {
-        let _ = parse(&format!("version: 1\nto: {to}\nimages:\n  {key}: {tags}\nregistries:\n  {key}: {tags}\n"));
+        let text = format!("version: 1\nto: {to}\nimages:\n  {key}: {tags}\nregistries:\n  {key}: {tags}\n");
+        match parse(&text) {
+            Ok(file) => proptest::prop_assert!(file.images.iter().all(|images| !images.destinations.is_empty())),
+            Err(faults) => proptest::prop_assert!(!faults.is_empty()),
+        }
     }
 }
