@@ -51,7 +51,7 @@ pub struct RegistrySettings {
 
 impl RegistrySettings {
     /// Whether these settings are meant for `repository`: its registry matches, and its path begins with the prefix.
-    pub fn matches(&self, repository: &Repository) -> bool {
+    fn matches(&self, repository: &Repository) -> bool {
         let parts: Vec<&str> = repository.path().split('/').collect();
         let mut pattern = self.pattern.split('/');
         pattern.next().is_some_and(|host| matches_part(host, repository.host().as_str()))

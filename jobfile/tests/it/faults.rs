@@ -66,13 +66,19 @@ fn files() -> Vec<(&'static str, String)> {
         ("a pin within a layout", images(&format!("  oci:mirror:alpine: \"3@sha256:{}\"", "ab".repeat(32)))),
         ("two sources for one repository", to("registry.example.com/{name}")),
         ("two sources for one tag", to("registry.example.com/{name}").replace("1.*", "1")),
+        (
+            "several sources for one repository, of which one needs a listing",
+            "version: 1\nto: registry.example.com/{name}\nimages:\n  quay.io/a/app: \"1\"\n  quay.io/b/app: \"2\"\n  \
+             quay.io/c/app: \"3.*\"\n  quay.io/d/app: \"4\"\n"
+                .to_owned(),
+        ),
         ("one destination twice", to("['registry.example.com/{path}', 'registry.example.com/{path}']")),
         ("a source as its own destination", to("quay.io/{path}")),
         (
             "destinations that cannot be read",
             to(
                 "['mirror/{path}', registry.example.com, 'registry.example.com/{path}:1', 'registry.example.com/{tag}', \
-                oci-archive:a.tar, 'https://registry.example.com/a', 'oci:mirror:a', 'registry.example.com/{path', 'host_/{path}', '${REGISTRY}/{path}']",
+                oci-archive:a.tar, 'https://registry.example.com/a', 'oci:mirror:a', 'registry.example.com/{path', 'a_b.example.com/{path}', '${REGISTRY}/{path}']",
             ),
         ),
         ("a destination with fields and without quotes, in a list", to("[registry.example.com/{path}, oci:mirror]")),

@@ -171,6 +171,12 @@ fn aliases_stand_for_what_their_anchors_hold() {
 }
 
 #[test]
+fn a_file_with_the_line_ends_and_the_mark_of_windows_is_read() {
+    let file = good("\u{feff}version: 1\r\nto: example.com/{path}\r\nimages:\r\n  alpine: \"3.22\"\r\n");
+    assert_eq!(file.images[0].rules.select(&[]).taken[0].tag.as_str(), "3.22");
+}
+
+#[test]
 fn aliases_that_multiply_are_refused_before_they_fill_the_memory() {
     let mut text = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (name, of) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
