@@ -126,7 +126,7 @@ fn rules(walk: &mut Walk, node: &Node, may_pin: bool) -> Rules {
             walk.fault(node.position, RuleId::TagRule, message, mend);
         }
     }
-    if walk.faults.len() > before || matches!(node.value, Value::Refused) {
+    if walk.faults.len() > before {
         return rules;
     }
     if !rules.take_something() {

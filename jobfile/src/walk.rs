@@ -95,7 +95,7 @@ impl Walk<'_> {
                 self.fault(node.position, RuleId::Type, format!("{what} has no value"), "write one");
             }
             Value::Typed(_, text) => {
-                let message = format!("`{text}` without quotes is {} in YAML, and {what} is text", node.value.kind());
+                let message = format!("`{text}` without quotes is {} to YAML, and {what} is text", node.value.kind());
                 self.fault(node.position, RuleId::Unquoted, message, format!("quote it: \"{text}\""));
             }
             _ => self.wrong_type(node, what, "text", "write text"),
@@ -155,10 +155,8 @@ impl Walk<'_> {
 
     /// Says that a value has another type than its key; never what it is, for it may be a secret.
     pub(crate) fn wrong_type(&mut self, node: &Node, what: &str, expected: &str, mend: &str) {
-        if !matches!(node.value, Value::Refused) {
-            let message = format!("{what} is {}, expected {expected}", node.value.kind());
-            self.fault(node.position, RuleId::Type, message, mend);
-        }
+        let message = format!("{what} is {}, expected {expected}", node.value.kind());
+        self.fault(node.position, RuleId::Type, message, mend);
     }
 }
 
