@@ -192,8 +192,12 @@ fn proxy(walk: &mut Walk, node: &Node) -> Option<String> {
         return None;
     }
     if host.is_none_or(|host| host.trim_end_matches('/').parse::<Host>().is_err()) {
-        let message = format!("`{text}` is no proxy");
-        walk.fault(node.position, RuleId::Value, message, "write `http://HOST:PORT` or `https://HOST:PORT`");
+        walk.fault(
+            node.position,
+            RuleId::Value,
+            "`proxy` is no URL of a proxy",
+            "write `http://HOST:PORT` or `https://HOST:PORT`",
+        );
         return None;
     }
     Some(text.to_owned())

@@ -94,6 +94,7 @@ impl fmt::Display for Faults {
         for (i, Fault { position, rule, message, mend }) in self.list.iter().enumerate() {
             let line_end = if i == 0 { "" } else { "\n" };
             let Position { line, column } = position;
+            let (message, mend) = (printable(message), printable(mend));
             write!(f, "{line_end}{}:{line}:{column} {} {message}; {mend}", self.file.display(), rule.as_str())?;
         }
         Ok(())
@@ -101,3 +102,8 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
+
+/// Without line ends and other control characters, which a text in the file may hold.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}

@@ -1,6 +1,7 @@
 //! `images` and `to`: which repositories, which of their tags, and where they go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use proto::{ImageRef, Location, Repository, Tag};
 
@@ -41,15 +42,21 @@ pub(crate) fn read(walk: &mut Walk, images: &Node, to: Option<&Node>, registries
     let templates = to.map(|node| templates(walk, node)).unwrap_or_default();
     let mend = "write a map of repositories to tags, as in `docker.io/library/alpine: \">=3.18\"`";
     let entries = walk.entries(images, "`images`", mend).unwrap_or_default();
-    if entries.is_empty() && matches!(images.value, Value::Map(_)) {
+    if matches!(&images.value, Value::Map(map) if map.is_empty()) {
         walk.fault(images.position, RuleId::Value, "`images` is an empty map", mend);
     }
     let mut read: Vec<Images> = Vec::new();
     let mut lines: BTreeMap<RepositoryLocation, usize> = BTreeMap::new();
     for (key, node) in entries {
-        let source = source(walk, key);
-        let rules = rules(walk, node, matches!(source, Some(RepositoryLocation::Registry(_))));
-        let Some(source) = source else { continue };
+        let source = source(walk.folder, key.text);
+        let rules = rules(walk, node, !matches!(source, Ok(RepositoryLocation::Layout { .. })));
+        let source = match source {
+            Ok(source) => source,
+            Err((message, mend)) => {
+                walk.fault(key.position, RuleId::Source, message, mend);
+                continue;
+            }
+        };
         if let Some(line) = lines.insert(source.clone(), key.position.line) {
             let message = format!("`{}` is the repository of line {line}", key.text);
             walk.fault(key.position, RuleId::DuplicateKey, message, "make one of both");
@@ -66,42 +73,38 @@ fn templates(walk: &mut Walk, node: &Node) -> Vec<Template> {
     walk.one_or_more(node, "`to`").iter().filter_map(|node| Template::read(walk, node)).collect()
 }
 
-/// The repository that a key names.
-fn source(walk: &mut Walk, key: Key) -> Option<RepositoryLocation> {
-    let text = key.text;
-    let mut refuse = |why: String, mend: String| {
-        walk.faults.push(crate::Fault { position: key.position, rule: RuleId::Source, message: why, mend });
-        None
-    };
+/// The repository that a key names. The error says what is wrong, and how to mend it.
+fn source(folder: &Path, text: &str) -> Result<RepositoryLocation, (String, String)> {
     if text.starts_with("oci-archive:") {
-        let mend = "copy it into a layout folder, and write `oci:PATH:REPOSITORY`".to_owned();
-        return refuse(format!("`{text}` is a tar, which is no source of a job"), mend);
+        let mend = "copy it into a layout folder, and write `oci:PATH:REPOSITORY`";
+        return Err((format!("`{text}` is a tar, which is no source of a job"), mend.to_owned()));
+    }
+    if text.contains("://") {
+        return Err((format!("`{text}` is a URL"), "leave out the scheme".to_owned()));
     }
     let (path, name) = match text.strip_prefix("oci:").map(|rest| rest.split_once(':')) {
-        Some(Some((path, name))) if !path.is_empty() => (Some(walk.folder.join(path)), name),
-        Some(_) => {
-            let mend = "write `oci:PATH:REPOSITORY`, as in `oci:mirror:docker.io/library/alpine`".to_owned();
-            return refuse(format!("`{text}` does not say which repository of the layout is meant"), mend);
-        }
         None => (None, text),
+        Some(Some((path, name))) if !path.is_empty() => (Some(folder.join(path)), name),
+        Some(_) => {
+            let mend = "write `oci:PATH:REPOSITORY`, as in `oci:mirror:docker.io/library/alpine`";
+            return Err((format!("`{text}` does not say which repository of the layout is meant"), mend.to_owned()));
+        }
     };
-    match (name.parse::<Repository>(), path) {
-        (Ok(repository), None) => Some(RepositoryLocation::Registry(repository)),
-        (Ok(repository), Some(path)) => Some(RepositoryLocation::Layout { path, repository }),
-        (Err(error), _) => match name.parse::<ImageRef>() {
-            // What follows the repository is the value here.
-            Ok(ImageRef { repository, tag, digest }) => {
-                let tag = tag.map_or("TAG".to_owned(), |tag| tag.to_string());
-                let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
-                refuse(
-                    format!("`{text}` is an image, and a key of `images` is a repository"),
-                    format!("write `{repository}: \"{tag}{digest}\"`"),
-                )
-            }
-            Err(_) if name.contains("://") => refuse(format!("`{text}` is a URL"), "leave out the scheme".to_owned()),
-            Err(_) => refuse(error.to_string(), "write it as in `docker.io/library/alpine`".to_owned()),
-        },
-    }
+    let error = match (name.parse::<Repository>(), path) {
+        (Ok(repository), None) => return Ok(RepositoryLocation::Registry(repository)),
+        (Ok(repository), Some(path)) => return Ok(RepositoryLocation::Layout { path, repository }),
+        (Err(error), _) => error,
+    };
+    let Ok(ImageRef { repository, tag, digest }) = name.parse() else {
+        return Err((error.to_string(), "write it as in `docker.io/library/alpine`".to_owned()));
+    };
+    let tag = tag.map_or("TAG".to_owned(), |tag| tag.to_string());
+    let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
+    let layout = text.strip_suffix(name).unwrap_or_default();
+    Err((
+        format!("`{text}` is an image, and a key of `images` is a repository"),
+        format!("write `{layout}{repository}: \"{tag}{digest}\"`"),
+    ))
 }
 
 /// The rules that a value holds: one, or a list of them.
@@ -111,6 +114,11 @@ fn rules(walk: &mut Walk, node: &Node, may_pin: bool) -> Rules {
         walk.fault(node.position, RuleId::Type, "no tags are given", "write a tag, a list of tags, or \"*\" for all");
         return rules;
     }
+    if let Value::Map(_) = &node.value {
+        let mend = "write rules as text, as in [\">=3.18\", \"!*-slim\"]";
+        walk.fault(node.position, RuleId::Type, "the selection of tags is a map", mend);
+        return rules;
+    }
     let before = walk.faults.len();
     for node in walk.one_or_more(node, "the selection of tags") {
         let Some(text) = walk.text(node, "a tag") else { continue };
@@ -118,7 +126,7 @@ fn rules(walk: &mut Walk, node: &Node, may_pin: bool) -> Rules {
             walk.fault(node.position, RuleId::TagRule, message, mend);
         }
     }
-    if walk.faults.len() > before || matches!(node.value, Value::Refused) {
+    if walk.faults.len() > before {
         return rules;
     }
     if !rules.take_something() {
@@ -157,7 +165,12 @@ fn destinations(
         match template.expand(source.repository(), registries) {
             Err(error) => {
                 let message = format!("`{text}` in line {line} gives no repository for this: {error}");
-                walk.fault(key.position, RuleId::Destination, message, "change the template, or the `name` of the registry");
+                walk.fault(
+                    key.position,
+                    RuleId::Destination,
+                    message,
+                    "change the template, or the `name` of the registry",
+                );
             }
             Ok(destination) if destination == *source => {
                 let message = format!("`{text}` in line {line} sends this onto itself");
@@ -173,27 +186,44 @@ fn destinations(
     destinations
 }
 
+/// What is known to go to one destination.
+struct Claims<'i> {
+    first: &'i Images,
+    /// The first of which a listing decides what it takes.
+    listed: Option<&'i Images>,
+    /// Tags that are asked for by name.
+    tags: BTreeMap<&'i Tag, &'i Images>,
+}
+
 /// Refuses two sources for one destination tag. Which tags a pattern takes is known only from a listing, so two sources
 /// may share a repository only if both name their tags, and different ones.
 fn collisions(walk: &mut Walk, images: &[Images]) {
-    let mut by_destination: BTreeMap<&RepositoryLocation, Vec<&Images>> = BTreeMap::new();
+    let mut claims: BTreeMap<&RepositoryLocation, Claims> = BTreeMap::new();
     for image in images {
         for destination in &image.destinations {
-            let earlier = by_destination.entry(destination).or_default();
-            for other in earlier.iter() {
-                let (line, source) = (other.position.line, &other.source);
-                let exact: BTreeSet<&Tag> = other.rules.exact().map(|(tag, _)| tag).collect();
-                let shared = image.rules.exact().map(|(tag, _)| tag).find(|tag| exact.contains(tag));
-                let what = match shared {
-                    Some(tag) => format!("`{destination}:{tag}`"),
-                    None if image.rules.need_listing() || other.rules.need_listing() => format!("`{destination}`"),
-                    None => continue,
-                };
-                let message = format!("{what} is the destination of `{}` and of `{source}` in line {line}", image.source);
+            let needs_listing = image.rules.need_listing();
+            let Some(claim) = claims.get_mut(destination) else {
+                let tags = image.rules.exact().map(|(tag, _)| (tag, image)).collect();
+                let listed = needs_listing.then_some(image);
+                claims.insert(destination, Claims { first: image, listed, tags });
+                continue;
+            };
+            let shared = image.rules.exact().find_map(|(tag, _)| Some((tag, *claim.tags.get(tag)?)));
+            let uncertain = if needs_listing { Some(claim.first) } else { claim.listed };
+            let (what, other) = match (shared, uncertain) {
+                (Some((tag, other)), _) => (format!("`{destination}:{tag}`"), Some(other)),
+                (None, other) => (format!("`{destination}`"), other),
+            };
+            if let Some(Images { source, position, .. }) = other {
+                let message = format!(
+                    "{what} is the destination of `{}` and of `{source}` in line {}",
+                    image.source, position.line
+                );
                 let mend = "tell them apart by `{registry}` and `{path}` in `to`, or name different tags";
                 walk.fault(image.position, RuleId::Collision, message, mend);
             }
-            earlier.push(image);
+            claim.listed = claim.listed.or(needs_listing.then_some(image));
+            claim.tags.extend(image.rules.exact().map(|(tag, _)| (tag, image)));
         }
     }
 }

@@ -33,8 +33,6 @@ pub(crate) enum Value {
     List(Vec<Node>),
     /// Keys are of any kind here, and different.
     Map(Vec<(Node, Node)>),
-    /// Already reported: not worth a second fault.
-    Refused,
 }
 
 /// What YAML takes an unquoted text for.
@@ -43,6 +41,10 @@ pub(crate) enum Kind {
     Nothing,
     Boolean,
     Number,
+    /// `!edge`: a removal of ours, a tag of a type to YAML.
+    TypeTag,
+    /// `*-perl`: a glob of ours, an alias without anchor to YAML.
+    Alias,
 }
 
 impl Value {
@@ -53,9 +55,10 @@ impl Value {
             Self::Typed(Kind::Nothing, _) => "nothing",
             Self::Typed(Kind::Boolean, _) => "a boolean",
             Self::Typed(Kind::Number, _) => "a number",
+            Self::Typed(Kind::TypeTag, _) => "the tag of a type",
+            Self::Typed(Kind::Alias, _) => "an alias",
             Self::List(_) => "a list",
             Self::Map(_) => "a map",
-            Self::Refused => "a fault",
         }
     }
 }
@@ -101,26 +104,21 @@ impl<'a> Reader<'a> {
     /// The value that begins with `event`. Recursion is bounded by the parser's limits of nesting.
     fn node(&mut self, event: Event<'a>, span: &Span) -> Result<Node, Fault> {
         let position = position(span);
-        let (tag, anchor) = (event.tag().is_some(), event.anchor_id());
+        let anchor = event.anchor_id();
         self.count(1, position)?;
         let value = match event {
-            Event::Scalar(text, ScalarStyle::Plain, ..) if !tag => plain(text.into_owned()),
+            Event::Scalar(text, ScalarStyle::Plain, ..) => plain(text.into_owned()),
             Event::Scalar(text, ..) => Value::Text(text.into_owned()),
             Event::SequenceStart(..) => self.list()?,
             Event::MappingStart(..) => self.map()?,
             Event::Alias(id) => return self.alias(id, position),
-            Event::UnresolvedAlias(name) => {
-                self.unquoted(position, &format!("*{name}"), "an alias without its anchor");
-                Value::Refused
-            }
+            Event::UnresolvedAlias(name) => Value::Typed(Kind::Alias, format!("*{name}")),
             _ => return Err(yaml(position, "no value stands here", "write a value")),
         };
         let mut node = Node { position, value };
-        if tag {
-            let tag = span.tag_span().and_then(|span| span.slice(self.text)).unwrap_or("!").to_owned();
-            let position = span.tag_start().map_or(position, at);
-            self.unquoted(position, &tag, "a tag of YAML's own, which has no meaning here");
-            node.value = Value::Refused;
+        if let Some(tag) = span.tag_span() {
+            let text = tag.slice(self.text).unwrap_or_default().to_owned();
+            node = Node { position: at(tag.start), value: Value::Typed(Kind::TypeTag, text) };
         }
         if let Some(id) = anchor {
             self.anchors.insert(id, node.clone());
@@ -194,22 +192,12 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn unquoted(&mut self, position: Position, text: &str, what: &str) {
-        self.faults.push(Fault {
-            position,
-            rule: RuleId::Unquoted,
-            message: format!("`{text}` without quotes is {what}"),
-            mend: format!("quote it: \"{text}\""),
-        });
-    }
-
     fn not_yaml(&self, error: &ScanError) -> Fault {
         let position = at(*error.marker());
         let line = self.text.lines().nth(position.line - 1).unwrap_or("");
-        // The first character of an unquoted value is YAML's where it is one of our operators: `alpine: >=3.18`.
-        let operator = line.split([' ', '[', ',']).find_map(|word| word.chars().next().filter(|c| ">|%@`".contains(*c)));
-        let mend = match operator {
-            Some(operator) => format!("quote a value that begins with `{operator}`"),
+        // Characters of ours that are YAML's own where the quotes were forgotten: `alpine: >=3.18`, `[host/{path}]`.
+        let mend = match line.chars().nth(position.column - 1).filter(|c| ">|%@`{}".contains(*c)) {
+            Some(own) => format!("quote the text with `{own}`"),
             None => "look for a missing quote, bracket or indentation here or just above".to_owned(),
         };
         yaml(position, &format!("this cannot be read as YAML: {}", error.info()), &mend)

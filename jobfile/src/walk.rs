@@ -83,14 +83,19 @@ impl Walk<'_> {
     pub(crate) fn text<'t>(&mut self, node: &'t Node, what: &str) -> Option<&'t str> {
         match &node.value {
             Value::Text(text) if text.is_empty() => {
-                self.fault(node.position, RuleId::Value, format!("{what} is empty"), "write a value, or leave the key out");
+                self.fault(
+                    node.position,
+                    RuleId::Value,
+                    format!("{what} is empty"),
+                    "write a value, or leave the key out",
+                );
             }
             Value::Text(text) => return Some(text),
             Value::Typed(Kind::Nothing, text) if text.is_empty() => {
                 self.fault(node.position, RuleId::Type, format!("{what} has no value"), "write one");
             }
             Value::Typed(_, text) => {
-                let message = format!("`{text}` without quotes is {} in YAML, and {what} is text", node.value.kind());
+                let message = format!("`{text}` without quotes is {} to YAML, and {what} is text", node.value.kind());
                 self.fault(node.position, RuleId::Unquoted, message, format!("quote it: \"{text}\""));
             }
             _ => self.wrong_type(node, what, "text", "write text"),
@@ -102,7 +107,12 @@ impl Walk<'_> {
     pub(crate) fn one_or_more<'t>(&mut self, node: &'t Node, what: &str) -> &'t [Node] {
         match &node.value {
             Value::List(list) if list.is_empty() => {
-                self.fault(node.position, RuleId::Value, format!("{what} is an empty list"), "write at least one value");
+                self.fault(
+                    node.position,
+                    RuleId::Value,
+                    format!("{what} is an empty list"),
+                    "write at least one value",
+                );
                 &[]
             }
             Value::List(list) => list,
@@ -145,10 +155,8 @@ impl Walk<'_> {
 
     /// Says that a value has another type than its key; never what it is, for it may be a secret.
     pub(crate) fn wrong_type(&mut self, node: &Node, what: &str, expected: &str, mend: &str) {
-        if !matches!(node.value, Value::Refused) {
-            let message = format!("{what} is {}, expected {expected}", node.value.kind());
-            self.fault(node.position, RuleId::Type, message, mend);
-        }
+        let message = format!("{what} is {}, expected {expected}", node.value.kind());
+        self.fault(node.position, RuleId::Type, message, mend);
     }
 }
 

@@ -51,7 +51,7 @@ pub struct RegistrySettings {
 
 impl RegistrySettings {
     /// Whether these settings are meant for `repository`: its registry matches, and its path begins with the prefix.
-    pub fn matches(&self, repository: &Repository) -> bool {
+    fn matches(&self, repository: &Repository) -> bool {
         let parts: Vec<&str> = repository.path().split('/').collect();
         let mut pattern = self.pattern.split('/');
         pattern.next().is_some_and(|host| matches_part(host, repository.host().as_str()))
@@ -61,9 +61,15 @@ impl RegistrySettings {
 
 /// Whether `text` is `pattern`, where `*` stands for any characters.
 fn matches_part(pattern: &str, text: &str) -> bool {
-    let Some((before, after)) = pattern.split_once('*') else { return pattern == text };
-    let Some(rest) = text.strip_prefix(before) else { return false };
-    (0..=rest.len()).any(|start| rest.get(start..).is_some_and(|rest| matches_part(after, rest)))
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let Some(mut text) = text.strip_prefix(first).and_then(|text| text.strip_suffix(last)) else { return false };
+    // The earliest place for each part leaves the most for those after it.
+    middle.split('*').all(|part| {
+        let found = text.find(part);
+        text = &text[found.map_or(0, |at| at + part.len())..];
+        found.is_some()
+    })
 }
 
 /// Where credentials come from.
@@ -146,6 +152,9 @@ mod tests {
         assert_eq!(chosen(&patterns, "localhost:5000/a").as_deref(), Some("localhost:5000"));
         assert_eq!(chosen(&patterns, "localhost:5001/a").as_deref(), Some("*"));
         assert_eq!(chosen(&["docker.io/a/b"], "docker.io/a/c"), None);
+        assert_eq!(chosen(&["a*b*c.io"], "axbxbxc.io/app").as_deref(), Some("a*b*c.io"));
+        assert_eq!(chosen(&["a*b*c.io", "ab*b.io", "*a*a*.io"], "abc.io/app").as_deref(), Some("a*b*c.io"));
+        assert_eq!(chosen(&["ab*b.io", "*a*a*.io", "*.io.io"], "ab.io/app"), None);
         assert_eq!(chosen(&["docker.io/a/b"], "docker.io/b"), None);
     }
 }

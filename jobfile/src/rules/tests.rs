@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
+use crate::version::Version;
 
 fn rules(texts: &[String]) -> Rules {
     let mut rules = Rules::default();

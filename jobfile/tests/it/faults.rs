@@ -66,13 +66,23 @@ fn files() -> Vec<(&'static str, String)> {
         ("a pin within a layout", images(&format!("  oci:mirror:alpine: \"3@sha256:{}\"", "ab".repeat(32)))),
         ("two sources for one repository", to("registry.example.com/{name}")),
         ("two sources for one tag", to("registry.example.com/{name}").replace("1.*", "1")),
-        ("one destination twice", to("[registry.example.com/{path}, registry.example.com/{path}]")),
+        (
+            "several sources for one repository, of which one needs a listing",
+            "version: 1\nto: registry.example.com/{name}\nimages:\n  quay.io/a/app: \"1\"\n  quay.io/b/app: \"2\"\n  \
+             quay.io/c/app: \"3.*\"\n  quay.io/d/app: \"4\"\n"
+                .to_owned(),
+        ),
+        ("one destination twice", to("['registry.example.com/{path}', 'registry.example.com/{path}']")),
         ("a source as its own destination", to("quay.io/{path}")),
         (
             "destinations that cannot be read",
-            to("[mirror/{path}, registry.example.com, 'registry.example.com/{path}:1', 'registry.example.com/{tag}', \
-                oci-archive:a.tar, 'https://registry.example.com/a', 'oci:mirror:a', 'registry.example.com/{path', '${REGISTRY}/{path}']"),
+            to(
+                "['mirror/{path}', registry.example.com, 'registry.example.com/{path}:1', 'registry.example.com/{tag}', \
+                oci-archive:a.tar, 'https://registry.example.com/a', 'oci:mirror:a', 'registry.example.com/{path', 'a_b.example.com/{path}', '${REGISTRY}/{path}']",
+            ),
         ),
+        ("a destination with fields and without quotes, in a list", to("[registry.example.com/{path}, oci:mirror]")),
+        ("text with control characters", images("  alpine: \"a\\n\\e[31mb\"")),
         ("a destination that no registry allows", to("registry.example.com/Mirror/{path}")),
         ("a number as destination", to("5000")),
         ("a password in clear text", registry("{ auth: { username: bank, password: hunter2 } }")),
@@ -86,7 +96,10 @@ fn files() -> Vec<(&'static str, String)> {
         ("limits out of range", registry("{ limits: { concurrency: 0 } }")),
         ("limits of a later part", registry("{ limits: { concurrency: \"16\", pulls: { per: 6h } } }")),
         ("a name that is no path", registry("{ name: Quay/IO }")),
-        ("settings for what is no registry", and("registries:\n  harbor: {}\n  quay.io/UP: {}\n  Quay.io: {}\n  quay.io: {}\n")),
+        (
+            "settings for what is no registry",
+            and("registries:\n  harbor: {}\n  quay.io/UP: {}\n  Quay.io: {}\n  quay.io: {}\n"),
+        ),
         ("a network that cannot be read", and("network: { proxy: proxy.example.com, direct: [10.0.0.0/33, a b] }\n")),
     ]
 }
@@ -125,10 +138,20 @@ fn no_fault_repeats_what_may_be_a_secret() {
         registry("{ auth: { username: bank, password: hunter2 } }"),
         registry("{ auth: { username: bank, password: 'hunter2' } }"),
         registry("{ auth: { username: bank, password: [hunter2] } }"),
+        registry("{ auth: { username: bank, password: !hunter2 } }"),
+        registry("{ auth: { username: bank, password: !hunter2!x y } }"),
+        registry("{ auth: { username: bank, password: *hunter2 } }"),
+        registry("{ auth: { username: bank, password: @hunter2 } }"),
+        registry("{ auth: { username: bank, password: \"hunter2\\q\" } }"),
+        registry("{ auth: { username: bank, password: hunter2: } }"),
+        registry("\n    auth:\n      username: bank\n      password: >hunter2"),
+        registry("{ auth: { username: bank, password: { evn: hunter2 } } }"),
+        registry("{ auth: { username: bank, passwort: hunter2 } }"),
         registry("{ auth: hunter2 }"),
         registry("{ auth: [hunter2] }"),
         registry("{ tls: { client: { certificate: a.pem, key: hunter2 } } }"),
         and("network: { proxy: 'http://bank:hunter2@proxy.example.com' }\n"),
+        and("network: { proxy: 'bank:hunter2' }\n"),
         and("network: { proxy: ['http://bank:hunter2@proxy.example.com'] }\n"),
     ] {
         let faults = parse(&text).unwrap_err().to_string();

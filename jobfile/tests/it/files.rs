@@ -35,7 +35,7 @@ fn the_example_of_the_readme_is_a_job_file() {
 fn each_value_of_to_is_a_destination() {
     let text = "
 version: 1
-to: [registry.example.com/mirror/{path}, 'eu.example.com:5000/{registry}/{name}', oci:mirror, oci:/data]
+to: ['registry.example.com/mirror/{path}', 'eu.example.com:5000/{registry}/{name}', oci:mirror, oci:/data]
 images:
   alpine: latest
 ";
@@ -171,6 +171,12 @@ fn aliases_stand_for_what_their_anchors_hold() {
 }
 
 #[test]
+fn a_file_with_the_line_ends_and_the_mark_of_windows_is_read() {
+    let file = good("\u{feff}version: 1\r\nto: example.com/{path}\r\nimages:\r\n  alpine: \"3.22\"\r\n");
+    assert_eq!(file.images[0].rules.select(&[]).taken[0].tag.as_str(), "3.22");
+}
+
+#[test]
 fn aliases_that_multiply_are_refused_before_they_fill_the_memory() {
     let mut text = "a: &a [x, x, x, x, x, x, x, x, x]\n".to_owned();
     for (name, of) in ["b", "c", "d", "e", "f", "g", "h", "i"].iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
@@ -210,8 +216,11 @@ fn six_thousand_repositories_are_read() {
 
 proptest::proptest! {
     #[test]
-    fn any_text_is_a_file_or_refused(text in "\\PC{0,200}") {
-        let _ = parse(&text);
+    fn any_text_is_refused_with_its_line(text in "(\\PC|\n){0,200}") {
+        let faults = parse(&text).unwrap_err();
+        let lines = text.split('\n').count();
+        proptest::prop_assert!(!faults.is_empty());
+        proptest::prop_assert!(faults.iter().all(|fault| (1..=lines + 1).contains(&fault.position.line)));
     }
 
     #[test]
@@ -220,6 +229,10 @@ proptest::proptest! {
         key in "[a-z./:*@ \\[\\]-]{0,30}",
         tags in "[\"'!&*><~a-z0-9.,\\[\\]{} -]{0,30}",
     ) {
-        let _ = parse(&format!("version: 1\nto: {to}\nimages:\n  {key}: {tags}\nregistries:\n  {key}: {tags}\n"));
+        let text = format!("version: 1\nto: {to}\nimages:\n  {key}: {tags}\nregistries:\n  {key}: {tags}\n");
+        match parse(&text) {
+            Ok(file) => proptest::prop_assert!(file.images.iter().all(|images| !images.destinations.is_empty())),
+            Err(faults) => proptest::prop_assert!(!faults.is_empty()),
+        }
     }
 }

@@ -11,7 +11,8 @@ use crate::good;
 
 /// What `rules`, as written in a file, make of the listing `name`.
 fn select(name: &str, rules: &str) -> Selection {
-    let file = good(&format!("version: 1\nto: registry.example.com/{{path}}\nimages:\n  example.com/{name}: {rules}\n"));
+    let file =
+        good(&format!("version: 1\nto: registry.example.com/{{path}}\nimages:\n  example.com/{name}: {rules}\n"));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tags");
     let listing = std::fs::read_to_string(folder.join(format!("{name}.tags"))).unwrap();
     let tags: Vec<Tag> = listing.lines().map(|tag| tag.parse().unwrap()).collect();
@@ -29,7 +30,8 @@ fn check(name: &str) {
     let rules = expected.lines().filter_map(|line| line.strip_prefix("rules: "));
     let blocks = rules.map(|rules| {
         let selection = select(name, rules);
-        let idle = if selection.idle.is_empty() { String::new() } else { format!("\nidle:  {}", selection.idle.join(" ")) };
+        let idle =
+            if selection.idle.is_empty() { String::new() } else { format!("\nidle:  {}", selection.idle.join(" ")) };
         format!("rules: {rules}\ntaken: {}{idle}\n", taken(&selection))
     });
     let found = blocks.collect::<Vec<_>>().join("\n");
