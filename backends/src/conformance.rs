@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a suite says by a panic that it failed")]
 
 pub mod queue;
+pub mod store;
 
 use std::time::Duration;
 

@@ -7,3 +7,18 @@ mod memory_queue {
 
     backends::queue_suite!(async { Arc::new(MemoryQueue::new()) as Arc<dyn Queue> });
 }
+
+mod store_in_memory {
+    use backends::Store;
+
+    backends::store_suite!(async { (Store::in_memory().await.unwrap(), ()) });
+}
+
+mod store_in_a_file {
+    use backends::Store;
+
+    backends::store_suite!(async {
+        let folder = tempfile::tempdir().unwrap();
+        (Store::open(&folder.path().join("store.db")).await.unwrap(), folder)
+    });
+}
