@@ -69,6 +69,7 @@ pub(crate) fn read(walk: &mut Walk, images: &Node, to: Option<&Node>, registries
     read
 }
 
+/// The values of `to`.
 fn templates(walk: &mut Walk, node: &Node) -> Vec<Template> {
     walk.one_or_more(node, "`to`").iter().filter_map(|node| Template::read(walk, node)).collect()
 }
@@ -152,6 +153,7 @@ fn rules(walk: &mut Walk, node: &Node, may_pin: bool) -> Rules {
     rules
 }
 
+/// Where the images of `source` go: each template expanded.
 fn destinations(
     walk: &mut Walk,
     key: Key,
@@ -165,12 +167,8 @@ fn destinations(
         match template.expand(source.repository(), registries) {
             Err(error) => {
                 let message = format!("`{text}` in line {line} gives no repository for this: {error}");
-                walk.fault(
-                    key.position,
-                    RuleId::Destination,
-                    message,
-                    "change the template, or the `name` of the registry",
-                );
+                let mend = "change the template, or the `name` of the registry";
+                walk.fault(key.position, RuleId::Destination, message, mend);
             }
             Ok(destination) if destination == *source => {
                 let message = format!("`{text}` in line {line} sends this onto itself");

@@ -9,7 +9,8 @@ use proto::{Digest, Tag};
 
 use rule::{Aliases, Rule};
 
-/// The rules for one repository: the union of what they take, without all that a `!` removes. Their order never matters.
+/// The rules for one repository: the union of what they take, without all that a `!` removes. Their order never
+/// matters.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
     take: Vec<Rule>,

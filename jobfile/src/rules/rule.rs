@@ -1,6 +1,7 @@
 //! One rule for tags: how it is written, and which tags it matches.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use globset::{GlobBuilder, GlobMatcher};
 use proto::{Digest, Tag};
@@ -167,28 +168,25 @@ fn is_referrer(tag: &Tag) -> bool {
     format!("{algorithm}:{hex}").parse::<Digest>().is_ok()
 }
 
-/// Which plain versions are only other names: `3.22` where there is `3.22.2`.
+/// The plain versions of a listing, to see which are only other names: `3.22` where there is `3.22.2`.
 pub(super) struct Aliases<'a>(BTreeMap<Vec<u64>, &'a Tag>);
 
 impl<'a> Aliases<'a> {
     pub(super) fn of(listed: &'a [Tag]) -> Self {
-        let mut longest: BTreeMap<Vec<u64>, (Vec<u64>, &Tag)> = BTreeMap::new();
+        let mut plain = BTreeMap::new();
         for tag in listed {
-            let plain = |version: &Version| version.variant.is_empty() && version.pre_release.is_none();
-            let Some(version) = Version::read(tag.as_str()).filter(plain) else { continue };
-            for parts in 1..version.numbers.len() {
-                let candidate = (version.numbers.clone(), tag);
-                let newest = longest.entry(version.numbers[..parts].to_vec()).or_insert(candidate.clone());
-                if *newest < candidate {
-                    *newest = candidate;
-                }
+            let Some(version) = Version::read(tag.as_str()) else { continue };
+            if version.variant.is_empty() && version.pre_release.is_none() {
+                // `1.2` and `v1.2` are one version; which of both is named must not depend on the order.
+                plain.entry(version.numbers).and_modify(|other: &mut &Tag| *other = tag.max(other)).or_insert(tag);
             }
         }
-        Self(longest.into_iter().map(|(prefix, (_, tag))| (prefix, tag)).collect())
+        Self(plain)
     }
 
-    /// The newest tag that says more than these numbers.
-    fn longer(&self, numbers: &[u64]) -> Option<&Tag> {
-        self.0.get(numbers).copied()
+    /// The newest tag that says more than these numbers: in their order, those that begin with them come next.
+    fn longer(&self, numbers: &[u64]) -> Option<&'a Tag> {
+        let above = self.0.range::<[u64], _>((Bound::Excluded(numbers), Bound::Unbounded));
+        above.take_while(|(longer, _)| longer.starts_with(numbers)).last().map(|(_, tag)| *tag)
     }
 }

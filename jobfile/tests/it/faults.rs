@@ -46,8 +46,8 @@ fn files() -> Vec<(&'static str, String)> {
         (
             "rules that cannot be read",
             images(
-                "  alpine: [\"/[/\", \"/3\", \">=3.x\", \">=3-alpine\", \">=2024\", \">3 || <2\", \"[3\", \"3 4\", \"$stable\"]\n  \
-                   nginx: [\"1@sha256:12\", \"!1@sha256:12\", \"1.29;*\", \"!!1\", \"!\"]",
+                "  alpine: [\"/[/\", \"/3\", \">=3.x\", \">=3-alpine\", \">=2024\", \">3 || <2\", \"[3\", \"3 4\"]\n  \
+                   nginx: [\"1@sha256:12\", \"!1@sha256:12\", \"1.29;*\", \"!!1\", \"!\", \"$stable\"]",
             ),
         ),
         ("a signature asked for by name", images(&format!("  alpine: \"sha256-{}.sig\"", "ab".repeat(32)))),
@@ -78,7 +78,8 @@ fn files() -> Vec<(&'static str, String)> {
             "destinations that cannot be read",
             to(
                 "['mirror/{path}', registry.example.com, 'registry.example.com/{path}:1', 'registry.example.com/{tag}', \
-                oci-archive:a.tar, 'https://registry.example.com/a', 'oci:mirror:a', 'registry.example.com/{path', 'a_b.example.com/{path}', '${REGISTRY}/{path}']",
+                 oci-archive:a.tar, 'https://registry.example.com/a', 'oci:mirror:a', 'registry.example.com/{path', \
+                 'oci:{path}', 'oci:', 'a_b.example.com/{path}', '${REGISTRY}/{path}']",
             ),
         ),
         ("a destination with fields and without quotes, in a list", to("[registry.example.com/{path}, oci:mirror]")),
