@@ -1,1 +1,36 @@
-//! Placeholder while the house is laid.
+//! Client for OCI registries: manifests byte for byte, blobs streamed and checked, politely and without surprises.
+//!
+//! # Layout
+//!
+//! - [`Client`]: the verbs, each in a module of its own: `manifests`, `blobs`, `tags`, `referrers`
+//! - `transport`: one registry under one set of settings: slots, authorization, retries
+//! - `wire`: one request: timeouts, redirects, errors told apart; below it `tls`, `proxy`, `dns`
+//! - `auth`: credentials, challenges, tokens
+//! - `capabilities`: what a registry turned out to be able to do
+//! - [`Error`]: what went wrong, for the machine and for the person
+
+mod auth;
+mod blobs;
+mod capabilities;
+mod client;
+mod dns;
+mod error;
+mod manifests;
+mod options;
+mod pages;
+mod proxy;
+mod referrers;
+mod settings;
+mod tags;
+mod tls;
+mod transport;
+mod wire;
+
+pub use blobs::{BlobSource, BlobStream, Progress, PushError, Pushed, RepositorySource};
+pub use capabilities::Capabilities;
+pub use client::Client;
+pub use error::{Error, Kind};
+pub use manifests::{ManifestHead, PutAnswer};
+pub use options::{Env, Options};
+pub use referrers::{cosign_tags, fallback_tag};
+pub use tags::TagPages;

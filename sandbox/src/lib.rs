@@ -1,1 +1,73 @@
-//! Placeholder while the house is laid.
+//! Servers to test and show against, in process and on real sockets: an OCI registry and its token service.
+//!
+//! The client under test runs whole: it speaks HTTP, over TLS if asked, to a registry that follows the
+//! distribution-spec, that counts what it is asked, and that misbehaves on command.
+//!
+//! ```
+//! # async fn example() -> Result<(), sandbox::Error> {
+//! use sandbox::{Effect, Fault, Registry, content};
+//!
+//! let registry = Registry::builder().start().await?;
+//! registry.store().put_image("library/alpine", Some("3.20"), &content::image(1).build());
+//! registry.fault(Fault::on("GET", "/blobs/", Effect::CutBody { after: 100 }).times(1));
+//! // … point a client at `registry.host()` …
+//! assert_eq!(registry.log().count("GET", "/blobs/"), 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Layout
+//!
+//! - [`registry`]: the registry, its [`Features`] and its handle [`Registry`]
+//! - [`store`]: what it holds, to be filled and read without HTTP
+//! - [`auth`]: who may do what, by password or by token
+//! - [`faults`]: [`Fault`] rules that make it misbehave
+//! - [`log`]: what it was asked
+//! - [`content`]: images, indexes and artifacts from a seed
+//! - [`tls`]: certificates made at start
+//! - [`delay`]: a TCP proxy that adds latency and limits bandwidth
+
+pub mod auth;
+pub mod content;
+pub mod delay;
+pub mod faults;
+pub mod log;
+pub mod registry;
+pub mod store;
+pub mod tls;
+
+mod answer;
+mod body;
+mod serve;
+mod synthetic;
+mod token;
+
+pub use auth::{Account, Auth, Tokens};
+pub use delay::Delay;
+pub use faults::{Effect, Fault, RetryAfter};
+pub use registry::{Builder, Features, Missing, PullLimit, Registry, TagPaging};
+pub use store::Store;
+pub use tls::Tls;
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("listen on `{address}`")]
+    Listen {
+        /// The address asked for.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A certificate could not be made.
+    #[error("make a certificate")]
+    Certificate(#[source] rcgen::Error),
+    /// The TLS library refused what was made.
+    #[error("set up TLS")]
+    Tls(#[source] rustls::Error),
+    /// The TLS library refused the authority for client certificates.
+    #[error("set up the check of client certificates")]
+    ClientVerifier(#[source] rustls::server::VerifierBuilderError),
+}

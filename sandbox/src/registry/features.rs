@@ -1,0 +1,93 @@
+//! What a registry can do; each point can be switched while it runs, to stand for the registries out there.
+
+/// The abilities of a registry. The default is all that the distribution-spec describes.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Features {
+    /// Blobs are mounted from the repository in `from` (else the answer is an open upload, 202).
+    pub mount: bool,
+    /// Blobs are mounted from any repository that the caller may read when there is no `from`.
+    pub mount_without_from: bool,
+    /// A POST with `digest` and a body stores the blob (else: 202, and the body is not read).
+    pub single_post: bool,
+    /// PATCH is supported (else: 405).
+    pub chunked: bool,
+    /// The largest body that the closing PUT of an upload may have, in bytes; more is refused with 413.
+    pub put_body_max: Option<u64>,
+    /// The least length of a chunk but the last, in bytes, said in `OCI-Chunk-Min-Length` and enforced.
+    pub chunk_min: Option<u64>,
+    /// Locations of uploads are full URLs (else: paths).
+    pub absolute_locations: bool,
+    /// The referrers API is there (else: 404, and clients keep the fallback tag).
+    pub referrers: bool,
+    /// `OCI-Subject` answers a manifest with a subject.
+    pub subject_header: bool,
+    /// `ETag` is sent and `If-None-Match` heeded for manifests.
+    pub conditional: bool,
+    /// `Docker-Content-Digest` is in the answer to HEAD of a manifest.
+    pub head_digest: bool,
+    /// `Range` is heeded for blobs.
+    pub range: bool,
+    /// Manifests of Docker types are taken (else: 415).
+    pub docker_types: bool,
+    /// Manifests, tags and blobs can be deleted (else: 405).
+    pub deletion: bool,
+    /// `/v2/_catalog` is there.
+    pub catalog: bool,
+    /// What happens to a manifest that names missing content.
+    pub missing: Missing,
+    /// How tags are listed.
+    pub tag_paging: TagPaging,
+    /// The longest page of tags or repositories, whatever is asked for.
+    pub page_max: Option<usize>,
+    /// Blobs are served by another host and port, to which their GET is redirected (307).
+    pub redirect_blobs: bool,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self {
+            mount: true,
+            mount_without_from: false,
+            single_post: true,
+            chunked: true,
+            put_body_max: None,
+            chunk_min: None,
+            absolute_locations: false,
+            referrers: true,
+            subject_header: true,
+            conditional: true,
+            head_digest: true,
+            range: true,
+            docker_types: true,
+            deletion: true,
+            catalog: true,
+            missing: Missing::Listed,
+            tag_paging: TagPaging::Links,
+            page_max: None,
+            redirect_blobs: false,
+        }
+    }
+}
+
+/// What happens to a manifest that names content which the repository lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Refused with one `MANIFEST_BLOB_UNKNOWN` per missing digest.
+    Listed,
+    /// Refused with `MANIFEST_INVALID`, without a digest.
+    Unnamed,
+    /// Taken.
+    Accepted,
+}
+
+/// How a registry lists tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagPaging {
+    /// Pages by `n` and `last`, with a `Link` to the next.
+    Links,
+    /// Pages by `n` and `last`, without a `Link`.
+    Silent,
+    /// All tags at once, whatever `n` is.
+    AtOnce,
+}

@@ -1,0 +1,3 @@
+//! The sandbox's servers, judged from outside.
+
+mod conformance;
