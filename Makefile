@@ -19,7 +19,9 @@ build: ## build the program, target/debug/image-factory
 demo: build ## show the factory at work, with servers of its own; installs at most a C compiler
 	@$(BIN)/image-factory demo
 
-test: tools lint build deny ## install what the tests need, check, and run all tests
+# With all targets, as the tests are built: cargo then builds nothing twice.
+test: tools lint deny ## install what the tests need, check, and run all tests
+	@$(CARGO) build --workspace --all-targets --locked
 	@$(BIN)/xtask test
 
 tools: ## install what the tests need, see deploy/README.md
