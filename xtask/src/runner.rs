@@ -38,10 +38,10 @@ pub(crate) fn run(root: &Path, more: &[&str]) -> Result<ExitCode> {
     })
     .context("pass the output of `cargo test` through")?;
     let status = cargo.wait()?;
-    print!("{}", closing(&counts, started.elapsed()));
     if !status.success() && counts.failed == 0 {
-        println!("`cargo test` failed beside the tests: {status}");
+        println!("\n`cargo test` failed, though no test did: {status}");
     }
+    print!("{}", closing(&counts, started.elapsed()));
     let good = status.success() && counts.failed == 0 && counts.passed > counts.skipped.len();
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
