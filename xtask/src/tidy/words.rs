@@ -20,6 +20,9 @@ const PACKAGES: &str = "a host of packages; whoever builds chooses that";
 /// Files that a package manager writes: they name where packages come from.
 const LOCKS: &[&str] = &["Cargo.lock", "go.sum"];
 
+/// Ends of names of files that hold what a program printed, to the byte.
+const PRINTED: &[&str] = &[".expected", ".snap"];
+
 /// In Rust.
 const IN_RUST: &[(&str, &str)] = &[
     (concat!("to", "do!"), UNFINISHED),
@@ -42,8 +45,7 @@ pub(super) fn check(file: &File, findings: &mut Vec<String>) {
         for (word, reason) in anywhere.iter().chain(rust).filter(|(word, _)| line.contains(word)) {
             findings.push(format!("{here}: `{word}`: {reason}"));
         }
-        // A snapshot is what a program printed, to the byte.
-        if line.ends_with([' ', '\t']) && !file.path.ends_with(".snap") {
+        if line.ends_with([' ', '\t']) && !PRINTED.iter().any(|suffix| file.path.ends_with(suffix)) {
             findings.push(format!("{here}: white space at the end of the line"));
         }
     }
@@ -87,6 +89,6 @@ mod tests {
     #[test]
     fn white_space_at_the_end_of_a_line_is_found() {
         assert_eq!(findings("Makefile", "all: \n"), ["Makefile:1: white space at the end of the line"]);
-        assert_eq!(findings("a.snap", "all: \n"), Vec::<String>::new());
+        assert_eq!(findings("snapshots/a.snap", "all: \n"), Vec::<String>::new());
     }
 }
