@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 MAKEFLAGS += --no-print-directory
 CARGO := cargo
+# Said once here, so that scripts and tests agree on it.
+export IMAGE_FACTORY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/image-factory
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
 .PHONY: help build demo test tools lint deny
