@@ -11,7 +11,7 @@ use proto::task::{Destination, Mirror, TaskKind};
 use proto::{Attempt, Location, RunId, Task, TaskId};
 
 /// How long a suite waits for what must happen: far above need, so that only what never happens fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn location(text: &str) -> Location {
     text.parse().unwrap()

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use proto::{Envelope, limits};
-use tokio::sync::Notify;
+use tokio::sync::Semaphore;
 
 use crate::queue::{Delivery, Lane, Queue, QueueError, Receipt};
 
@@ -26,10 +26,16 @@ struct Lanes {
 }
 
 /// The messages of a lane that wait for somebody to take them.
-#[derive(Default)]
 struct Waiting {
     messages: Mutex<VecDeque<Message>>,
-    arrived: Notify,
+    /// A permit for each message.
+    arrived: Semaphore,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { messages: Mutex::default(), arrived: Semaphore::new(0) }
+    }
 }
 
 struct Message {
@@ -84,28 +90,20 @@ impl Waiting {
 
     fn put(&self, message: Message) {
         self.lock().push_back(message);
-        self.arrived.notify_one();
+        self.arrived.add_permits(1);
     }
 
-    fn pop(&self) -> Option<Message> {
-        let mut messages = self.lock();
-        let message = messages.pop_front();
-        // Several arrivals may have left one wake-up: pass it on, or another taker waits beside a message.
-        if !messages.is_empty() {
-            self.arrived.notify_one();
-        }
-        message
-    }
-
-    /// Between taking a message off the list and returning it there is no await, so a dropped future holds none; a
-    /// wake-up that reached a dropped future is passed on by [`Notify`].
+    /// Takes a permit, then the message that it stands for. There is no await between, so a dropped future holds
+    /// neither.
     async fn take(&self) -> Message {
         loop {
-            let arrived = self.arrived.notified();
-            if let Some(message) = self.pop() {
+            // An error would mean that the semaphore was closed; nobody does.
+            if let Ok(permit) = self.arrived.acquire().await {
+                permit.forget();
+            }
+            if let Some(message) = self.lock().pop_front() {
                 return message;
             }
-            arrived.await;
         }
     }
 }

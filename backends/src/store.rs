@@ -10,7 +10,7 @@
 //!
 //! # Layout
 //!
-//! - `runs`: a run's beginning, end and report
+//! - `run`, `runs`: a run, its beginning, its end and its report
 //! - `tasks`: what `expand` writes
 //! - `dispatch`: what is due, and who may have a destination tag
 //! - `record`: results and dead letters
@@ -27,6 +27,7 @@ mod error;
 mod placements;
 mod record;
 mod report;
+mod run;
 mod runs;
 mod settle;
 mod stop;
@@ -43,7 +44,7 @@ pub use error::StoreError;
 pub use placements::{AuditDue, Placement};
 pub use record::Recorded;
 pub use report::{EndedTask, ReportDestination, ReportRow};
-pub use runs::{Counts, NewRun, Progress, Run, RunEnd, RunReport};
+pub use run::{Counts, NewRun, Progress, Run, RunEnd, RunReport};
 pub use tasks::NewTask;
 
 /// Keeps runs, tasks and placements. Clones share one database.

@@ -30,7 +30,7 @@ macro_rules! queue_suite {
         }
     };
     ($make:expr; $($name:ident)+) => {$(
-        #[tokio::test]
+        #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
         async fn $name() {
             $crate::conformance::queue::$name($make.await).await;
         }
@@ -190,20 +190,22 @@ async fn take_impatiently(queue: &dyn Queue, turns: usize) -> Option<String> {
     }
 }
 
-/// Takers that all wait before the first message comes get one each.
+/// Takers that wait, or are about to, get one message each, in whatever order they and the messages come.
 pub async fn a_waiting_taker_is_woken_for_every_message(queue: Arc<dyn Queue>) {
-    const TAKERS: usize = 16;
-    let takers: Vec<_> = (0..TAKERS)
-        .map(|_| {
-            let queue = Arc::clone(&queue);
-            tokio::spawn(async move { next(&*queue, Lane::Tasks).await.ack().await.unwrap() })
-        })
-        .collect();
-    for _ in 0..TAKERS {
-        publish(&*queue, Lane::Tasks).await;
-    }
-    for taker in takers {
-        taker.await.unwrap();
+    const TAKERS: usize = 8;
+    for _ in 0..50 {
+        let takers: Vec<_> = (0..TAKERS)
+            .map(|_| {
+                let queue = Arc::clone(&queue);
+                tokio::spawn(async move { next(&*queue, Lane::Tasks).await.ack().await.unwrap() })
+            })
+            .collect();
+        for _ in 0..TAKERS {
+            publish(&*queue, Lane::Tasks).await;
+        }
+        for taker in takers {
+            taker.await.unwrap();
+        }
     }
 }
 

@@ -44,6 +44,7 @@ macro_rules! store_suite {
             an_old_result_that_comes_again_never_puts_a_placement_back
             pushed_or_up_to_date_follows_from_the_digest_at_the_first_attempt
             a_destination_that_a_result_leaves_out_has_failed
+            a_verb_that_is_dropped_midway_is_whole_or_nothing
             three_tries_with_growing_delays_then_failed
             a_rejected_task_is_closed_at_once
             a_deferred_task_counts_no_try

@@ -7,7 +7,8 @@ use proto::{Outcome, RunId, TaskId};
 
 use super::StoreError;
 use super::db::{Row, Tx};
-use super::runs::{Counts, add_counts};
+use super::run::Counts;
+use super::runs::add_counts;
 
 /// Counters that a transaction adds to its runs, at its end and at once.
 #[derive(Default)]

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use proto::{Outcome, RunId};
 
 use super::db::Tx;
-use super::runs::{Counts, RunEnd, add_counts};
+use super::run::{Counts, RunEnd};
+use super::runs::add_counts;
 use super::settle::read_outcome;
 use super::{Store, StoreError};
 

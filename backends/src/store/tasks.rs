@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use proto::{Attempt, Failure, Location, Outcome, RunId, TaskId};
 
 use super::db::{Tx, to_json};
-use super::runs::{Counts, add_counts};
+use super::run::Counts;
+use super::runs::add_counts;
 use super::{Store, StoreError};
 
 /// A task to be. What is on record about its destinations is looked up when it is taken.

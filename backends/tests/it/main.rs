@@ -1,4 +1,8 @@
-//! The suites, on what this crate ships.
+//! The suites, on what this crate ships, and what holds of one implementation only.
+
+#![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
+
+mod sqlite_file;
 
 mod memory_queue {
     use std::sync::Arc;

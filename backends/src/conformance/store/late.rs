@@ -126,3 +126,29 @@ pub async fn a_destination_that_a_result_leaves_out_has_failed(store: Store) {
     assert_eq!((row.outcome, row.destinations[0].outcome), (Outcome::Failed, Outcome::Pushed));
     assert_eq!(row.destinations[1].failure.as_ref().unwrap().code, Code::Internal);
 }
+
+/// A verb whose future is dropped at any of its awaits has either happened or not.
+pub async fn a_verb_that_is_dropped_midway_is_whole_or_nothing(store: Store) {
+    let scene = Scene::new(store).await;
+    scene.add("app:1", &["a:1", "b:1"]).await;
+    let answer = result(&scene.publish_one().await, placed("one"));
+    for turns in 0..100 {
+        let wait = async {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+        };
+        let recorded = tokio::select! {
+            biased;
+            recorded = scene.store.record(std::slice::from_ref(&answer), scene.now) => recorded.is_ok(),
+            () = wait => false,
+        };
+        let progress = scene.progress().await;
+        assert_eq!(progress.published + progress.counts.pushed, 1);
+        assert_eq!(progress.counts.done(), scene.rows().await.len() as u64);
+        assert!(!recorded || progress.counts.pushed == 1);
+    }
+    let last = scene.record(answer).await;
+    assert!(matches!(last, Recorded::First | Recorded::Duplicate));
+    assert_eq!(scene.progress().await.counts.pushed, 1);
+}

@@ -12,7 +12,7 @@ use super::{deferred, destinations, failed, new_run, new_task, placed, results};
 use crate::Store;
 use crate::store::{Recorded, ReportRow};
 
-const STEPS: usize = 1_500;
+const STEPS: usize = 600;
 
 /// Tasks of three jobs that share targets, attempts that are lost, repeated, late and dead, runs that are stopped: at
 /// every step each task is open or closed once, no target has two open tasks, and the counters equal the rows. In the
