@@ -114,9 +114,17 @@ pub(super) fn name_of(entry: &Descriptor) -> Option<&str> {
     entry.annotations.get(REF_NAME).map(String::as_str)
 }
 
-/// Repository and tag of a name that is a full reference; none for a bare tag.
+/// Repository and tag of a name that is a full reference; none for a bare tag and for a digest.
 pub(super) fn split_tag(name: &str) -> Option<(&str, &str)> {
-    name.rsplit_once(':').filter(|(_, tag)| tag.parse::<Tag>().is_ok())
+    name.rsplit_once(':').filter(|(_, tag)| tag.parse::<Tag>().is_ok() && name.parse::<Digest>().is_err())
+}
+
+/// What `tag` is called beside an image called `name`: in the same repository, if the name tells one.
+pub(crate) fn sibling(name: Option<&str>, tag: &Tag) -> String {
+    match name.and_then(split_tag) {
+        Some((repository, _)) => format!("{repository}:{tag}"),
+        None => tag.to_string(),
+    }
 }
 
 /// Whether a name is that of a signature, an attestation or a list of referrers kept under a tag
