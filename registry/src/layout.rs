@@ -140,7 +140,7 @@ impl Layout {
     ///
     /// # Errors
     /// `NotFound`, and those of [`resolve`](Self::resolve) and [`manifest`](Self::manifest).
-    pub async fn named_manifest(&self, name: &str) -> Result<Manifest, Error> {
+    pub(crate) async fn named_manifest(&self, name: &str) -> Result<Manifest, Error> {
         match self.resolve(Some(name)).await? {
             Some(found) => self.manifest(&found.digest).await,
             None => Err(Error::new(Kind::NotFound, format!("read `{name}` in layout `{}`", self.path().display()))
