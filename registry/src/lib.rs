@@ -9,11 +9,13 @@
 //! - `wire`: one request: timeouts, redirects, errors told apart; below it `tls`, `proxy`, `dns`
 //! - `auth`: credentials, challenges, tokens
 //! - `capabilities`: what a registry turned out to be able to do
+//! - [`Check`]: a look at a registry for people
 //! - [`Error`]: what went wrong, for the machine and for the person
 
 mod auth;
 mod blobs;
 mod capabilities;
+mod check;
 mod client;
 mod dns;
 mod error;
@@ -32,6 +34,7 @@ mod wire;
 
 pub use blobs::{BlobSource, BlobStream, Progress, PushError, Pushed, RepositorySource};
 pub use capabilities::Capabilities;
+pub use check::Check;
 pub use client::Client;
 pub use error::{Error, Kind};
 pub use layout::{Archive, Layout};
@@ -40,3 +43,4 @@ pub use options::{Env, Options};
 pub use place::{Place, Places};
 pub use referrers::{cosign_tags, fallback_tag};
 pub use tags::TagPages;
+pub use tls::{TlsFacts, Trust};
