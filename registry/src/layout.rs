@@ -47,7 +47,7 @@ impl Layout {
     ///
     /// # Errors
     /// There is none (`NotFound`), or it is none that we read (`Unsupported`).
-    pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
+    pub async fn open_folder(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         blocking(move || Files::folder(&path)).await.map(Self::new)
     }
@@ -55,7 +55,7 @@ impl Layout {
     /// Opens the layout in the tar `path`, to be read only; the tar is not unpacked.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As [`open_folder`](Self::open_folder).
     pub async fn open_archive(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         blocking(move || Files::tar(&path)).await.map(Self::new)

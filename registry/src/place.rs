@@ -57,11 +57,11 @@ impl Places {
     /// Opens a place to read from it. At a registry nothing is asked yet.
     ///
     /// # Errors
-    /// Those of [`Layout::open`] and [`Layout::open_archive`].
+    /// Those of [`Layout::open_folder`] and [`Layout::open_archive`].
     pub async fn source(&self, location: &Location) -> Result<Place, Error> {
         Ok(match location {
             Location::Registry(image) => self.repository(image),
-            Location::Layout(at) => Place::in_layout(self.known(Layout::open(&at.path).await?, &at.path), at),
+            Location::Layout(at) => Place::in_layout(self.known(Layout::open_folder(&at.path).await?, &at.path), at),
             Location::Archive(at) => Place::in_layout(Layout::open_archive(&at.path).await?, at),
         })
     }
