@@ -9,7 +9,7 @@ mod read;
 mod tar;
 mod write;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,13 +18,11 @@ use proto::{Descriptor, Digest, Manifest, limits};
 
 pub use self::archive::Archive;
 use self::files::{Files, INDEX, INDEX_BYTES_MAX, blob_path};
+pub(crate) use self::index::sibling;
 use self::index::{Ambiguous, Index, is_sidecar, name_of, split_tag};
 use crate::blobs::{BlobSource, BlobStream, Progress, PushError};
 use crate::error::{Error, Kind};
 use crate::referrers::fallback_tag;
-
-/// Names that an error lists: about what fits on a line.
-const NAMES_TOLD_MAX: usize = 4;
 
 /// An OCI layout. Cheap to clone; clones share what they learned.
 ///
@@ -49,7 +47,7 @@ impl Layout {
     ///
     /// # Errors
     /// There is none (`NotFound`), or it is none that we read (`Unsupported`).
-    pub async fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
+    pub async fn open_folder(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         blocking(move || Files::folder(&path)).await.map(Self::new)
     }
@@ -57,7 +55,7 @@ impl Layout {
     /// Opens the layout in the tar `path`, to be read only; the tar is not unpacked.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// As [`open_folder`](Self::open_folder).
     pub async fn open_archive(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         blocking(move || Files::tar(&path)).await.map(Self::new)
@@ -88,7 +86,7 @@ impl Layout {
     pub async fn names(&self) -> Result<Vec<String>, Error> {
         let index = self.index().await?;
         let names = index.descriptors().filter_map(name_of).filter(|name| !is_sidecar(name));
-        let names: std::collections::BTreeSet<_> = names.map(str::to_owned).collect();
+        let names: BTreeSet<_> = names.map(str::to_owned).collect();
         Ok(names.into_iter().collect())
     }
 
@@ -106,14 +104,7 @@ impl Layout {
             },
             None => (self.only_image(&index).await?, "no name".to_owned()),
         };
-        found.map_err(|Ambiguous(found)| {
-            let names: Vec<&str> = found.iter().map(|one| name_of(one).unwrap_or(one.digest.as_str())).collect();
-            let more = if names.len() > NAMES_TOLD_MAX { ", …" } else { "" };
-            let told = names[..names.len().min(NAMES_TOLD_MAX)].join(", ");
-            Error::new(Kind::Unsupported, format!("find {asked} in layout `{}`", self.path().display()))
-                .because(format!("{} images answer to it: {told}{more}", names.len()))
-                .hinting("name one of them: `oci:PATH:NAME`")
-        })
+        found.map_err(|several| error::ambiguous(self.path(), &asked, &several))
     }
 
     /// The only one of the named images, or, where none is named, the only one that is not a referrer.
@@ -143,6 +134,18 @@ impl Layout {
     pub async fn manifest(&self, digest: &Digest) -> Result<Manifest, Error> {
         let (files, digest) = (self.files.clone(), digest.clone());
         blocking(move || read::manifest(&files, &digest)).await
+    }
+
+    /// The manifest under `name`, as [`resolve`](Self::resolve) finds it.
+    ///
+    /// # Errors
+    /// `NotFound`, and those of [`resolve`](Self::resolve) and [`manifest`](Self::manifest).
+    pub(crate) async fn named_manifest(&self, name: &str) -> Result<Manifest, Error> {
+        match self.resolve(Some(name)).await? {
+            Some(found) => self.manifest(&found.digest).await,
+            None => Err(Error::new(Kind::NotFound, format!("read `{name}` in layout `{}`", self.path().display()))
+                .because("there is no such name")),
+        }
     }
 
     /// The length of a blob, none if it is not there.
@@ -179,20 +182,26 @@ impl Layout {
     }
 
     /// The referrers among the entries of `index.json`; each manifest is read once only.
+    ///
+    /// One that is missing, corrupt or of no known form is passed over: it must not stop the images beside it.
     async fn all_referrers(&self, index: &Index) -> Result<Vec<Referrer>, Error> {
-        let digests: Vec<Digest> =
-            index.descriptors().filter(|entry| entry.is_manifest()).map(|entry| entry.digest.clone()).collect();
+        let manifests = index.descriptors().filter(|entry| entry.is_manifest());
+        let digests: BTreeSet<Digest> = manifests.map(|entry| entry.digest.clone()).collect();
         let (files, known) = (self.files.clone(), self.referrers.clone());
         blocking(move || {
-            let mut referrers = Vec::new();
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.retain(|digest, _| digests.contains(digest));
             for digest in digests {
-                let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-                if !known.contains_key(&digest) {
-                    known.insert(digest.clone(), read::referrer(&files, &digest)?);
+                if known.contains_key(&digest) {
+                    continue;
                 }
-                referrers.extend(known.get(&digest).cloned().flatten());
+                match read::referrer(&files, &digest) {
+                    Ok(referrer) => drop(known.insert(digest, referrer)),
+                    Err(fault) if fault.kind() == Kind::Io => return Err(fault),
+                    Err(fault) => tracing::warn!(%fault, "passed over a manifest of a layout"),
+                }
             }
-            Ok(referrers)
+            Ok(known.values().flatten().cloned().collect())
         })
         .await
     }
@@ -228,7 +237,9 @@ impl Layout {
                 .because("it holds another one already, so this one needs a name")
                 .hinting("name it: `oci:PATH:NAME`"));
         }
-        let (name, manifest) = (name.map(str::to_owned), manifest.clone());
+        // A digest is no name: what is listed is found by it.
+        let name = name.filter(|name| name.parse::<Digest>().is_err()).map(str::to_owned);
+        let manifest = manifest.clone();
         blocking(move || {
             write::change_index(&root, |index| {
                 index.set(name.as_deref(), &manifest);

@@ -60,8 +60,8 @@ impl Client {
             let mut answer = match answer {
                 Ok(answer) => answer,
                 Err(error) if matches!(error.status(), Some(400 | 404 | 405 | 406 | 501)) => {
-                    // With a code of the registry it may be about this repository only.
-                    if error.status() == Some(404) && error.code().is_none() {
+                    // With another code it may be about this repository only.
+                    if matches!(error.code(), None | Some("UNSUPPORTED")) {
                         registry.learned.note(|learned| learned.referrers = Some(false));
                     }
                     return Ok(None);

@@ -48,9 +48,9 @@ impl Feed {
             let piece = feed.piece(left).await?;
             let left = left - piece.len() as u64;
             if left == 0 {
-                watch.committing()
+                watch.committing();
             } else {
-                watch.sending()
+                watch.sending();
             }
             (feed.progress)(piece.len() as u64);
             Ok(Some((piece, (feed, watch, left))))

@@ -3,6 +3,7 @@
 mod body;
 mod push;
 mod read;
+mod session;
 mod stream;
 pub(crate) mod watch;
 

@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 
 use proto::Digest;
 
+use super::index::{Ambiguous, name_of};
 use crate::error::{Error, Kind};
+
+/// Names that an error lists: about what fits on a line.
+const NAMES_TOLD_MAX: usize = 4;
 
 /// For `map_err`: the operating system refused `action` (a verb) on `path`.
 pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
@@ -41,4 +45,14 @@ pub(super) fn missing(path: &Path, digest: &Digest) -> Error {
 /// A JSON document of the layout at `path` is not one.
 pub(super) fn unreadable(path: &Path, document: &str, source: serde_json::Error) -> Error {
     unusable(path, format!("its `{document}` is not readable")).caused_by(source)
+}
+
+/// Several images of the layout at `path` answer to what was asked for.
+pub(super) fn ambiguous(path: &Path, asked: &str, Ambiguous(found): &Ambiguous) -> Error {
+    let names: Vec<&str> = found.iter().map(|one| name_of(one).unwrap_or(one.digest.as_str())).collect();
+    let more = if names.len() > NAMES_TOLD_MAX { ", …" } else { "" };
+    let told = names[..names.len().min(NAMES_TOLD_MAX)].join(", ");
+    Error::new(Kind::Unsupported, format!("find {asked} in layout `{}`", path.display()))
+        .because(format!("{} images answer to it: {told}{more}", names.len()))
+        .hinting("name one of them: `oci:PATH:NAME`")
 }

@@ -82,12 +82,9 @@ impl Index {
         if let Some(name) = name {
             manifest.annotations.insert(REF_NAME.into(), name.into());
         }
-        // An unnamed entry says nothing that the named one does not say, and one that is named needs no other.
-        let is_replaced = |entry: &Entry| match entry.name() {
-            Some(taken) => Some(taken) == name,
-            None => entry.digest() == Some(&manifest.digest),
-        };
-        let is_listed = name.is_none() && self.entries.iter().any(|entry| entry.digest() == Some(&manifest.digest));
+        // Unnamed entries stay: they may be what makes a referrer findable.
+        let is_replaced = |entry: &Entry| name.is_some() && entry.name() == name;
+        let is_listed = name.is_none() && self.descriptors().any(|entry| entry.digest == manifest.digest);
         if !is_listed {
             self.entries.retain(|entry| !is_replaced(entry));
             self.entries.push(Entry { raw: to_value(&manifest), descriptor: Some(manifest) });
@@ -103,10 +100,6 @@ impl Entry {
     fn name(&self) -> Option<&str> {
         self.raw.get("annotations")?.get(REF_NAME)?.as_str()
     }
-
-    fn digest(&self) -> Option<&Digest> {
-        self.descriptor.as_ref().map(|descriptor| &descriptor.digest)
-    }
 }
 
 /// The name of a manifest in its layout.
@@ -114,9 +107,17 @@ pub(super) fn name_of(entry: &Descriptor) -> Option<&str> {
     entry.annotations.get(REF_NAME).map(String::as_str)
 }
 
-/// Repository and tag of a name that is a full reference; none for a bare tag.
+/// Repository and tag of a name that is a full reference; none for a bare tag and for a digest.
 pub(super) fn split_tag(name: &str) -> Option<(&str, &str)> {
-    name.rsplit_once(':').filter(|(_, tag)| tag.parse::<Tag>().is_ok())
+    name.rsplit_once(':').filter(|(_, tag)| tag.parse::<Tag>().is_ok() && name.parse::<Digest>().is_err())
+}
+
+/// What `tag` is called beside an image called `name`: in the same repository, if the name tells one.
+pub(crate) fn sibling(name: Option<&str>, tag: &Tag) -> String {
+    match name.and_then(split_tag) {
+        Some((repository, _)) => format!("{repository}:{tag}"),
+        None => tag.to_string(),
+    }
 }
 
 /// Whether a name is that of a signature, an attestation or a list of referrers kept under a tag
@@ -146,6 +147,7 @@ fn to_value(descriptor: &Descriptor) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use proto::manifest::media_type::OCI_MANIFEST;
 
     fn manifest(content: &str) -> Descriptor {
@@ -159,12 +161,32 @@ mod tests {
     #[test]
     fn a_name_moves_and_leaves_no_second_entry() {
         let mut index = Index::empty();
-        index.set(None, &manifest("a"));
         index.set(Some("quay.io/a:1"), &manifest("a"));
         index.set(Some("quay.io/a:1"), &manifest("b"));
         index.set(None, &manifest("b"));
         assert_eq!(index.descriptors().count(), 1);
         assert_eq!(found(&index, "quay.io/a:1"), Some(manifest("b").digest));
+    }
+
+    #[test]
+    fn what_is_listed_without_a_name_stays_listed_when_a_name_comes_and_goes() {
+        let mut index = Index::empty();
+        index.set(None, &manifest("referrer"));
+        index.set(None, &manifest("referrer"));
+        index.set(Some("n"), &manifest("referrer"));
+        index.set(Some("n"), &manifest("other"));
+        let digests: Vec<_> = index.descriptors().map(|entry| entry.digest.clone()).collect();
+        assert_eq!(digests, [manifest("referrer").digest, manifest("other").digest]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes: Vec<u8>, entry: String) {
+            let _ = Index::parse(&bytes);
+            let document = json!({ "manifests": [entry, { "annotations": { REF_NAME: entry } }] });
+            let index = Index::parse(document.to_string().as_bytes()).unwrap();
+            prop_assert_eq!(index.descriptors().count(), 0);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio_util::io::ReaderStream;
 use super::files::{Files, blob_path};
 use super::{Referrer, error};
 use crate::blobs::BlobStream;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 
 /// Bytes of one chunk of a blob.
 const CHUNK_BYTES: usize = 128 * 1024;
@@ -25,20 +25,10 @@ pub(super) fn manifest(files: &Files, digest: &Digest) -> Result<Manifest, Error
 }
 
 /// What the manifest `digest` refers to, if it refers to anything. Blocks.
-///
-/// A manifest that is missing, corrupt or of no known form refers to nothing: it must not stop the images beside it.
 pub(super) fn referrer(files: &Files, digest: &Digest) -> Result<Option<Referrer>, Error> {
-    match manifest(files, digest) {
-        Ok(manifest) => {
-            let descriptor = describe(&manifest);
-            Ok(manifest.subject.map(|subject| Referrer { subject: subject.digest, descriptor }))
-        }
-        Err(fault) if matches!(fault.kind(), Kind::NotFound | Kind::Corrupt | Kind::Unsupported) => {
-            tracing::warn!(layout = %files.path().display(), %digest, %fault, "passed over a manifest of a layout");
-            Ok(None)
-        }
-        Err(fault) => Err(fault),
-    }
+    let manifest = manifest(files, digest)?;
+    let descriptor = describe(&manifest);
+    Ok(manifest.subject.map(|subject| Referrer { subject: subject.digest, descriptor }))
 }
 
 /// The descriptor of a referrer, with what tells its kind (distribution-spec, "Listing Referrers").

@@ -126,7 +126,7 @@ async fn an_image_comes_back_byte_for_byte() {
     image.blobs.push(blob("empty", Vec::new()));
     write(&layout, &image, Some(NAME)).await;
     assert_holds(&layout, &image).await;
-    let again = Layout::open(layout.path()).await.unwrap();
+    let again = Layout::open_folder(layout.path()).await.unwrap();
     assert_holds(&again, &image).await;
     assert_eq!(digest_of(&again, Some(NAME)).await, Some(image.manifest.digest));
     assert_eq!(entries(layout.path()), ["blobs", "index.json", "oci-layout"]);

@@ -161,7 +161,7 @@ async fn skopeo_reads_what_we_wrote_and_we_read_what_it_wrote() {
         let options = ["--insecure-policy", "copy", "--preserve-digests", "-q", source];
         skopeo(&[&options[..], &[&format!("oci:{theirs}:{NAME}")]].concat());
         skopeo(&[&options[..], &[&format!("oci-archive:{theirs}.tar:{NAME}")]].concat());
-        assert_holds(&Layout::open(&theirs).await.unwrap(), &image).await;
+        assert_holds(&Layout::open_folder(&theirs).await.unwrap(), &image).await;
         let read_back = Layout::open_archive(format!("{theirs}.tar")).await.unwrap();
         assert_holds(&read_back, &image).await;
         assert_eq!(digest_of(&read_back, Some(NAME)).await.as_ref(), Some(&image.manifest.digest));

@@ -110,9 +110,9 @@ async fn a_manifest_that_is_damaged_does_not_stop_the_images_beside_it() {
 async fn folders_that_are_no_layouts_are_refused_with_the_reason() {
     let folder = folder();
     let root = folder.path();
-    assert_eq!(Layout::open(root.join("none")).await.err().unwrap().kind(), Kind::NotFound);
+    assert_eq!(Layout::open_folder(root.join("none")).await.err().unwrap().kind(), Kind::NotFound);
     let refused = async |why: &str| {
-        let error = Layout::open(root).await.err().unwrap();
+        let error = Layout::open_folder(root).await.err().unwrap();
         assert_eq!(error.kind(), Kind::Unsupported);
         assert!(error.to_string().contains(why), "{error}");
     };
@@ -122,7 +122,7 @@ async fn folders_that_are_no_layouts_are_refused_with_the_reason() {
     fs::write(root.join("oci-layout"), " ".repeat(5000)).unwrap();
     refused("5000 bytes").await;
     fs::write(root.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-    let layout = Layout::open(root).await.unwrap();
+    let layout = Layout::open_folder(root).await.unwrap();
     assert!(layout.names().await.unwrap_err().to_string().contains("no file `index.json`"));
     File::create(root.join("index.json")).unwrap().set_len(1 << 40).unwrap();
     assert!(layout.names().await.unwrap_err().to_string().contains("allowed"));

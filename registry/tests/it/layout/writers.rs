@@ -22,7 +22,7 @@ async fn writers_in_threads_keep_each_others_names() {
         });
     }
     writers.join_all().await;
-    assert_eq!(Layout::open(folder.path()).await.unwrap().names().await.unwrap().len(), 40);
+    assert_eq!(Layout::open_folder(folder.path()).await.unwrap().names().await.unwrap().len(), 40);
 }
 
 #[tokio::test]
