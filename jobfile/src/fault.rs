@@ -89,15 +89,19 @@ impl Faults {
     }
 }
 
+impl Faults {
+    /// Each as its line.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.list.iter().map(|Fault { position: Position { line, column }, rule, message, mend }| {
+            let (message, mend) = (printable(message), printable(mend));
+            format!("{}:{line}:{column} {} {message}; {mend}", self.file.display(), rule.as_str())
+        })
+    }
+}
+
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, Fault { position, rule, message, mend }) in self.list.iter().enumerate() {
-            let line_end = if i == 0 { "" } else { "\n" };
-            let Position { line, column } = position;
-            let (message, mend) = (printable(message), printable(mend));
-            write!(f, "{line_end}{}:{line}:{column} {} {message}; {mend}", self.file.display(), rule.as_str())?;
-        }
-        Ok(())
+        f.write_str(&self.lines().collect::<Vec<_>>().join("\n"))
     }
 }
 

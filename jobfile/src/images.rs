@@ -37,9 +37,8 @@ impl Images {
     }
 }
 
-/// Reads `images`, and expands `to` for each.
-pub(crate) fn read(walk: &mut Walk, images: &Node, to: Option<&Node>, registries: &Registries) -> Vec<Images> {
-    let templates = to.map(|node| templates(walk, node)).unwrap_or_default();
+/// Reads `images`, and expands the templates of `to` for each.
+pub(crate) fn read(walk: &mut Walk, images: &Node, to: &[Template], registries: &Registries) -> Vec<Images> {
     let mend = "write a map of repositories to tags, as in `docker.io/library/alpine: \">=3.18\"`";
     let entries = walk.entries(images, "`images`", mend).unwrap_or_default();
     if matches!(&images.value, Value::Map(map) if map.is_empty()) {
@@ -62,7 +61,7 @@ pub(crate) fn read(walk: &mut Walk, images: &Node, to: Option<&Node>, registries
             walk.fault(key.position, RuleId::DuplicateKey, message, "make one of both");
             continue;
         }
-        let destinations = destinations(walk, key, &source, &templates, registries);
+        let destinations = destinations(walk, key, &source, to, registries);
         read.push(Images { source, destinations, rules, position: key.position });
     }
     collisions(walk, &read);
@@ -70,7 +69,8 @@ pub(crate) fn read(walk: &mut Walk, images: &Node, to: Option<&Node>, registries
 }
 
 /// The values of `to`.
-fn templates(walk: &mut Walk, node: &Node) -> Vec<Template> {
+/// Reads `to`: one template or a list of them.
+pub(crate) fn templates(walk: &mut Walk, node: &Node) -> Vec<Template> {
     walk.one_or_more(node, "`to`").iter().filter_map(|node| Template::read(walk, node)).collect()
 }
 

@@ -133,7 +133,8 @@ fn top(walk: &mut Walk, tree: &tree::Node) -> (Vec<Images>, Registries) {
         None => {}
     }
     let registries = Registries::read(walk, fields.get("registries"), fields.get("network"));
-    let images = fields.get("images").map(|node| images::read(walk, node, fields.get("to"), &registries));
+    let to = fields.get("to").map(|node| images::templates(walk, node)).unwrap_or_default();
+    let images = fields.get("images").map(|node| images::read(walk, node, &to, &registries));
     (images.unwrap_or_default(), registries)
 }
 

@@ -85,9 +85,7 @@ impl Authenticator {
     pub(crate) async fn authorize(&self, path: &str, scopes: &Scopes) -> Result<Option<HeaderValue>, Error> {
         match self.scheme() {
             Scheme::None => Ok(None),
-            Scheme::Basic => {
-                Ok(self.password(path).await?.map(|(username, password)| basic(&username, &password)))
-            }
+            Scheme::Basic => Ok(self.password(path).await?.map(|(username, password)| basic(&username, &password))),
             Scheme::Bearer(service) => self.token(path, scopes, &service, None, None).await.map(Some),
         }
     }
