@@ -19,6 +19,9 @@ use crate::log::{Entry, Open};
 /// Bytes of a body that are handed over at once.
 const CHUNK: usize = 64 * 1024;
 
+/// Time to write what a connection may hold back, some hundred KiB.
+const FLUSH: Duration = Duration::from_millis(20);
+
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The body of a request.
@@ -157,8 +160,8 @@ impl Sending {
             std::future::pending::<()>().await;
         }
         if self.cut_after.is_some_and(|after| self.sent >= after) {
-            // What was sent must leave the machine before the connection is closed, or the client sees less of it.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            // An error ends the connection at once, with what was handed over but not yet written; so let it be written.
+            tokio::time::sleep(FLUSH).await;
             return Some(Err(io::Error::other("cut on command")));
         }
         let until = [self.stall_after, self.cut_after].into_iter().flatten().min().unwrap_or(self.length);

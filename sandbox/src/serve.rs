@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
@@ -26,7 +27,7 @@ use crate::store::Store;
 /// A server's answers, apart from faults.
 pub(crate) trait Service: Send + Sync + 'static {
     /// Refuses requests that lack the rights; these do not count for faults.
-    fn admit(&self, head: &Parts) -> Result<(), Answer>;
+    fn admit(&self, head: &Parts) -> Result<(), Box<Answer>>;
 
     /// Answers an admitted request.
     fn answer(&self, head: &Parts, body: RequestBody) -> impl Future<Output = Answer> + Send;
@@ -59,9 +60,9 @@ impl<S: Service> Server<S> {
         let tls = tls.map(TlsAcceptor::from);
         tokio::spawn(end.clone().run_until_cancelled_owned(async move {
             loop {
-                // A failed accept concerns a connection that is already gone, or passes when others close.
+                // A failed accept concerns a connection that is already gone, or is over when others close.
                 let Ok((stream, _)) = listener.accept().await else {
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                     continue;
                 };
                 let _ = stream.set_nodelay(true);
@@ -92,7 +93,7 @@ impl<S: Service> Server<S> {
         let (head, incoming) = request.into_parts();
         let open = self.log.open(&head);
         let (answer, effects) = match self.service.admit(&head) {
-            Err(refused) => (refused, Vec::new()),
+            Err(refused) => (*refused, Vec::new()),
             Ok(()) => {
                 let effects = self.faults.effects(head.method.as_str(), head.uri.path());
                 let body = RequestBody::new(incoming, open.entry.clone(), &effects);

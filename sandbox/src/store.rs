@@ -166,20 +166,21 @@ impl Store {
 
     /// Takes a tag away; whether it was there.
     pub fn delete_tag(&self, repository: &str, tag: &str) -> bool {
-        self.state().repository(repository).tags.remove(tag).is_some()
+        let mut state = self.state();
+        state.repositories.get_mut(repository).is_some_and(|found| found.tags.remove(tag).is_some())
     }
 
     /// Takes a manifest and the tags that point to it away; whether it was there.
     pub fn delete_manifest(&self, repository: &str, digest: &Digest) -> bool {
         let mut state = self.state();
-        let repository = state.repository(repository);
+        let Some(repository) = state.repositories.get_mut(repository) else { return false };
         repository.tags.retain(|_, target| target != digest);
         repository.manifests.remove(digest).is_some()
     }
 
     /// Takes a blob out of a repository; whether it was there. Other repositories keep it.
     pub fn delete_blob(&self, repository: &str, digest: &Digest) -> bool {
-        self.state().repository(repository).blobs.remove(digest)
+        self.state().repositories.get_mut(repository).is_some_and(|found| found.blobs.remove(digest))
     }
 
     pub(crate) fn insert_blob(&self, repository: &str, digest: &Digest, content: Content) {

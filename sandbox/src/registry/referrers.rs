@@ -7,17 +7,14 @@ use serde_json::{Value, json};
 
 use super::RegistryService;
 use super::routes::{Query, parse_digest};
-use crate::answer::{Answer, name};
+use crate::answer::{Answer, Handled, name};
 
 impl RegistryService {
-    pub(super) fn list_referrers(&self, repository: &str, digest: &str, query: &Query) -> Answer {
+    pub(super) fn list_referrers(&self, repository: &str, digest: &str, query: &Query) -> Handled {
         if !self.features().referrers {
-            return Answer::error(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such endpoint");
+            return Err(Answer::error(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such endpoint").into());
         }
-        let digest = match parse_digest(digest) {
-            Ok(digest) => digest,
-            Err(answer) => return answer,
-        };
+        let digest = parse_digest(digest)?;
         let wanted = query.get("artifactType");
         let mut referrers = Vec::new();
         for (referrer, manifest) in self.store.manifests(repository) {
@@ -42,6 +39,6 @@ impl RegistryService {
         }
         let index = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": referrers });
         let answer = Answer::json(StatusCode::OK, &index).with(CONTENT_TYPE, media_type::OCI_INDEX);
-        if wanted.is_some() { answer.with(name::FILTERS_APPLIED, "artifactType") } else { answer }
+        Ok(if wanted.is_some() { answer.with(name::FILTERS_APPLIED, "artifactType") } else { answer })
     }
 }
