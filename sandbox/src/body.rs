@@ -153,7 +153,6 @@ impl Sending {
 
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         if self.sent >= self.length {
-            self.open.entry.complete.store(true, Ordering::SeqCst);
             return None;
         }
         if self.stall_after.is_some_and(|after| self.sent >= after) {
@@ -169,8 +168,10 @@ impl Sending {
         let max = (until.min(self.length) - self.sent).min(paced as u64) as usize;
         let chunk = self.read(max);
         self.sent += chunk.len() as u64;
-        self.open.entry.bytes_out.fetch_add(chunk.len() as u64, Ordering::SeqCst);
         tokio::time::sleep(time_for(chunk.len(), self.bytes_per_second)).await;
+        self.open.entry.bytes_out.fetch_add(chunk.len() as u64, Ordering::SeqCst);
+        // Said with the last bytes: a body of known length is not asked for its end.
+        self.open.entry.complete.store(self.sent == self.length, Ordering::SeqCst);
         Some(Ok(chunk))
     }
 

@@ -116,7 +116,7 @@ async fn a_manifest_that_names_missing_content_is_refused_as_told() {
         errors.iter().map(|error| error["detail"]["Digest"].as_str().unwrap().parse().unwrap()).collect();
     named.sort();
     assert_eq!(named, image.blob_digests());
-    let index = f.put_manifest("a/manifests/1", &content::index(&[image.clone()])).await;
+    let index = f.put_manifest("a/manifests/1", &content::index(std::slice::from_ref(&image))).await;
     assert_eq!(codes(index).await, ["MANIFEST_BLOB_UNKNOWN"]);
     f.registry.features(|features| features.missing = Missing::Unnamed);
     assert_eq!(codes(f.put_manifest("a/manifests/1", &image).await).await, ["MANIFEST_INVALID"]);

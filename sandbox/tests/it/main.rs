@@ -1,5 +1,7 @@
 //! The sandbox's servers, judged from outside.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod auth;
 mod conformance;
 mod content;
