@@ -59,7 +59,7 @@ impl RequestBody {
             let Ok(bytes) = frame.into_data() else { continue };
             self.read += bytes.len() as u64;
             self.entry.bytes_in.fetch_add(bytes.len() as u64, Ordering::SeqCst);
-            tokio::time::sleep(time_for(bytes.len(), self.bytes_per_second)).await;
+            pace(bytes.len(), self.bytes_per_second).await;
             return Some(Ok(bytes));
         }
     }
@@ -168,7 +168,7 @@ impl Sending {
         let max = (until.min(self.length) - self.sent).min(paced as u64) as usize;
         let chunk = self.read(max);
         self.sent += chunk.len() as u64;
-        tokio::time::sleep(time_for(chunk.len(), self.bytes_per_second)).await;
+        pace(chunk.len(), self.bytes_per_second).await;
         self.open.entry.bytes_out.fetch_add(chunk.len() as u64, Ordering::SeqCst);
         // Said with the last bytes: a body of known length is not asked for its end.
         self.open.entry.complete.store(self.sent == self.length, Ordering::SeqCst);
@@ -194,6 +194,9 @@ impl Sending {
     }
 }
 
-fn time_for(bytes: usize, bytes_per_second: Option<u64>) -> Duration {
-    bytes_per_second.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64))
+/// Waits as long as `bytes` may take. Without a rate it does not even sleep for no time, which takes a millisecond.
+pub(crate) async fn pace(bytes: usize, bytes_per_second: Option<u64>) {
+    if let Some(rate) = bytes_per_second {
+        tokio::time::sleep(Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64)).await;
+    }
 }

@@ -1,4 +1,6 @@
 //! Images, indexes and artifacts, the same for the same seed, with layers that other tools can unpack.
+//!
+//! The order of keys in JSON is that of the build, so digests are to be asked for, not written down.
 
 use bytes::Bytes;
 use proto::manifest::media_type;

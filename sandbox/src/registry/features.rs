@@ -26,6 +26,8 @@ pub struct Features {
     pub conditional: bool,
     /// `Docker-Content-Digest` is in the answer to HEAD of a manifest.
     pub head_digest: bool,
+    /// `Accept` is heeded: a manifest of another type than it names is not found (else: it is ignored).
+    pub strict_accept: bool,
     /// `Range` is heeded for blobs.
     pub range: bool,
     /// Manifests of Docker types are taken (else: 415).
@@ -58,6 +60,7 @@ impl Default for Features {
             subject_header: true,
             conditional: true,
             head_digest: true,
+            strict_accept: false,
             range: true,
             docker_types: true,
             deletion: true,

@@ -25,6 +25,9 @@ impl RegistryService {
         let found = digest.and_then(|digest| Some((self.store.manifest(repository, &digest)?, digest)));
         let Some((manifest, digest)) = found else { return unknown() };
         let features = self.features();
+        if features.strict_accept && !accepts(head, &manifest.media_type) {
+            return unknown();
+        }
         let etag = format!("\"{digest}\"");
         let if_none_match = head.headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
         let is_known = if_none_match.is_some_and(|known| known.contains(digest.as_str()) || known == "*");
@@ -114,6 +117,13 @@ impl RegistryService {
             }
         }
     }
+}
+
+/// Whether the request names this media type in one of its `Accept` headers.
+fn accepts(head: &Parts, media_type: &str) -> bool {
+    let lists = head.headers.get_all(header::ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+    let mut named = lists.flat_map(|list| list.split(',')).map(|part| part.split(';').next().unwrap_or(part).trim());
+    named.any(|named| named == media_type || named == "*/*")
 }
 
 fn digest_of(descriptor: &Value) -> Result<Digest, Box<Answer>> {

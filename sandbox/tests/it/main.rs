@@ -10,3 +10,4 @@ mod faults;
 mod features;
 mod help;
 mod tls;
+mod uploads;
