@@ -14,13 +14,11 @@ use hyper::{Method, Response, header};
 
 use crate::answer::Answer;
 use crate::faults::Effect;
+use crate::flush::Flushes;
 use crate::log::{Entry, Open};
 
 /// Bytes of a body that are handed over at once.
 const CHUNK: usize = 64 * 1024;
-
-/// Time to write what a connection may hold back, some hundred KiB.
-const FLUSH: Duration = Duration::from_millis(20);
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -83,8 +81,14 @@ impl RequestBody {
 }
 
 /// Makes the response to a request out of an answer and what disturbs it.
-pub(crate) fn response(method: &Method, answer: Answer, effects: &[Effect], open: Open) -> Response<Body> {
-    let sending = Sending::new(&answer, effects, open);
+pub(crate) fn response(
+    method: &Method,
+    answer: Answer,
+    effects: &[Effect],
+    open: Open,
+    flushes: Flushes,
+) -> Response<Body> {
+    let sending = Sending::new(&answer, effects, open, flushes);
     let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
@@ -120,10 +124,11 @@ struct Sending {
     corrupt_at: Option<u64>,
     bytes_per_second: Option<u64>,
     open: Open,
+    flushes: Flushes,
 }
 
 impl Sending {
-    fn new(answer: &Answer, effects: &[Effect], open: Open) -> Self {
+    fn new(answer: &Answer, effects: &[Effect], open: Open, flushes: Flushes) -> Self {
         let mut sending = Self {
             content: answer.content.clone(),
             position: answer.start,
@@ -136,6 +141,7 @@ impl Sending {
             corrupt_at: None,
             bytes_per_second: None,
             open,
+            flushes,
         };
         for effect in effects {
             match effect {
@@ -159,8 +165,8 @@ impl Sending {
             std::future::pending::<()>().await;
         }
         if self.cut_after.is_some_and(|after| self.sent >= after) {
-            // An error ends the connection at once, with what was handed over but not yet written; so let it be written.
-            tokio::time::sleep(FLUSH).await;
+            // The error ends the connection at once, with what it holds back.
+            self.flushes.next().await;
             return Some(Err(io::Error::other("cut on command")));
         }
         let until = [self.stall_after, self.cut_after].into_iter().flatten().min().unwrap_or(self.length);

@@ -38,6 +38,7 @@ pub mod tls;
 
 mod answer;
 mod body;
+mod flush;
 mod serve;
 mod synthetic;
 mod token;

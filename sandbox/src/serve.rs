@@ -21,6 +21,7 @@ use crate::Error;
 use crate::answer::Answer;
 use crate::body::{Body, RequestBody, response};
 use crate::faults::{Effect, Faults};
+use crate::flush::{Flushed, Flushes};
 use crate::log::Log;
 use crate::store::Store;
 
@@ -83,13 +84,15 @@ impl<S: Service> Server<S> {
     }
 
     async fn connection(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let service = service_fn(|request| self.clone().exchange(request));
-        let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+        let flushes = Flushes::default();
+        let stream = TokioIo::new(Flushed { stream, flushes: flushes.clone() });
+        let service = service_fn(|request| self.clone().exchange(request, flushes.clone()));
+        let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(stream, service);
         // It ends with an error when a client goes away or a fault cuts it; the log has what was served.
         let _ = connection.await;
     }
 
-    async fn exchange(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
+    async fn exchange(self: Arc<Self>, request: Request<Incoming>, flushes: Flushes) -> Result<Response<Body>, Closed> {
         let (head, incoming) = request.into_parts();
         let open = self.log.open(&head);
         let (answer, effects) = match self.service.admit(&head) {
@@ -101,7 +104,7 @@ impl<S: Service> Server<S> {
             }
         };
         open.entry.status.store(answer.status.as_u16(), Ordering::SeqCst);
-        Ok(response(&head.method, answer, &effects, open))
+        Ok(response(&head.method, answer, &effects, open, flushes))
     }
 
     async fn answer(&self, head: &Parts, body: RequestBody, effects: &[Effect]) -> Result<Answer, Closed> {
