@@ -132,10 +132,17 @@ async fn a_stalled_upload_is_read_no_further_than_told() {
     let f = Fixture::plain().await;
     f.registry.fault(Fault::on("POST", "/uploads/", Effect::StallUpload { after: 1 }));
     let path = format!("a/blobs/uploads/?digest={}", crate::help::digest(b""));
-    let upload = f.ask(Method::POST, &path).body(vec![0; 50_000_000]).send();
-    assert!(timeout(MOMENT, upload).await.is_err());
-    let read = f.registry.log().bytes_in("POST", "/uploads/");
-    assert!((1..5_000_000).contains(&read), "{read}");
+    let mut upload = tokio::spawn(f.ask(Method::POST, &path).body(vec![0; 50_000_000]).send());
+    let read = || f.registry.log().bytes_in("POST", "/uploads/");
+    let begun = async {
+        while read() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, begun).await.unwrap();
+    assert!(timeout(MOMENT, &mut upload).await.is_err());
+    assert!(read() < 5_000_000, "{}", read());
+    upload.abort();
 }
 
 #[tokio::test]

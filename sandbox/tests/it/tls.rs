@@ -1,7 +1,7 @@
 //! Clients that trust what they are given get in, and others do not.
 
 use reqwest::{Certificate, Identity};
-use sandbox::{Auth, Registry, Tls, Tokens};
+use sandbox::{Auth, Effect, Fault, Registry, Tls, Tokens};
 
 use crate::help::client_builder;
 
@@ -43,6 +43,20 @@ async fn a_client_without_a_certificate_is_refused_where_one_is_asked_for() {
     let pem = format!("{}{}", identity.certificate_pem, identity.key_pem);
     let client = trusting(&registry).identity(Identity::from_pem(pem.as_bytes()).unwrap());
     assert_eq!(status(&registry, client).await, Some(200));
+}
+
+#[tokio::test]
+async fn a_cut_falls_on_the_named_byte_over_tls_too() {
+    let registry = Registry::builder().tls(Tls::SignedByAuthority).start().await.unwrap();
+    let digest = registry.store().put_blob("a", vec![7; 3_000_000].into());
+    registry.fault(Fault::on("GET", "/blobs/", Effect::CutBody { after: 2_000_001 }));
+    let client = trusting(&registry).build().unwrap();
+    let mut cut = client.get(format!("{}/v2/a/blobs/{digest}", registry.url())).send().await.unwrap();
+    let mut read = 0;
+    while let Ok(Some(bytes)) = cut.chunk().await {
+        read += bytes.len();
+    }
+    assert_eq!(read, 2_000_001);
 }
 
 #[tokio::test]
