@@ -1,1 +1,46 @@
-//! Placeholder while the house is laid.
+//! Client for OCI registries: manifests byte for byte, blobs streamed and checked, politely and without surprises.
+//!
+//! # Layout
+//!
+//! - [`Client`]: the verbs, each in a module of its own: `manifests`, `blobs`, `tags`, `referrers`
+//! - [`Layout`], [`Archive`]: images on disk
+//! - [`Place`]: a registry, a layout or an archive, under the same verbs
+//! - `transport`: one registry under one set of settings: slots, authorization, retries
+//! - `wire`: one request: timeouts, redirects, errors told apart; below it `tls`, `proxy`, `dns`
+//! - `auth`: credentials, challenges, tokens
+//! - `capabilities`: what a registry turned out to be able to do
+//! - [`Check`]: a look at a registry for people
+//! - [`Error`]: what went wrong, for the machine and for the person
+
+mod auth;
+mod blobs;
+mod capabilities;
+mod check;
+mod client;
+mod dns;
+mod error;
+mod layout;
+mod manifests;
+mod options;
+mod pages;
+mod place;
+mod proxy;
+mod referrers;
+mod settings;
+mod tags;
+mod tls;
+mod transport;
+mod wire;
+
+pub use blobs::{BlobSource, BlobStream, Progress, PushError, Pushed, RepositorySource};
+pub use capabilities::Capabilities;
+pub use check::Check;
+pub use client::Client;
+pub use error::{Error, Kind};
+pub use layout::{Archive, Layout};
+pub use manifests::{ManifestHead, PutAnswer};
+pub use options::{Env, Options};
+pub use place::{Place, Places};
+pub use referrers::{cosign_tags, fallback_tag};
+pub use tags::TagPages;
+pub use tls::{TlsFacts, Trust};

@@ -1,0 +1,172 @@
+//! Authorizes requests to one registry: credentials, challenge, and a token cache with single flight.
+
+mod challenge;
+mod credentials;
+mod helper;
+mod token;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderValue};
+
+use crate::error::{Error, Kind};
+use crate::wire::Wire;
+use challenge::Challenge;
+use credentials::Credentials;
+pub(crate) use credentials::{Found, Keyring, secret};
+pub(crate) use token::Scopes;
+use token::{Service, Token, basic};
+
+/// Above this many tokens, those that are over are thrown away.
+const TOKENS_KEPT: usize = 1024;
+
+/// How a registry wants to be authorized.
+#[derive(Clone, PartialEq, Eq)]
+enum Scheme {
+    None,
+    Basic,
+    Bearer(Service),
+}
+
+/// A place for one token; who holds its lock fetches it, the others wait for that.
+type Place = Arc<tokio::sync::Mutex<Option<Token>>>;
+
+/// Authorizes the requests to one registry.
+pub(crate) struct Authenticator {
+    wire: Wire,
+    keyring: Keyring,
+    scheme: Mutex<Scheme>,
+    tokens: Mutex<HashMap<(String, Scopes), Place>>,
+}
+
+impl Authenticator {
+    pub(crate) fn new(wire: Wire, keyring: Keyring) -> Self {
+        Self { wire, keyring, scheme: Mutex::new(Scheme::None), tokens: Mutex::default() }
+    }
+
+    /// Takes note of what a 401 of the registry at `base` asks for.
+    pub(crate) fn learn(&self, headers: &HeaderMap, base: &Url) -> Result<(), Error> {
+        if let Some(challenge) = challenge::best(headers) {
+            self.take(&challenge, base)?;
+        }
+        Ok(())
+    }
+
+    fn take(&self, challenge: &Challenge, base: &Url) -> Result<(), Error> {
+        let scheme = match challenge {
+            Challenge::Basic => Scheme::Basic,
+            Challenge::Bearer { realm, service, .. } => Scheme::Bearer(Service::new(realm, service.clone(), base)?),
+        };
+        *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = scheme;
+        Ok(())
+    }
+
+    /// The name of the scheme for people: `none`, `Basic`, ``Bearer from `https://…` ``.
+    pub(crate) fn scheme_name(&self) -> String {
+        match self.scheme() {
+            Scheme::None => "none".into(),
+            Scheme::Basic => "Basic".into(),
+            Scheme::Bearer(service) => format!("Bearer from `{}`", service.realm.host_str().unwrap_or_default()),
+        }
+    }
+
+    fn scheme(&self) -> Scheme {
+        self.scheme.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The credentials for the repository `path`.
+    pub(crate) async fn credentials(&self, path: &str) -> Result<Option<Found>, Error> {
+        self.keyring.find(path).await
+    }
+
+    /// The `Authorization` of a request that `scopes` cover, in the repository `path`; none where none is asked for.
+    pub(crate) async fn authorize(&self, path: &str, scopes: &Scopes) -> Result<Option<HeaderValue>, Error> {
+        match self.scheme() {
+            Scheme::None => Ok(None),
+            Scheme::Basic => {
+                Ok(self.password(path).await?.map(|(username, password)| basic(&username, &password)))
+            }
+            Scheme::Bearer(service) => self.token(path, scopes, &service, None, None).await.map(Some),
+        }
+    }
+
+    /// Another `Authorization` after `refused` was answered by 401 with `headers`; none if there is no other.
+    pub(crate) async fn renew(
+        &self,
+        path: &str,
+        scopes: &Scopes,
+        base: &Url,
+        headers: &HeaderMap,
+        refused: Option<&HeaderValue>,
+    ) -> Result<Option<HeaderValue>, Error> {
+        let Some(challenge) = challenge::best(headers) else { return Ok(None) };
+        self.take(&challenge, base)?;
+        if let Challenge::Bearer { scope, error, .. } = &challenge {
+            // A token that lacks a right was made for these credentials: only more scope can help.
+            if refused.is_some() && error.as_deref() == Some("insufficient_scope") && scope.is_none() {
+                return Ok(None);
+            }
+            let Scheme::Bearer(service) = self.scheme() else { return Ok(None) };
+            return self.token(path, scopes, &service, scope.as_deref(), refused).await.map(Some);
+        }
+        if refused.is_some() {
+            self.keyring.forget().await;
+        }
+        let new = self.authorize(path, scopes).await?;
+        Ok(new.filter(|new| Some(new) != refused))
+    }
+
+    /// Whether there are credentials for `path`: it decides what a refusal means.
+    pub(crate) async fn has_credentials(&self, path: &str) -> bool {
+        matches!(self.keyring.find(path).await, Ok(Some(_)))
+    }
+
+    async fn password(&self, path: &str) -> Result<Option<(String, String)>, Error> {
+        Ok(match self.keyring.find(path).await?.map(|found| found.credentials) {
+            Some(Credentials::Password { username, password }) => Some((username, password)),
+            Some(Credentials::IdentityToken(_)) | None => None,
+        })
+    }
+
+    /// A token for `scopes`: the kept one unless it is over or was `refused`.
+    async fn token(
+        &self,
+        path: &str,
+        scopes: &Scopes,
+        service: &Service,
+        extra: Option<&str>,
+        refused: Option<&HeaderValue>,
+    ) -> Result<HeaderValue, Error> {
+        let place = self.place(path, scopes);
+        let mut kept = place.lock().await;
+        if let Some(token) = kept.as_ref().filter(|token| token.is_fresh() && Some(&token.header) != refused) {
+            return Ok(token.header.clone());
+        }
+        *kept = None;
+        let found = self.keyring.find(path).await?;
+        let credentials = found.as_ref().map(|found| &found.credentials);
+        let token = match service.token(&self.wire, credentials, scopes, extra).await {
+            Err(error) if error.kind() == Kind::Unauthorized => {
+                self.keyring.forget().await;
+                return Err(error);
+            }
+            token => token?,
+        };
+        Ok(kept.insert(token).header.clone())
+    }
+
+    /// Credentials may differ by path, so a token is kept by the path that it was asked for.
+    fn place(&self, path: &str, scopes: &Scopes) -> Place {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if tokens.len() >= TOKENS_KEPT {
+            // One that somebody waits for, or is about to, stays.
+            tokens.retain(|_, place| {
+                Arc::strong_count(place) > 1
+                    || place.try_lock().is_ok_and(|token| token.as_ref().is_some_and(Token::is_fresh))
+            });
+        }
+        tokens.entry((path.to_owned(), scopes.clone())).or_default().clone()
+    }
+}

@@ -1,0 +1,200 @@
+//! Pushes blobs: mounted if they are near, else streamed in one `PUT`, in chunks where a registry wants that.
+
+use std::sync::Arc;
+
+use proto::{Descriptor, Digest, Repository};
+use reqwest::header::{CONTENT_RANGE, HeaderValue};
+
+use super::body::Feed;
+use super::session::Session;
+use super::stream::BlobSource;
+use crate::client::Client;
+use crate::error::{Error, Kind};
+use crate::transport::Registry;
+use crate::wire::{Answer, Request};
+
+/// Is told of bytes as they leave, also of those that a second try sends again.
+pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// Whole uploads that broke before chunks are tried: some servers cut large ones and say nothing.
+const CUTS_BEFORE_CHUNKS: u32 = 2;
+
+/// How a blob came to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// Its bytes were sent.
+    Uploaded,
+    /// It was mounted from another repository.
+    Mounted,
+}
+
+/// Which side of a push failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// The blob could not be read.
+    #[error(transparent)]
+    Source(Error),
+    /// The blob could not be written.
+    #[error(transparent)]
+    Destination(Error),
+}
+
+impl Client {
+    /// Puts a blob into `repository`: mounted from `mount_from` (of the same registry) if that is given and works,
+    /// else read from `source` and sent with its length (distribution-spec, end-11, end-4a and end-6; end-5 for
+    /// chunks). Does not ask before whether it is there.
+    ///
+    /// # Errors
+    /// Says which side failed. A destination that did not get the last byte has no blob.
+    pub async fn push_blob(
+        &self,
+        repository: &Repository,
+        blob: &Descriptor,
+        mount_from: Option<&Repository>,
+        source: &dyn BlobSource,
+        progress: &Progress,
+    ) -> Result<Pushed, PushError> {
+        let registry = self.registry(repository).await.map_err(PushError::Destination)?;
+        let push = Push { client: self, registry: &registry, repository, blob, source, progress };
+        let near = mount_from.filter(|from| from.host() == repository.host() && *from != repository);
+        let mut delays = registry.options.delays(registry.options.retries);
+        let (mut cuts, mut authorized_again) = (0, false);
+        loop {
+            let chunks = registry.learned.get().chunks_only || cuts >= CUTS_BEFORE_CHUNKS;
+            let error = match push.once(near, chunks).await {
+                Err(PushError::Destination(error)) => error,
+                ended => return ended,
+            };
+            cuts += u32::from(error.kind() == Kind::Unavailable && error.status().is_none());
+            if error.status() == Some(401) && !authorized_again {
+                // The token ended between the two requests; the next one is new.
+                authorized_again = true;
+                continue;
+            }
+            let Some(delay) = delays.next().filter(|_| error.may_pass()) else {
+                return Err(PushError::Destination(error));
+            };
+            registry.pause(&error, delay).await;
+        }
+    }
+}
+
+struct Push<'a> {
+    client: &'a Client,
+    registry: &'a Registry,
+    repository: &'a Repository,
+    blob: &'a Descriptor,
+    source: &'a dyn BlobSource,
+    progress: &'a Progress,
+}
+
+impl<'a> Push<'a> {
+    async fn once(&self, near: Option<&Repository>, chunks: bool) -> Result<Pushed, PushError> {
+        let session = match near {
+            Some(from) => Session::mount(self.registry, self.repository, &self.blob.digest, from).await,
+            None => Session::open(self.registry, self.repository).await.map(Some),
+        };
+        let Some(session) = session.map_err(PushError::Destination)? else { return Ok(Pushed::Mounted) };
+        let refused = match self.send(session, chunks).await {
+            Err(PushError::Destination(error)) if !chunks && self.blob.size > 0 && wants_chunks(&error) => error,
+            sent => return sent.map(|()| Pushed::Uploaded),
+        };
+        tracing::debug!(%refused, "sending in chunks instead");
+        let session = Session::open(self.registry, self.repository).await.map_err(PushError::Destination)?;
+        self.send(session, true).await?;
+        self.registry.learned.note(|learned| learned.chunks_only = true);
+        Ok(Pushed::Uploaded)
+    }
+
+    async fn send(&self, mut session: Session<'a>, chunks: bool) -> Result<(), PushError> {
+        let sent = if chunks { self.chunks(&mut session).await } else { self.whole(&session).await };
+        let failed = match sent {
+            Err(PushError::Destination(error)) => self.settle(error).await.map_err(PushError::Destination),
+            sent => sent,
+        };
+        if failed.is_err() {
+            session.cancel().await;
+        }
+        failed
+    }
+
+    /// One `PUT` with everything.
+    async fn whole(&self, session: &Session<'_>) -> Result<(), PushError> {
+        let _slot = self.registry.write_slot().await.map_err(PushError::Destination)?;
+        let feed = self.feed().await?;
+        let answer = self.part(session, &session.closing(&self.blob.digest), &feed, self.blob.size).await?;
+        self.check_kept(&answer).map_err(PushError::Destination)
+    }
+
+    /// `PATCH` by `PATCH`, then an empty `PUT`.
+    async fn chunks(&self, session: &mut Session<'_>) -> Result<(), PushError> {
+        let slot = self.registry.write_slot().await.map_err(PushError::Destination)?;
+        let feed = self.feed().await?;
+        let chunk = self.registry.options.chunk_bytes.max(session.chunk_min).max(1);
+        let mut sent = 0;
+        while sent < self.blob.size {
+            let length = chunk.min(self.blob.size - sent);
+            let range = HeaderValue::from_str(&format!("{sent}-{}", sent + length - 1))
+                .map_err(|error| PushError::Destination(Error::new(Kind::Internal, "name a chunk").caused_by(error)))?;
+            let request = session.chunk().header(CONTENT_RANGE, range);
+            let answer = self.part(session, &request, &feed, length).await?;
+            session.url = answer.location().map_err(PushError::Destination)?;
+            sent += length;
+        }
+        drop(slot);
+        let closing = session.closing(&self.blob.digest);
+        let answer = self.registry.call_once(&closing, &session.purpose).await.map_err(PushError::Destination)?;
+        self.check_kept(&answer).map_err(PushError::Destination)
+    }
+
+    /// Opens the source, while a slot of the destination is held: never the other way round.
+    async fn feed(&self) -> Result<Arc<Feed>, PushError> {
+        let stream = self.source.open(self.blob).await.map_err(PushError::Source)?;
+        Ok(Feed::new(stream, self.progress.clone()))
+    }
+
+    async fn part(
+        &self,
+        session: &Session<'_>,
+        request: &Request,
+        feed: &Arc<Feed>,
+        length: u64,
+    ) -> Result<Answer, PushError> {
+        let answer = self.registry.upload(request, &session.purpose, feed.part(length)).await;
+        match feed.fault() {
+            Some(fault) => Err(PushError::Source(fault)),
+            None => answer.map_err(PushError::Destination),
+        }
+    }
+
+    fn check_kept(&self, answer: &Answer) -> Result<(), Error> {
+        match answer.text("Docker-Content-Digest").map(str::parse::<Digest>) {
+            Some(Ok(kept)) if kept != self.blob.digest && kept.algorithm() == self.blob.digest.algorithm() => {
+                Err(answer.error(Kind::Corrupt).because(format!("the registry keeps it as `{kept}`")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// After an upload without answer: a server that answers before it read the body breaks the connection, and the
+    /// answer is lost. So what counts is what the registry says now: the blob is there, or why it is not.
+    async fn settle(&self, error: Error) -> Result<(), Error> {
+        if error.status().is_some() || !error.may_pass() {
+            return Err(error);
+        }
+        match self.client.blob_size(self.repository, &self.blob.digest).await {
+            Ok(Some(size)) if size == self.blob.size => Ok(()),
+            Ok(_) => Err(error),
+            Err(told) => Err(told),
+        }
+    }
+}
+
+/// Whether a refusal of the whole blob may be one of its form: too large, or not known in one piece.
+fn wants_chunks(error: &Error) -> bool {
+    match error.status() {
+        Some(405 | 411 | 413 | 416 | 501) => true,
+        Some(404) => error.code().is_none(),
+        _ => false,
+    }
+}

@@ -1,0 +1,114 @@
+//! The client: finds the registry of a repository and hands it to the verbs, which are in modules of their own.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use proto::settings::Access;
+use proto::{Digest, Host, Repository};
+use tokio::sync::OnceCell;
+
+use crate::capabilities::Capabilities;
+use crate::error::Error;
+use crate::options::Options;
+use crate::proxy::Proxies;
+use crate::settings;
+use crate::transport::Registry;
+
+/// Speaks to any number of registries. Clones share everything: connections, tokens, slots, what was learned.
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+struct Shared {
+    access: Access,
+    options: Arc<Options>,
+    /// By host and by the place of the settings that hold: two accounts at one host are two registries.
+    registries: Mutex<HashMap<RegistryKey, Arc<OnceCell<Arc<Registry>>>>>,
+    /// One writer at a time for the referrers of one subject.
+    subjects: Mutex<HashMap<(Repository, Digest), Arc<tokio::sync::Mutex<()>>>>,
+}
+
+type RegistryKey = (Host, Option<usize>);
+
+impl Client {
+    /// A client with these settings. Nothing is connected yet, and files are read when they are first needed.
+    ///
+    /// # Errors
+    /// The proxy in the settings or in the environment is not a URL.
+    pub fn new(access: &Access, options: Options) -> Result<Self, Error> {
+        Proxies::new(&access.network, &options.env)?;
+        Ok(Self(Arc::new(Shared {
+            access: access.clone(),
+            options: Arc::new(options),
+            registries: Mutex::default(),
+            subjects: Mutex::default(),
+        })))
+    }
+
+    /// What the registry of `repository` turned out to be able to do so far.
+    ///
+    /// # Errors
+    /// The settings of the registry name files or secrets that cannot be read.
+    pub async fn capabilities(&self, repository: &Repository) -> Result<Capabilities, Error> {
+        Ok(self.registry(repository).await?.learned.get())
+    }
+
+    pub(crate) async fn registry(&self, repository: &Repository) -> Result<Arc<Registry>, Error> {
+        let Shared { access, options, registries, .. } = &*self.0;
+        let settings = settings::find(access, repository);
+        let key = (repository.host().clone(), settings.map(|(place, _)| place));
+        let place = registries.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
+        let new = async || {
+            let settings = settings.map(|(_, settings)| settings);
+            let host = repository.host().clone();
+            Registry::new(host, settings, &access.network, options.clone()).await.map(Arc::new)
+        };
+        place.get_or_try_init(new).await.cloned()
+    }
+
+    /// The lock of whoever changes the referrers of `subject`. Given back by dropping it.
+    pub(crate) fn subject(&self, repository: &Repository, subject: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut subjects = self.0.subjects.lock().unwrap_or_else(PoisonError::into_inner);
+        subjects.retain(|_, lock| Arc::strong_count(lock) > 1);
+        subjects.entry((repository.clone(), subject.clone())).or_default().clone()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("access", &self.0.access).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blobs::{BlobSource, Progress};
+    use proto::{Descriptor, Manifest, Reference};
+
+    /// Compiles only if every verb can run in a task of its own.
+    #[test]
+    fn the_verbs_can_be_spawned() {
+        fn spawnable<T: Send>(_: T) {}
+        async fn all(
+            c: Client,
+            r: Repository,
+            t: Reference,
+            d: Descriptor,
+            m: Manifest,
+            s: &dyn BlobSource,
+            p: Progress,
+        ) {
+            let _ = c.head_manifest(&r, &t).await;
+            let _ = c.put_manifest(&r, &t, &m).await;
+            let _ = c.referrers(&r, &d.digest).await;
+            let _ = c.tags(&r).all().await;
+            let _ = c.push_blob(&r, &d, None, s, &p).await;
+            let _ = c.read_blob(&r, &d).await.map(|stream| stream.bytes(0));
+        }
+        fn check(c: Client, r: Repository, t: Reference, d: Descriptor, m: Manifest, s: &dyn BlobSource, p: Progress) {
+            spawnable(all(c, r, t, d, m, s, p));
+        }
+        let _ = check;
+    }
+}

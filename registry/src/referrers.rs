@@ -1,0 +1,153 @@
+//! Referrers: what points to a manifest (signatures, SBOMs, attestations), by the API or by the fallback tag.
+
+use proto::manifest::media_type;
+use proto::{Descriptor, Digest, Manifest, Reference, Repository, Tag, limits};
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::error::{Error, Kind};
+use crate::pages;
+use crate::transport::Purpose;
+use crate::wire::Request;
+
+/// How often a fallback index is written again because somebody else wrote at the same time.
+const FALLBACK_TRIES: usize = 5;
+
+/// The tag under which referrers of `subject` are listed where there is no API (distribution-spec, "Referrers Tag
+/// Schema").
+pub fn fallback_tag(subject: &Digest) -> Option<Tag> {
+    let hex = &subject.hex()[..subject.hex().len().min(64)];
+    format!("{}-{hex}", subject.algorithm()).parse().ok()
+}
+
+/// The tags under which cosign keeps signature, attestations and SBOM of `subject`.
+pub fn cosign_tags(subject: &Digest) -> Vec<Tag> {
+    let names = ["sig", "att", "sbom"].map(|kind| format!("{}-{}.{kind}", subject.algorithm(), subject.hex()));
+    names.iter().filter_map(|name| name.parse().ok()).collect()
+}
+
+impl Client {
+    /// What points to `subject` (distribution-spec, end-12a); nothing if the subject itself is not there. Not
+    /// filtered: the entries of fallback tags do not always say what they are.
+    ///
+    /// # Errors
+    /// `Unsupported` if there are more than `limits::MANIFESTS_PER_IMAGE_MAX`, and those of any request.
+    pub async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        match self.referrers_by_api(repository, subject).await? {
+            Some(referrers) => Ok(referrers),
+            None => self.referrers_by_tag(repository, subject).await,
+        }
+    }
+
+    /// None if the registry does not answer the API.
+    async fn referrers_by_api(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Option<Vec<Descriptor>>, Error> {
+        let registry = self.registry(repository).await?;
+        if registry.learned.get().referrers == Some(false) {
+            return Ok(None);
+        }
+        let mut url = Some(registry.url(&format!("/v2/{}/referrers/{subject}", repository.path())).await?);
+        let mut found = Vec::new();
+        while let Some(page) = url {
+            let accept = HeaderValue::from_static(media_type::OCI_INDEX);
+            let request = Request::new(Method::GET, page).header(ACCEPT, accept);
+            let answer = registry.call(&request, &Purpose::pull(repository)).await;
+            let mut answer = match answer {
+                Ok(answer) => answer,
+                Err(error) if matches!(error.status(), Some(400 | 404 | 405 | 406 | 501)) => {
+                    // With another code it may be about this repository only.
+                    if matches!(error.code(), None | Some("UNSUPPORTED")) {
+                        registry.learned.note(|learned| learned.referrers = Some(false));
+                    }
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            };
+            let kind = answer.text(CONTENT_TYPE.as_str()).unwrap_or_default();
+            if !kind.starts_with(media_type::OCI_INDEX) {
+                return Ok(None);
+            }
+            let raw = answer.bytes(limits::MANIFEST_BYTES_MAX).await?;
+            let index = Manifest::parse(raw, Some(media_type::OCI_INDEX)).map_err(|error| {
+                answer.error(Kind::Refused).because("the list of referrers is not readable").caused_by(error)
+            })?;
+            found.extend_from_slice(index.children());
+            if found.len() > limits::MANIFESTS_PER_IMAGE_MAX {
+                return Err(too_many(&answer.error(Kind::Unsupported).to_string()));
+            }
+            url = pages::next(&answer, &request.url)?;
+        }
+        registry.learned.note(|learned| learned.referrers = Some(true));
+        Ok(Some(found))
+    }
+
+    async fn referrers_by_tag(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        let Some(tag) = fallback_tag(subject) else { return Ok(Vec::new()) };
+        match self.manifest(repository, &Reference::Tag(tag)).await {
+            Ok(index) if index.children().len() > limits::MANIFESTS_PER_IMAGE_MAX => {
+                Err(too_many(&format!("read the referrers of `{repository}@{subject}`")))
+            }
+            Ok(index) => Ok(index.children().to_vec()),
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lists `referrer` in the fallback tag of `subject`, unless the registry has the API or it is listed already.
+    /// Other entries stay as they are. In this process one writer at a time; against others, what was written is read
+    /// back and written again if it was lost.
+    pub(crate) async fn note_referrer(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        referrer: &Manifest,
+    ) -> Result<(), Error> {
+        if self.referrers_by_api(repository, subject).await?.is_some() {
+            return Ok(());
+        }
+        let Some(tag) = fallback_tag(subject) else { return Ok(()) };
+        let tag = Reference::Tag(tag);
+        let lock = self.subject(repository, subject);
+        let _only_writer = lock.lock().await;
+        for _ in 0..FALLBACK_TRIES {
+            let index = match self.manifest(repository, &tag).await {
+                Ok(index) if index.children().iter().any(|entry| entry.digest == referrer.digest) => return Ok(()),
+                Ok(index) => Some(index),
+                Err(error) if error.is_not_found() => None,
+                Err(error) => return Err(error),
+            };
+            self.put_only(repository, &tag, &with_entry(index.as_ref(), referrer)?).await?;
+        }
+        Err(Error::new(Kind::Refused, format!("list a referrer under `{repository}:{tag}`"))
+            .because(format!("it was lost {FALLBACK_TRIES} times: others write at the same time")))
+    }
+}
+
+/// The index with `referrer` added, all that it holds kept as it is.
+fn with_entry(index: Option<&Manifest>, referrer: &Manifest) -> Result<Manifest, Error> {
+    let failed = || Error::new(Kind::Internal, "add to a list of referrers");
+    let empty = json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [] });
+    let mut document: Value = match index {
+        Some(index) => serde_json::from_slice(&index.raw).map_err(|error| failed().caused_by(error))?,
+        None => empty,
+    };
+    let mut entry = referrer.descriptor();
+    entry.artifact_type.clone_from(&referrer.artifact_type);
+    entry.annotations.clone_from(&referrer.annotations);
+    let entry = serde_json::to_value(entry).map_err(|error| failed().caused_by(error))?;
+    let Some(entries) = document.get_mut("manifests").and_then(Value::as_array_mut) else {
+        let occupied = Error::new(Kind::Refused, "add to a list of referrers");
+        return Err(occupied.because("the fallback tag does not hold an index"));
+    };
+    entries.push(entry);
+    Manifest::parse(document.to_string().into(), Some(media_type::OCI_INDEX)).map_err(|error| failed().caused_by(error))
+}
+
+fn too_many(tried: &str) -> Error {
+    Error::new(Kind::Unsupported, tried).because(format!("more than {} referrers", limits::MANIFESTS_PER_IMAGE_MAX))
+}

@@ -1,0 +1,119 @@
+//! The tags of a repository, page by page, so that no list is ever whole in memory.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use proto::{Repository, Tag};
+use reqwest::{Method, Url};
+use serde::Deserialize;
+
+use crate::client::Client;
+use crate::error::{Error, Kind};
+use crate::pages::{self, PAGES_MAX};
+use crate::transport::{Purpose, Registry};
+use crate::wire::Request;
+
+/// Tags that we ask for at once; registries may give fewer, and some give all whatever is asked.
+const PAGE_TAGS: usize = 1000;
+
+/// Largest page: some registries send all tags in one.
+const PAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The tags of a repository, read as they are asked for.
+pub struct TagPages {
+    client: Client,
+    repository: Repository,
+    state: State,
+    /// The pages asked for, but the first: a hostile listing could lead in a circle.
+    seen: HashSet<Url>,
+}
+
+enum State {
+    Start,
+    Next(Arc<Registry>, Url),
+    End,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    /// `null` where there are none.
+    tags: Option<Vec<String>>,
+}
+
+impl Client {
+    /// The tags of `repository` (distribution-spec, end-8a and end-8b). Nothing is asked before the first page is.
+    pub fn tags(&self, repository: &Repository) -> TagPages {
+        TagPages { client: self.clone(), repository: repository.clone(), state: State::Start, seen: HashSet::new() }
+    }
+}
+
+impl TagPages {
+    /// The next tags, in the registry's order; none after the last. A page may be empty.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such repository, `Refused` if the listing is not readable or leads in a circle, and
+    /// those of any request.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<Tag>>, Error> {
+        let (registry, url) = match std::mem::replace(&mut self.state, State::End) {
+            State::Start => {
+                let registry = self.client.registry(&self.repository).await?;
+                let url = registry.url(&format!("/v2/{}/tags/list?n={PAGE_TAGS}", self.repository.path())).await?;
+                (registry, url)
+            }
+            State::Next(registry, url) => (registry, url),
+            State::End => return Ok(None),
+        };
+        let request = Request::new(Method::GET, url);
+        let refused = |why: &str| Error::new(Kind::Refused, request.tried()).because(why);
+        if self.seen.len() > PAGES_MAX {
+            return Err(refused("the listing has no end"));
+        }
+        let purpose = Purpose::pull(&self.repository);
+        let page = registry.retried(async || {
+            let mut answer = registry.call_once(&request, &purpose).await?;
+            let body = answer.bytes(PAGE_BYTES_MAX).await?;
+            let page: Page = serde_json::from_slice(&body)
+                .map_err(|error| answer.error(Kind::Refused).because("the listing is not readable").caused_by(error))?;
+            Ok((page.tags.unwrap_or_default(), pages::next(&answer, &request.url)?))
+        });
+        let (names, next) = page.await?;
+        let new = not_seen_before(&request.url, &names);
+        if let Some(next) = next.or_else(|| after_last(&request.url, &names)).filter(|_| !new.is_empty()) {
+            if !self.seen.insert(next.clone()) {
+                return Err(refused("the listing leads in a circle"));
+            }
+            self.state = State::Next(registry, next);
+        }
+        // What is no tag cannot be asked for either.
+        Ok(Some(new.iter().filter_map(|name| name.parse().ok()).collect()))
+    }
+
+    /// All tags at once, for repositories whose size is known to be small.
+    ///
+    /// # Errors
+    /// As [`next_page`](Self::next_page).
+    pub async fn all(mut self) -> Result<Vec<Tag>, Error> {
+        let mut tags = Vec::new();
+        while let Some(page) = self.next_page().await? {
+            tags.extend(page);
+        }
+        Ok(tags)
+    }
+}
+
+/// The page after a full one without `Link`: by `last`. A registry that knows neither gives more or fewer tags than
+/// were asked for, or the same again.
+fn after_last(url: &Url, names: &[String]) -> Option<Url> {
+    let last = names.last().filter(|_| names.len() == PAGE_TAGS)?;
+    let mut next = url.clone();
+    next.query_pairs_mut().clear().append_pair("n", &PAGE_TAGS.to_string()).append_pair("last", last);
+    Some(next)
+}
+
+/// What is new on a page that was asked for by `last`. A registry that does not know `last` starts all over, and then
+/// nothing is.
+fn not_seen_before<'a>(url: &Url, names: &'a [String]) -> &'a [String] {
+    let last = url.query_pairs().find(|(name, _)| name == "last");
+    let at = last.and_then(|(_, last)| names.iter().position(|name| *name == last));
+    at.map_or(names, |at| &names[at + 1..])
+}

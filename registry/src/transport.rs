@@ -1,0 +1,246 @@
+//! One registry under one set of settings: requests with slots, authorization and bounded retries.
+
+use std::sync::Arc;
+
+use proto::settings::{Network, RegistrySettings, Tls};
+use proto::{Host, Repository};
+use reqwest::header::HeaderValue;
+use reqwest::{Method, Url};
+use tokio::sync::{OnceCell, Semaphore};
+
+use crate::auth::{Authenticator, Keyring, Scopes, secret};
+use crate::capabilities::Learned;
+use crate::error::{Error, Kind};
+use crate::options::Options;
+use crate::proxy::Proxies;
+use crate::tls;
+use crate::wire::{Answer, Request, Upload, Wire};
+
+/// One registry under one set of settings.
+pub(crate) struct Registry {
+    host: Host,
+    /// Plain HTTP: `Some` if the settings say, `None` if it is found out (loopback).
+    plain_http: Option<bool>,
+    wire: Wire,
+    /// Learned by the first request, which asks `/v2/`.
+    base: OnceCell<Url>,
+    pub(crate) auth: Authenticator,
+    pub(crate) learned: Learned,
+    pub(crate) tls_seen: Arc<tls::Seen>,
+    pub(crate) options: Arc<Options>,
+    /// Reads and writes have slots of their own: an upload holds one while it waits for the read of its source, which
+    /// may be the same registry. Nothing that reads ever waits for a write.
+    reads: Arc<Semaphore>,
+    writes: Arc<Semaphore>,
+}
+
+/// For whom a request is made: it decides credentials and scopes.
+#[derive(Clone)]
+pub(crate) struct Purpose {
+    path: String,
+    scopes: Scopes,
+}
+
+impl Purpose {
+    pub(crate) fn pull(repository: &Repository) -> Self {
+        Self { path: repository.path().to_owned(), scopes: Scopes::pull(repository) }
+    }
+
+    pub(crate) fn push(repository: &Repository) -> Self {
+        Self { path: repository.path().to_owned(), scopes: Scopes::push(repository) }
+    }
+
+    pub(crate) fn and_pull(mut self, repository: &Repository) -> Self {
+        self.scopes = self.scopes.and_pull(repository);
+        self
+    }
+}
+
+impl Registry {
+    /// # Errors
+    /// The settings name files or secrets that cannot be read.
+    pub(crate) async fn new(
+        host: Host,
+        settings: Option<&RegistrySettings>,
+        network: &Network,
+        options: Arc<Options>,
+    ) -> Result<Self, Error> {
+        let no_tls = Tls::default();
+        let tls_settings = settings.map_or(&no_tls, |settings| &settings.tls);
+        let key = match &tls_settings.client {
+            Some(client) => Some(secret(&client.key, host.as_str(), &options).await?.0),
+            None => None,
+        };
+        let tls_seen = Arc::<tls::Seen>::default();
+        let ca = network.ca_file.as_deref();
+        let tls = tls::config(host.name(), tls_settings, ca, key.as_deref(), tls_seen.clone())?;
+        let wire = Wire::new(options.clone(), tls, Proxies::new(network, &options.env)?)?;
+        let plain_http = match settings {
+            Some(settings) if settings.plain_http => Some(true),
+            _ if host.is_loopback() && *tls_settings == no_tls => None,
+            _ => Some(false),
+        };
+        let keyring = settings.map(|settings| settings.auth.clone()).unwrap_or_default();
+        let concurrency = settings.and_then(|settings| settings.concurrency).unwrap_or(options.concurrency).max(1);
+        Ok(Self {
+            plain_http,
+            base: OnceCell::new(),
+            auth: Authenticator::new(wire.clone(), Keyring::new(host.clone(), keyring, options.clone())),
+            learned: Learned::default(),
+            tls_seen,
+            reads: Arc::new(Semaphore::new(concurrency as usize)),
+            writes: Arc::new(Semaphore::new(concurrency as usize)),
+            wire,
+            host,
+            options,
+        })
+    }
+
+    /// The URL of `path` below the registry's root.
+    pub(crate) async fn url(&self, path: &str) -> Result<Url, Error> {
+        let base = self.base().await?;
+        base.join(path).map_err(|error| Error::new(Kind::Internal, format!("join `{path}`")).caused_by(error))
+    }
+
+    /// The registry's root; the first call asks it how it wants to be spoken to.
+    pub(crate) async fn base(&self) -> Result<&Url, Error> {
+        self.base.get_or_try_init(|| self.retried(|| self.greet())).await
+    }
+
+    async fn greet(&self) -> Result<Url, Error> {
+        match self.plain_http {
+            Some(true) => self.hello("http").await,
+            Some(false) => self.hello("https").await,
+            None => match self.hello("https").await {
+                // Only where nothing answered: a certificate that is not trusted is a certificate.
+                Err(error) if error.kind() == Kind::Unavailable && error.status().is_none() => {
+                    self.hello("http").await.map_err(|_| error)
+                }
+                answered => answered,
+            },
+        }
+    }
+
+    /// Asks `/v2/` (distribution-spec, end-1), which tells how to authorize.
+    async fn hello(&self, scheme: &str) -> Result<Url, Error> {
+        // Docker Hub's API has a host of its own.
+        let host =
+            if self.host.as_str() == proto::image::DOCKER_HUB { "registry-1.docker.io" } else { self.host.as_str() };
+        let url = format!("{scheme}://{host}/v2/");
+        let url = Url::parse(&url)
+            .map_err(|error| Error::new(Kind::Internal, format!("read the URL `{url}`")).caused_by(error))?;
+        let answer = self.wire.send(&Request::new(Method::GET, url.clone()), None).await?;
+        if answer.status() == 401 {
+            self.auth.learn(answer.headers(), &url)?;
+        } else if answer.status() == 429 || answer.status().is_server_error() {
+            answer.ok().await?;
+        }
+        Ok(url)
+    }
+
+    /// Sends a request, again if its failure may pass. The answer is a success.
+    pub(crate) async fn call(&self, request: &Request, purpose: &Purpose) -> Result<Answer, Error> {
+        self.retried(|| self.call_once(request, purpose)).await
+    }
+
+    /// Repeats what may pass, after a delay or after what the registry asks for.
+    pub(crate) async fn retried<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut delays = self.options.delays(self.options.retries);
+        loop {
+            let error = match attempt().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let Some(delay) = delays.next().filter(|_| error.may_pass()) else { return Err(error) };
+            self.pause(&error, delay).await;
+        }
+    }
+
+    /// Waits `delay`, and before it what the registry asked for.
+    pub(crate) async fn pause(&self, error: &Error, delay: std::time::Duration) {
+        let delay = delay + error.retry_after().unwrap_or_default();
+        tracing::debug!(%error, delay_ms = delay.as_millis(), "trying again");
+        tokio::time::sleep(delay).await;
+    }
+
+    /// Sends a request once, and once more if another authorization may help.
+    pub(crate) async fn call_once(&self, request: &Request, purpose: &Purpose) -> Result<Answer, Error> {
+        let slot = match request.method {
+            Method::GET | Method::HEAD => self.read_slot().await?,
+            _ => self.write_slot().await?,
+        };
+        let authorization = self.authorization(&request.url, purpose).await?;
+        let mut answer = self.wire.send(request, authorization.as_ref()).await?;
+        if answer.status() == 401 {
+            let base = self.base().await?;
+            let headers = answer.headers();
+            let refused = authorization.as_ref();
+            let renewed = self.auth.renew(&purpose.path, &purpose.scopes, base, headers, refused).await?;
+            if let Some(new) = renewed.filter(|_| self.is_ours(&request.url)) {
+                answer = self.wire.send(request, Some(&new)).await?;
+            }
+        }
+        answer.slot = Some(slot);
+        self.judge(answer, purpose).await
+    }
+
+    /// Sends a streaming body once. The caller holds a write slot.
+    pub(crate) async fn upload(&self, request: &Request, purpose: &Purpose, upload: Upload) -> Result<Answer, Error> {
+        let authorization = self.authorization(&request.url, purpose).await?;
+        let answer = self.wire.upload(request, authorization.as_ref(), upload).await?;
+        if answer.status() == 401 {
+            // The body is gone, but the next try shall have another token.
+            let base = self.base().await?;
+            let refused = authorization.as_ref();
+            self.auth.renew(&purpose.path, &purpose.scopes, base, answer.headers(), refused).await?;
+        }
+        self.judge(answer, purpose).await
+    }
+
+    pub(crate) async fn read_slot(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+        slot(&self.reads).await
+    }
+
+    pub(crate) async fn write_slot(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+        slot(&self.writes).await
+    }
+
+    /// No `Authorization` leaves for another host: uploads and pages may lead elsewhere.
+    async fn authorization(&self, url: &Url, purpose: &Purpose) -> Result<Option<HeaderValue>, Error> {
+        let base = self.base().await?;
+        if base.origin() != url.origin() {
+            return Ok(None);
+        }
+        self.auth.authorize(&purpose.path, &purpose.scopes).await
+    }
+
+    fn is_ours(&self, url: &Url) -> bool {
+        self.base.get().is_some_and(|base| base.origin() == url.origin())
+    }
+
+    /// A 401 in spite of good credentials means that they do not suffice.
+    async fn judge(&self, answer: Answer, purpose: &Purpose) -> Result<Answer, Error> {
+        match answer.ok().await {
+            Err(error) if error.kind() == Kind::Unauthorized => Err(self.explain(error, purpose).await),
+            judged => judged,
+        }
+    }
+
+    async fn explain(&self, error: Error, purpose: &Purpose) -> Error {
+        if !self.auth.has_credentials(&purpose.path).await {
+            return error.hinting("no credentials were found for it: `docker login`, or `auth` in the file");
+        }
+        match error.code() {
+            Some("DENIED") => error.with_kind(Kind::Forbidden),
+            _ => error,
+        }
+    }
+}
+
+async fn slot(slots: &Arc<Semaphore>) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+    // The semaphore is never closed.
+    slots.clone().acquire_owned().await.map_err(|error| Error::new(Kind::Internal, "take a slot").caused_by(error))
+}

@@ -1,0 +1,333 @@
+//! One request on the wire: timeouts, redirects by hand, and errors told apart. No retries and no credentials of its
+//! own.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Method, StatusCode, Url};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::blobs::watch::Watch;
+use crate::dns::{DnsError, Resolver};
+use crate::error::{Error, Kind, Told};
+use crate::options::Options;
+use crate::proxy::{Proxies, is_loopback};
+
+/// Redirects of one request: one to a storage or a mirror, some for what they do within.
+const REDIRECTS_MAX: usize = 5;
+
+/// Error bodies are texts of some lines.
+const ERROR_BYTES_MAX: usize = 64 * 1024;
+
+/// Connections under one set of TLS settings and proxies.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    http: reqwest::Client,
+    options: Arc<Options>,
+}
+
+/// One request, that can be sent again.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Request {
+    pub(crate) fn new(method: Method, url: Url) -> Self {
+        Self { method, url, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    pub(crate) fn header(mut self, name: reqwest::header::HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// `GET https://registry.example.com/v2/`: what errors name. Queries may hold signatures.
+    pub(crate) fn tried(&self) -> String {
+        tried(&self.method, &self.url)
+    }
+}
+
+/// A body that streams, with its length, and the watch over its progress. It can be sent only once.
+pub(crate) struct Upload {
+    pub(crate) body: reqwest::Body,
+    pub(crate) length: u64,
+    pub(crate) watch: Arc<Watch>,
+}
+
+impl Wire {
+    /// # Errors
+    /// `Internal`: the HTTP client could not be built.
+    pub(crate) fn new(options: Arc<Options>, tls: rustls::ClientConfig, proxies: Proxies) -> Result<Self, Error> {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("image-factory/", env!("CARGO_PKG_VERSION")))
+            .tls_backend_preconfigured(tls)
+            // One connection per request under way: over HTTP/2 all blobs would share one window.
+            .http1_only()
+            .dns_resolver(Arc::new(Resolver))
+            .proxy(reqwest::Proxy::custom(move |url| proxies.proxy_for(url)))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(options.connect_timeout)
+            .referer(false)
+            .build()
+            .map_err(|error| Error::new(Kind::Internal, "set up the HTTP client").caused_by(error.without_url()))?;
+        Ok(Self { http, options })
+    }
+
+    /// Sends a request and follows the redirects of `GET` and `HEAD`. Any status but a redirect is an answer.
+    pub(crate) async fn send(&self, request: &Request, authorization: Option<&HeaderValue>) -> Result<Answer, Error> {
+        let mut url = request.url.clone();
+        let mut authorization = authorization;
+        for _ in 0..=REDIRECTS_MAX {
+            let mut builder = self.http.request(request.method.clone(), url.clone()).headers(request.headers.clone());
+            if let Some(value) = authorization {
+                builder = builder.header(AUTHORIZATION, value);
+            }
+            if !matches!(request.method, Method::GET | Method::HEAD) {
+                // Without a body no length would be sent, which some servers refuse.
+                builder =
+                    builder.header(reqwest::header::CONTENT_LENGTH, request.body.len()).body(request.body.clone());
+            }
+            let tried = tried(&request.method, &url);
+            let answer = match tokio::time::timeout(self.options.answer_timeout, builder.send()).await {
+                Ok(Ok(response)) => self.answer(response, tried),
+                Ok(Err(error)) => return Err(not_answered(&tried, error)),
+                Err(_) => return Err(Error::new(Kind::Stalled, tried).because("no answer in time")),
+            };
+            let Some(next) = answer.redirect(&request.method)? else { return Ok(answer) };
+            if next.origin() != url.origin() {
+                authorization = None;
+            }
+            url = next;
+        }
+        Err(Error::new(Kind::Refused, request.tried()).because(format!("more than {REDIRECTS_MAX} redirects")))
+    }
+
+    /// Sends a streaming body. Ends early when it stops moving.
+    pub(crate) async fn upload(
+        &self,
+        request: &Request,
+        authorization: Option<&HeaderValue>,
+        upload: Upload,
+    ) -> Result<Answer, Error> {
+        let mut builder =
+            self.http.request(request.method.clone(), request.url.clone()).headers(request.headers.clone());
+        if let Some(value) = authorization {
+            builder = builder.header(AUTHORIZATION, value);
+        }
+        // With the length, the body is not sent in chunks.
+        builder = builder.header(reqwest::header::CONTENT_LENGTH, upload.length).body(upload.body);
+        let tried = request.tried();
+        tokio::select! {
+            sent = builder.send() => match sent {
+                Ok(response) => Ok(self.answer(response, tried)),
+                Err(error) => Err(not_answered(&tried, error)),
+            },
+            () = upload.watch.stalled(self.options.stall_timeout, self.options.commit_timeout) => {
+                Err(Error::new(Kind::Stalled, tried).because("it stopped taking what was sent, or did not answer"))
+            }
+        }
+    }
+
+    fn answer(&self, response: reqwest::Response, tried: String) -> Answer {
+        Answer { url: response.url().clone(), response, tried, options: self.options.clone(), slot: None }
+    }
+}
+
+/// An answer whose body was not read yet.
+pub(crate) struct Answer {
+    response: reqwest::Response,
+    url: Url,
+    tried: String,
+    options: Arc<Options>,
+    /// Held until the body was read.
+    pub(crate) slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// A header as text; none if it is not there or not ASCII.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.headers().get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// An error about this answer.
+    pub(crate) fn error(&self, kind: Kind) -> Error {
+        Error::new(kind, self.tried.clone())
+    }
+
+    /// `Location`, relative or absolute. One that differs from the request only by plain HTTP is taken as HTTPS: it
+    /// comes from a registry that does not know of the proxy in front of it.
+    pub(crate) fn location(&self) -> Result<Url, Error> {
+        let request = &self.url;
+        let refused = |why: &str| self.error(Kind::Refused).because(why);
+        let text = self.text(LOCATION.as_str()).ok_or_else(|| refused("the answer has no `Location`"))?;
+        let mut url = request.join(text).map_err(|_| refused("the answer's `Location` is not a URL"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(refused("the answer's `Location` is neither http nor https"));
+        }
+        if request.scheme() == "https" && url.scheme() == "http" && !is_local(&url) {
+            if url.host_str() != request.host_str() || url.port().is_some() {
+                return Err(refused("the answer's `Location` leads from https to http"));
+            }
+            url.set_scheme("https").map_err(|()| refused("the answer's `Location` is not a URL"))?;
+            url.set_port(request.port()).map_err(|()| refused("the answer's `Location` is not a URL"))?;
+        }
+        Ok(url)
+    }
+
+    fn redirect(&self, method: &Method) -> Result<Option<Url>, Error> {
+        match self.status().as_u16() {
+            301 | 302 | 303 | 307 | 308 if matches!(*method, Method::GET | Method::HEAD) => self.location().map(Some),
+            300..=399 => Err(self.error(Kind::Refused).answered(self.status().as_u16(), None, None)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The next bytes of the body.
+    ///
+    /// # Errors
+    /// `Stalled` and `Unavailable`, the latter also when the body ends before its announced length.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        match tokio::time::timeout(self.options.stall_timeout, self.response.chunk()).await {
+            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Err(error)) => {
+                Err(self.error(Kind::Unavailable).because("the answer's body was cut").caused_by(error.without_url()))
+            }
+            Err(_) => Err(self.error(Kind::Stalled).because("the answer's body stopped moving")),
+        }
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk), and `Unsupported` above `max` bytes.
+    pub(crate) async fn bytes(&mut self, max: usize) -> Result<Bytes, Error> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = self.chunk().await? {
+            if body.len() + chunk.len() > max {
+                return Err(self.error(Kind::Unsupported).because(format!("the answer exceeds {max} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    }
+
+    /// The answer if it is a success, else an error from its status and body.
+    pub(crate) async fn ok(mut self) -> Result<Self, Error> {
+        let status = self.status();
+        let kind = match status.as_u16() {
+            200..=299 => return Ok(self),
+            401 => Kind::Unauthorized,
+            403 => Kind::Forbidden,
+            404 => Kind::NotFound,
+            429 => Kind::RateLimited,
+            // Of the server errors, these two say that the same again ends the same.
+            501 | 505 => Kind::Refused,
+            408 | 500.. => Kind::Unavailable,
+            _ => Kind::Refused,
+        };
+        let retry_after = self.text(RETRY_AFTER.as_str()).and_then(wait);
+        // A body that cannot be read takes nothing from the status.
+        let told = self.bytes(ERROR_BYTES_MAX).await.ok().and_then(|body| Told::parse(&body));
+        Err(self.error(kind).answered(status.as_u16(), told, retry_after).patience(self.options.retry_after_max))
+    }
+}
+
+/// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
+fn wait(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+fn is_local(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| is_loopback(host.trim_matches(['[', ']'])))
+}
+
+fn tried(method: &Method, url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{method} {}://{host}{port}{}", url.scheme(), url.path())
+}
+
+/// Why there is no answer. The cause lies below several layers, of which `io::Error` shows its inside only by
+/// `get_ref`.
+fn not_answered(tried: &str, error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    let new = |kind| Error::new(kind, tried);
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+    let mut result = None;
+    while let Some(current) = cause {
+        if let Some(dns) = current.downcast_ref::<DnsError>() {
+            result = Some(new(Kind::Unavailable).because(dns.to_string()).hinting("check the registry's name"));
+        } else if let Some(tls) = current.downcast_ref::<rustls::Error>() {
+            result = Some(tls_error(new(Kind::Untrusted), tls));
+        }
+        if result.is_some() {
+            break;
+        }
+        let inside = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = inside.map(|inside| inside as &(dyn StdError + 'static)).or_else(|| current.source());
+    }
+    let what = if error.is_timeout() {
+        "no connection in time"
+    } else if error.is_connect() {
+        "cannot connect"
+    } else {
+        "the connection broke"
+    };
+    result.unwrap_or_else(|| new(Kind::Unavailable).because(what)).caused_by(error)
+}
+
+fn tls_error(error: Error, tls: &rustls::Error) -> Error {
+    match tls {
+        rustls::Error::InvalidCertificate(_) => error.because(tls.to_string()),
+        rustls::Error::AlertReceived(_) => {
+            error.because(tls.to_string()).hinting("the server may want a client certificate: `tls.client`")
+        }
+        _ => error
+            .because(tls.to_string())
+            .with_kind(Kind::Unavailable)
+            .hinting("the server may speak plain HTTP: `plain_http: true`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        assert_eq!(wait(" 7 "), Some(Duration::from_secs(7)));
+        let in_an_hour = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3600));
+        let read = wait(&in_an_hour).unwrap().as_secs();
+        assert!((3590..=3600).contains(&read), "{read}");
+        assert_eq!(wait("Fri, 01 Jan 2021 00:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!((wait("soon"), wait("-1")), (None, None));
+    }
+
+    #[test]
+    fn a_url_is_named_without_user_and_query() {
+        let url = Url::parse("https://me:hush@host:8443/v2/x?sig=hush#hush").unwrap();
+        assert_eq!(tried(&Method::GET, &url), "GET https://host:8443/v2/x");
+    }
+}
