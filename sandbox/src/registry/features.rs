@@ -40,7 +40,7 @@ pub struct Features {
     pub missing: Missing,
     /// How tags are listed.
     pub tag_paging: TagPaging,
-    /// The longest page of tags or repositories, whatever is asked for.
+    /// The longest page of tags, repositories or referrers, whatever is asked for.
     pub page_max: Option<usize>,
     /// Blobs are served by another host and port, to which their GET is redirected (307).
     pub redirect_blobs: bool,

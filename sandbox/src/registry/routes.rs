@@ -95,7 +95,8 @@ impl Service for RegistryService {
         if let (Some(Route::Uploads { .. }), Some(from), Some(_)) = (&route, query.get("from"), query.get("mount")) {
             needs.push(Need { repository: from, action: "pull" });
         }
-        self.door.admit(head, &needs)
+        let described = |refused: Box<Answer>| Box::new(refused.with(name::API_VERSION, "registry/2.0"));
+        self.door.admit(head, &needs).map_err(described)
     }
 
     async fn answer(&self, head: &Parts, body: RequestBody) -> Answer {

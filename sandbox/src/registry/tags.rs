@@ -42,7 +42,7 @@ impl RegistryService {
     }
 }
 
-fn linked(answer: Answer, path: &str, next: Option<String>) -> Answer {
+pub(super) fn linked(answer: Answer, path: &str, next: Option<String>) -> Answer {
     match next {
         Some(query) => answer.with(header::LINK, format!("<{path}?{query}>; rel=\"next\"")),
         None => answer,

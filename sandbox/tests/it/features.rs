@@ -108,6 +108,14 @@ async fn referrers_are_listed_and_filtered_until_the_api_is_off() {
     let some: Value = some.json().await.unwrap();
     assert_eq!(some["manifests"][0]["digest"], sbom.digest().as_str());
     assert_eq!(some["manifests"].as_array().unwrap().len(), 1);
+    f.registry.features(|features| features.page_max = Some(1));
+    let first = f.get(&path).await;
+    let next = header(&first, "link").strip_prefix('<').unwrap().split_once('>').unwrap().0.to_owned();
+    let mut paged = vec![first.json::<Value>().await.unwrap()["manifests"][0].clone()];
+    let second = f.get(&next).await;
+    assert_eq!(header(&second, "link"), "");
+    paged.push(second.json::<Value>().await.unwrap()["manifests"][0].clone());
+    assert_eq!(&paged, all["manifests"].as_array().unwrap());
     f.registry.features(|features| features.referrers = false);
     assert_eq!(f.get(&path).await.status(), 404);
     let put = f.put_manifest(&format!("a/manifests/{}", sbom.digest()), &sbom).await;
