@@ -8,7 +8,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Method, Url};
 use tokio::sync::{OnceCell, Semaphore};
 
-use crate::auth::{Authenticator, Keyring, Scopes, secret};
+use crate::auth::{self, Authenticator, Keyring, Scopes, secret};
 use crate::capabilities::Learned;
 use crate::error::{Error, Kind};
 use crate::options::Options;
@@ -221,21 +221,18 @@ impl Registry {
         self.base.get().is_some_and(|base| base.origin() == url.origin())
     }
 
-    /// A 401 in spite of good credentials means that they do not suffice.
+    /// A 401 in spite of credentials that were good for a token means that they do not suffice.
     async fn judge(&self, answer: Answer, purpose: &Purpose) -> Result<Answer, Error> {
+        let lacks_scope = auth::lacks_scope(answer.headers());
         match answer.ok().await {
-            Err(error) if error.kind() == Kind::Unauthorized => Err(self.explain(error, purpose).await),
+            Err(error) if error.kind() == Kind::Unauthorized => {
+                if !self.auth.has_credentials(&purpose.path).await {
+                    return Err(error.hinting("no credentials were found: `docker login`, or `auth` in the file"));
+                }
+                let is_denied = lacks_scope || error.code() == Some("DENIED");
+                Err(if is_denied { error.with_kind(Kind::Forbidden) } else { error })
+            }
             judged => judged,
-        }
-    }
-
-    async fn explain(&self, error: Error, purpose: &Purpose) -> Error {
-        if !self.auth.has_credentials(&purpose.path).await {
-            return error.hinting("no credentials were found for it: `docker login`, or `auth` in the file");
-        }
-        match error.code() {
-            Some("DENIED") => error.with_kind(Kind::Forbidden),
-            _ => error,
         }
     }
 }

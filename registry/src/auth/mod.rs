@@ -33,6 +33,12 @@ enum Scheme {
 /// A place for one token; who holds its lock fetches it, the others wait for that.
 type Place = Arc<tokio::sync::Mutex<Option<Token>>>;
 
+/// Whether a 401 says that the token is good but gives too few rights.
+pub(crate) fn lacks_scope(headers: &HeaderMap) -> bool {
+    let challenge = challenge::best(headers);
+    matches!(challenge, Some(Challenge::Bearer { error: Some(error), .. }) if error == "insufficient_scope")
+}
+
 /// Authorizes the requests to one registry.
 pub(crate) struct Authenticator {
     wire: Wire,
@@ -85,9 +91,7 @@ impl Authenticator {
     pub(crate) async fn authorize(&self, path: &str, scopes: &Scopes) -> Result<Option<HeaderValue>, Error> {
         match self.scheme() {
             Scheme::None => Ok(None),
-            Scheme::Basic => {
-                Ok(self.password(path).await?.map(|(username, password)| basic(&username, &password)))
-            }
+            Scheme::Basic => Ok(self.password(path).await?.map(|(username, password)| basic(&username, &password))),
             Scheme::Bearer(service) => self.token(path, scopes, &service, None, None).await.map(Some),
         }
     }

@@ -1,0 +1,17 @@
+//! The client against real sockets: a registry that follows the specification and misbehaves on command, and scripted
+//! servers for what no registry should do.
+
+mod auth;
+mod check;
+mod judge;
+mod manifests;
+mod network;
+mod push;
+mod read;
+mod referrers;
+mod retries;
+mod script;
+mod secrets;
+mod setup;
+mod tags;
+mod tls;
