@@ -139,6 +139,7 @@ impl Wire {
     }
 
     fn answer(&self, response: reqwest::Response, tried: String) -> Answer {
+        tracing::trace!(tried, status = response.status().as_u16(), "answered");
         Answer { url: response.url().clone(), response, tried, options: self.options.clone(), slot: None }
     }
 }
@@ -160,6 +161,11 @@ impl Answer {
 
     pub(crate) fn headers(&self) -> &HeaderMap {
         self.response.headers()
+    }
+
+    /// Whether it came from the origin of `base`, and not from where a redirect led.
+    pub(crate) fn is_from(&self, base: &Url) -> bool {
+        self.url.origin() == base.origin()
     }
 
     /// A header as text; none if it is not there or not ASCII.
@@ -240,7 +246,8 @@ impl Answer {
             429 => Kind::RateLimited,
             // Of the server errors, these two say that the same again ends the same.
             501 | 505 => Kind::Refused,
-            408 | 500.. => Kind::Unavailable,
+            // 407 comes from a proxy, which wants another password.
+            407 | 408 | 500.. => Kind::Unavailable,
             _ => Kind::Refused,
         };
         let retry_after = self.text(RETRY_AFTER.as_str()).and_then(wait);

@@ -104,6 +104,33 @@ async fn a_redirect_to_another_host_is_followed_without_credentials() {
 }
 
 #[tokio::test]
+async fn a_challenge_of_another_host_gets_no_credentials() {
+    let thief = Script::start(|head| match head {
+        _ if head.starts_with("GET /token") => answer(200, "", r#"{"token":"t"}"#),
+        _ => answer(401, "WWW-Authenticate: Bearer realm=\"http://{}/token\"\r\n", ""),
+    })
+    .await;
+    let location = format!("Location: http://{}/elsewhere\r\n", thief.host());
+    for (path, status) in [("/v2/a/manifests/1", "307"), ("/v2/ ", "302")] {
+        let location = location.clone();
+        let script = Script::start(move |head| match head.contains(path) {
+            true => answer(status.parse().unwrap(), &location, ""),
+            false => answer(200, "", ""),
+        })
+        .await;
+        let client = client_with(
+            &Access { registries: vec![with_user(&script.host(), "me")], ..Access::default() },
+            options_with_password("pw"),
+        );
+        let _ = client.head_manifest(&format!("{}/a", script.host()).parse().unwrap(), &tag("1")).await;
+    }
+    assert_eq!(thief.count("GET /token"), 0);
+    assert_eq!(thief.count("HEAD /elsewhere") + thief.count("GET /elsewhere"), 2);
+    let requests = thief.requests.lock().unwrap();
+    assert!(requests.iter().all(|head| !head.to_lowercase().contains("authorization:")), "{requests:?}");
+}
+
+#[tokio::test]
 async fn redirects_in_a_circle_and_of_writes_are_refused() {
     let script = Script::start(|head| match head {
         _ if head.starts_with("GET /v2/ ") => answer(200, "", ""),

@@ -76,8 +76,15 @@ pub(crate) fn tag(name: &str) -> Reference {
 
 /// `size` bytes that differ by `seed`, with their descriptor.
 pub(crate) fn blob(seed: u64, size: usize) -> (Bytes, Descriptor) {
-    let bytes: Bytes =
-        (0..size as u64).map(|at| (at.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 7) as u8).collect();
+    let block: Vec<u8> =
+        (0..65_536u64).map(|at| (at.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 7) as u8).collect();
+    let mut bytes = block.repeat(size.div_ceil(block.len()));
+    // No two blocks are equal, so that one in the wrong place is found out.
+    for (number, block) in (0u64..).zip(bytes.chunks_mut(block.len())) {
+        block[..8].copy_from_slice(&(number + seed).to_le_bytes());
+    }
+    bytes.truncate(size);
+    let bytes = Bytes::from(bytes);
     let descriptor = Descriptor::new("application/octet-stream", Digest::of(&bytes), size as u64);
     (bytes, descriptor)
 }
