@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::credentials::Credentials;
 use crate::error::{Error, Kind};
+use crate::proxy::is_loopback;
 use crate::wire::{Request, Wire};
 
 /// Token answers are some kilobytes.
@@ -84,10 +85,9 @@ impl Service {
     pub(super) fn new(realm: &str, service: Option<String>, registry: &Url) -> Result<Self, Error> {
         let refused = |why: &str| Error::new(Kind::Refused, format!("read the challenge of {registry}")).because(why);
         let realm = Url::parse(realm).map_err(|_| refused("its realm is not a URL"))?;
-        let local = realm.host_str().is_some_and(|host| crate::proxy::is_loopback(host.trim_matches(['[', ']'])));
         match realm.scheme() {
             "https" => {}
-            "http" if registry.scheme() == "http" || local => {}
+            "http" if registry.scheme() == "http" || is_loopback(&realm) => {}
             _ => return Err(refused("its token service does not speak HTTPS")),
         }
         Ok(Self { realm, service })
