@@ -1,1 +1,12 @@
-//! Placeholder while the house is laid.
+//! What every process does at start and at its end.
+//!
+//! - [`telemetry`]: logs
+//! - [`Shutdown`]: the first signal drains, the second stops
+//! - [`ErrorChain`]: an error with all its causes on one line
+
+mod error_chain;
+mod shutdown;
+pub mod telemetry;
+
+pub use error_chain::ErrorChain;
+pub use shutdown::Shutdown;

@@ -1,2 +1,45 @@
-//! Placeholder while the house is laid.
-fn main() {}
+//! The one program: mirrors container images between registries, checked, with a report.
+
+mod cli;
+mod commands;
+mod data;
+mod embedded;
+mod exit;
+mod files;
+mod progress;
+mod summary;
+mod text;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::exit::Exit;
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    daemon::telemetry::init(cli.log_format(), || progress::LogWriter);
+    match start(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            text::complain(&error);
+            Exit::of_error(&error).into()
+        }
+    }
+}
+
+#[tokio::main]
+async fn start(cli: Cli) -> anyhow::Result<Exit> {
+    // One TLS provider for the whole process, before anything opens a connection.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider was installed before");
+    }
+    match cli.command {
+        Command::Run(args) => commands::run::run(args).await,
+        Command::Copy(args) => commands::copy::run(args).await,
+
+        Command::Doctor(args) => commands::doctor::run(args).await,
+        Command::Runs(args) => commands::runs::run(args).await,
+        Command::Report(args) => commands::report::run(args).await,
+        Command::Demo(args) => commands::demo::run(args).await,
+    }
+}

@@ -15,6 +15,9 @@ pub const MANIFESTS_PER_IMAGE_MAX: usize = 1_000;
 /// How deep indexes may be nested: one in one is the most that is seen in practice.
 pub const INDEX_DEPTH_MAX: usize = 4;
 
+/// Bytes of all manifests of one image together, which are held in memory while it is copied.
+pub const IMAGE_MANIFEST_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// How often an attempt that failed with class `Retry` is tried in all.
 pub const TRIES_MAX: u32 = 3;
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::image::Repository;
+
 /// Everything a process needs to know to speak to the registries of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
@@ -11,6 +13,14 @@ pub struct Access {
     pub network: Network,
     /// Settings of registries, or of parts of them.
     pub registries: Vec<RegistrySettings>,
+}
+
+impl Access {
+    /// The settings for `repository`: those of the longest pattern that matches it.
+    pub fn settings(&self, repository: &Repository) -> Option<&RegistrySettings> {
+        let matching = self.registries.iter().filter(|settings| settings.matches(repository));
+        matching.max_by_key(|settings| (settings.pattern.len(), &settings.pattern))
+    }
 }
 
 /// What holds for all connections.
@@ -37,6 +47,29 @@ pub struct RegistrySettings {
     pub plain_http: bool,
     /// Requests under way at once; none means the client's own number.
     pub concurrency: Option<u32>,
+}
+
+impl RegistrySettings {
+    /// Whether these settings are meant for `repository`: its registry matches, and its path begins with the prefix.
+    fn matches(&self, repository: &Repository) -> bool {
+        let parts: Vec<&str> = repository.path().split('/').collect();
+        let mut pattern = self.pattern.split('/');
+        pattern.next().is_some_and(|host| matches_part(host, repository.host().as_str()))
+            && pattern.enumerate().all(|(i, prefix)| parts.get(i).is_some_and(|part| matches_part(prefix, part)))
+    }
+}
+
+/// Whether `text` is `pattern`, where `*` stands for any characters.
+fn matches_part(pattern: &str, text: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let Some(mut text) = text.strip_prefix(first).and_then(|text| text.strip_suffix(last)) else { return false };
+    // The earliest place for each part leaves the most for those after it.
+    middle.split('*').all(|part| {
+        let found = text.find(part);
+        text = &text[found.map_or(0, |at| at + part.len())..];
+        found.is_some()
+    })
 }
 
 /// Where credentials come from.
@@ -87,4 +120,41 @@ pub struct ClientCertificate {
     pub certificate: PathBuf,
     /// The PEM key.
     pub key: Secret,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(pattern: &str) -> RegistrySettings {
+        RegistrySettings {
+            pattern: pattern.to_owned(),
+            auth: Auth::Ambient,
+            tls: Tls::default(),
+            plain_http: false,
+            concurrency: None,
+        }
+    }
+
+    fn chosen(patterns: &[&str], repository: &str) -> Option<String> {
+        let registries = patterns.iter().map(|pattern| settings(pattern)).collect();
+        let access = Access { network: Network::default(), registries };
+        access.settings(&repository.parse().unwrap()).map(|settings| settings.pattern.clone())
+    }
+
+    #[test]
+    fn the_longest_pattern_that_matches_wins() {
+        let patterns = ["docker.io", "docker.io/oracle", "*.dkr.ecr.*.amazonaws.com", "*", "localhost:5000"];
+        assert_eq!(chosen(&patterns, "alpine").as_deref(), Some("docker.io"));
+        assert_eq!(chosen(&patterns, "oracle/database/enterprise").as_deref(), Some("docker.io/oracle"));
+        assert_eq!(chosen(&patterns, "oracles/database").as_deref(), Some("docker.io"));
+        assert_eq!(chosen(&patterns, "1.dkr.ecr.eu-west-1.amazonaws.com/a").as_deref(), Some(patterns[2]));
+        assert_eq!(chosen(&patterns, "localhost:5000/a").as_deref(), Some("localhost:5000"));
+        assert_eq!(chosen(&patterns, "localhost:5001/a").as_deref(), Some("*"));
+        assert_eq!(chosen(&["docker.io/a/b"], "docker.io/a/c"), None);
+        assert_eq!(chosen(&["a*b*c.io"], "axbxbxc.io/app").as_deref(), Some("a*b*c.io"));
+        assert_eq!(chosen(&["a*b*c.io", "ab*b.io", "*a*a*.io"], "abc.io/app").as_deref(), Some("a*b*c.io"));
+        assert_eq!(chosen(&["ab*b.io", "*a*a*.io", "*.io.io"], "ab.io/app"), None);
+        assert_eq!(chosen(&["docker.io/a/b"], "docker.io/b"), None);
+    }
 }

@@ -3,6 +3,8 @@
 //! # Layout
 //!
 //! - [`Client`]: the verbs, each in a module of its own: `manifests`, `blobs`, `tags`, `referrers`
+//! - [`Layout`], [`Archive`]: images on disk
+//! - [`Place`]: a registry, a layout or an archive, under the same verbs
 //! - `transport`: one registry under one set of settings: slots, authorization, retries
 //! - `wire`: one request: timeouts, redirects, errors told apart (`unanswered`); below it `tls`, `proxy`, `dns`
 //! - `settings`: which settings hold for a repository; `pages`: how listings go on
@@ -18,9 +20,11 @@ mod check;
 mod client;
 mod dns;
 mod error;
+mod layout;
 mod manifests;
 mod options;
 mod pages;
+mod place;
 mod proxy;
 mod referrers;
 mod settings;
@@ -35,8 +39,10 @@ pub use capabilities::Capabilities;
 pub use check::Check;
 pub use client::Client;
 pub use error::{Error, Kind};
+pub use layout::{Archive, Layout};
 pub use manifests::{ManifestHead, PutAnswer};
 pub use options::{Env, Options};
+pub use place::{Place, Places};
 pub use referrers::{cosign_tags, fallback_tag};
 pub use tags::TagPages;
 pub use tls::{TlsFacts, Trust};

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::store::Content;
 
+/// What a handler answers, or how it refuses.
+pub(crate) type Handled = Result<Answer, Box<Answer>>;
+
 /// What a handler answers; [`crate::body`] turns it into a response, with the faults that were asked for.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -30,10 +33,10 @@ impl Answer {
 
     /// One error in the form of the distribution-spec, "Error Codes".
     pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Self {
-        Self::errors(status, vec![json!({ "code": code, "message": message })])
+        Self::errors(status, &[json!({ "code": code, "message": message })])
     }
 
-    pub(crate) fn errors(status: StatusCode, errors: Vec<Value>) -> Self {
+    pub(crate) fn errors(status: StatusCode, errors: &[Value]) -> Self {
         Self::json(status, &json!({ "errors": errors }))
     }
 

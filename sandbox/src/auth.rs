@@ -144,7 +144,7 @@ pub(crate) enum Door {
 
 impl Door {
     /// Refuses a request that lacks one of the rights it needs; a request without needs must still be known.
-    pub(crate) fn admit(&self, head: &Parts, needs: &[Need<'_>]) -> Result<(), Answer> {
+    pub(crate) fn admit(&self, head: &Parts, needs: &[Need<'_>]) -> Result<(), Box<Answer>> {
         match self {
             Self::Open => Ok(()),
             Self::Basic(accounts) => {
@@ -153,19 +153,18 @@ impl Door {
                 });
                 let Some(account) = account else {
                     let answer = Answer::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "authentication required");
-                    return Err(answer.with(WWW_AUTHENTICATE, "Basic realm=\"sandbox\""));
+                    return Err(answer.with(WWW_AUTHENTICATE, "Basic realm=\"sandbox\"").into());
                 };
                 if needs.iter().all(|need| account.allows(need.repository, need.action)) {
-                    Ok(())
-                } else {
-                    Err(Answer::error(StatusCode::FORBIDDEN, "DENIED", "requested access to the resource is denied"))
+                    return Ok(());
                 }
+                Err(Answer::error(StatusCode::FORBIDDEN, "DENIED", "requested access to the resource is denied").into())
             }
             Self::Bearer { realm, tokens } => {
                 let token = bearer(&head.headers);
                 let known = token.is_some_and(|token| tokens.is_valid(token));
                 let allowed = |need: &Need<'_>| token.is_some_and(|token| tokens.allows(token, need));
-                if known && needs.iter().all(allowed) { Ok(()) } else { Err(challenge(realm, needs, known)) }
+                if known && needs.iter().all(allowed) { Ok(()) } else { Err(challenge(realm, needs, known).into()) }
             }
         }
     }

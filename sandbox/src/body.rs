@@ -14,6 +14,7 @@ use hyper::{Method, Response, header};
 
 use crate::answer::Answer;
 use crate::faults::Effect;
+use crate::flush::Flushes;
 use crate::log::{Entry, Open};
 
 /// Bytes of a body that are handed over at once.
@@ -56,7 +57,7 @@ impl RequestBody {
             let Ok(bytes) = frame.into_data() else { continue };
             self.read += bytes.len() as u64;
             self.entry.bytes_in.fetch_add(bytes.len() as u64, Ordering::SeqCst);
-            tokio::time::sleep(time_for(bytes.len(), self.bytes_per_second)).await;
+            pace(bytes.len(), self.bytes_per_second).await;
             return Some(Ok(bytes));
         }
     }
@@ -80,8 +81,14 @@ impl RequestBody {
 }
 
 /// Makes the response to a request out of an answer and what disturbs it.
-pub(crate) fn response(method: &Method, answer: Answer, effects: &[Effect], open: Open) -> Response<Body> {
-    let sending = Sending::new(&answer, effects, open);
+pub(crate) fn response(
+    method: &Method,
+    answer: Answer,
+    effects: &[Effect],
+    open: Open,
+    flushes: Flushes,
+) -> Response<Body> {
+    let sending = Sending::new(&answer, effects, open, flushes);
     let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
@@ -117,10 +124,11 @@ struct Sending {
     corrupt_at: Option<u64>,
     bytes_per_second: Option<u64>,
     open: Open,
+    flushes: Flushes,
 }
 
 impl Sending {
-    fn new(answer: &Answer, effects: &[Effect], open: Open) -> Self {
+    fn new(answer: &Answer, effects: &[Effect], open: Open, flushes: Flushes) -> Self {
         let mut sending = Self {
             content: answer.content.clone(),
             position: answer.start,
@@ -133,6 +141,7 @@ impl Sending {
             corrupt_at: None,
             bytes_per_second: None,
             open,
+            flushes,
         };
         for effect in effects {
             match effect {
@@ -150,15 +159,14 @@ impl Sending {
 
     async fn next(&mut self) -> Option<io::Result<Bytes>> {
         if self.sent >= self.length {
-            self.open.entry.complete.store(true, Ordering::SeqCst);
             return None;
         }
         if self.stall_after.is_some_and(|after| self.sent >= after) {
             std::future::pending::<()>().await;
         }
         if self.cut_after.is_some_and(|after| self.sent >= after) {
-            // What was sent must leave the machine before the connection is closed, or the client sees less of it.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            // The error ends the connection at once, with what it holds back.
+            self.flushes.next().await;
             return Some(Err(io::Error::other("cut on command")));
         }
         let until = [self.stall_after, self.cut_after].into_iter().flatten().min().unwrap_or(self.length);
@@ -166,8 +174,10 @@ impl Sending {
         let max = (until.min(self.length) - self.sent).min(paced as u64) as usize;
         let chunk = self.read(max);
         self.sent += chunk.len() as u64;
+        pace(chunk.len(), self.bytes_per_second).await;
         self.open.entry.bytes_out.fetch_add(chunk.len() as u64, Ordering::SeqCst);
-        tokio::time::sleep(time_for(chunk.len(), self.bytes_per_second)).await;
+        // Said with the last bytes: a body of known length is not asked for its end.
+        self.open.entry.complete.store(self.sent == self.length, Ordering::SeqCst);
         Some(Ok(chunk))
     }
 
@@ -190,6 +200,9 @@ impl Sending {
     }
 }
 
-fn time_for(bytes: usize, bytes_per_second: Option<u64>) -> Duration {
-    bytes_per_second.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64))
+/// Waits as long as `bytes` may take. Without a rate it does not even sleep for no time, which takes a millisecond.
+pub(crate) async fn pace(bytes: usize, bytes_per_second: Option<u64>) {
+    if let Some(rate) = bytes_per_second {
+        tokio::time::sleep(Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64)).await;
+    }
 }

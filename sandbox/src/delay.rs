@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::Error;
+use crate::body::pace;
 use crate::serve::listen;
 
 /// Bytes that are passed on at once.
@@ -19,6 +20,7 @@ const CHUNK: usize = 16 * 1024;
 const CHUNKS_UNDERWAY: usize = 256;
 
 /// A line that is as slow as told, until this is dropped.
+#[derive(Debug)]
 pub struct Delay {
     address: SocketAddr,
     _end: DropGuard,
@@ -84,10 +86,10 @@ async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
     };
     let write = async move {
         while let Some((due, bytes)) = receiver.recv().await {
-            tokio::time::sleep_until(due).await;
-            if let Some(rate) = line.bandwidth {
-                tokio::time::sleep(Duration::from_secs_f64(bytes.len() as f64 / rate.max(1) as f64)).await;
+            if !line.latency.is_zero() {
+                tokio::time::sleep_until(due).await;
             }
+            pace(bytes.len(), line.bandwidth).await;
             if to.write_all(&bytes).await.is_err() {
                 return;
             }

@@ -38,13 +38,16 @@ pub mod tls;
 
 mod answer;
 mod body;
+mod flush;
 mod serve;
 mod synthetic;
 mod token;
 
-pub use auth::{Account, Auth, Tokens};
-pub use delay::Delay;
-pub use faults::{Effect, Fault, RetryAfter};
+pub use auth::{Account, Auth, Rights, Tokens};
+pub use content::{Image, Layer};
+pub use delay::{Delay, Line};
+pub use faults::{ActiveFault, Effect, Fault, RetryAfter};
+pub use log::{Log, Request};
 pub use registry::{Builder, Features, Missing, PullLimit, Registry, TagPaging};
 pub use store::Store;
 pub use tls::Tls;

@@ -57,11 +57,14 @@ impl Log {
         self.requests().iter().filter(|request| request.is(method, path)).count()
     }
 
-    /// Bytes of answers' bodies, and of requests' bodies, over the requests that [`count`](Self::count) counts.
-    pub fn bytes(&self, method: &str, path: &str) -> (u64, u64) {
-        let requests = self.requests();
-        let matching = requests.iter().filter(|request| request.is(method, path));
-        matching.fold((0, 0), |(out, taken), request| (out + request.bytes_out, taken + request.bytes_in))
+    /// Bytes of the bodies that answered the requests of [`count`](Self::count).
+    pub fn bytes_out(&self, method: &str, path: &str) -> u64 {
+        self.requests().iter().filter(|request| request.is(method, path)).map(|request| request.bytes_out).sum()
+    }
+
+    /// Bytes that came as bodies of the requests of [`count`](Self::count).
+    pub fn bytes_in(&self, method: &str, path: &str) -> u64 {
+        self.requests().iter().filter(|request| request.is(method, path)).map(|request| request.bytes_in).sum()
     }
 
     /// The most requests that were being answered at one time.

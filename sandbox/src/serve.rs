@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
@@ -20,13 +21,14 @@ use crate::Error;
 use crate::answer::Answer;
 use crate::body::{Body, RequestBody, response};
 use crate::faults::{Effect, Faults};
+use crate::flush::{Flushed, Flushes};
 use crate::log::Log;
 use crate::store::Store;
 
 /// A server's answers, apart from faults.
 pub(crate) trait Service: Send + Sync + 'static {
     /// Refuses requests that lack the rights; these do not count for faults.
-    fn admit(&self, head: &Parts) -> Result<(), Answer>;
+    fn admit(&self, head: &Parts) -> Result<(), Box<Answer>>;
 
     /// Answers an admitted request.
     fn answer(&self, head: &Parts, body: RequestBody) -> impl Future<Output = Answer> + Send;
@@ -59,9 +61,9 @@ impl<S: Service> Server<S> {
         let tls = tls.map(TlsAcceptor::from);
         tokio::spawn(end.clone().run_until_cancelled_owned(async move {
             loop {
-                // A failed accept concerns a connection that is already gone, or passes when others close.
+                // A failed accept concerns a connection that is already gone, or is over when others close.
                 let Ok((stream, _)) = listener.accept().await else {
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(Duration::from_millis(10)).await;
                     continue;
                 };
                 let _ = stream.set_nodelay(true);
@@ -82,17 +84,19 @@ impl<S: Service> Server<S> {
     }
 
     async fn connection(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let service = service_fn(|request| self.clone().exchange(request));
-        let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+        let flushes = Flushes::default();
+        let stream = TokioIo::new(Flushed { stream, flushes: flushes.clone() });
+        let service = service_fn(|request| self.clone().exchange(request, flushes.clone()));
+        let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(stream, service);
         // It ends with an error when a client goes away or a fault cuts it; the log has what was served.
         let _ = connection.await;
     }
 
-    async fn exchange(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Closed> {
+    async fn exchange(self: Arc<Self>, request: Request<Incoming>, flushes: Flushes) -> Result<Response<Body>, Closed> {
         let (head, incoming) = request.into_parts();
         let open = self.log.open(&head);
         let (answer, effects) = match self.service.admit(&head) {
-            Err(refused) => (refused, Vec::new()),
+            Err(refused) => (*refused, Vec::new()),
             Ok(()) => {
                 let effects = self.faults.effects(head.method.as_str(), head.uri.path());
                 let body = RequestBody::new(incoming, open.entry.clone(), &effects);
@@ -100,7 +104,7 @@ impl<S: Service> Server<S> {
             }
         };
         open.entry.status.store(answer.status.as_u16(), Ordering::SeqCst);
-        Ok(response(&head.method, answer, &effects, open))
+        Ok(response(&head.method, answer, &effects, open, flushes))
     }
 
     async fn answer(&self, head: &Parts, body: RequestBody, effects: &[Effect]) -> Result<Answer, Closed> {

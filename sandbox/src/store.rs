@@ -2,7 +2,7 @@
 //!
 //! Tests fill and read it here, without HTTP; two registries are the same if their [`Store::tags`] are.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -26,6 +26,8 @@ struct Repository {
     blobs: HashSet<Digest>,
     manifests: BTreeMap<Digest, StoredManifest>,
     tags: BTreeMap<String, Digest>,
+    /// Subject and referrer, for every manifest that has a subject.
+    referrers: BTreeSet<(Digest, Digest)>,
 }
 
 /// A manifest as it was put.
@@ -35,6 +37,14 @@ pub struct StoredManifest {
     pub media_type: String,
     /// Its bytes.
     pub raw: Bytes,
+}
+
+impl StoredManifest {
+    /// The digest of what it refers to, if it is a referrer.
+    fn subject(&self) -> Option<Digest> {
+        let document: serde_json::Value = serde_json::from_slice(&self.raw).ok()?;
+        document["subject"]["digest"].as_str()?.parse().ok()
+    }
 }
 
 /// The bytes of a blob.
@@ -166,20 +176,22 @@ impl Store {
 
     /// Takes a tag away; whether it was there.
     pub fn delete_tag(&self, repository: &str, tag: &str) -> bool {
-        self.state().repository(repository).tags.remove(tag).is_some()
+        let mut state = self.state();
+        state.repositories.get_mut(repository).is_some_and(|found| found.tags.remove(tag).is_some())
     }
 
     /// Takes a manifest and the tags that point to it away; whether it was there.
     pub fn delete_manifest(&self, repository: &str, digest: &Digest) -> bool {
         let mut state = self.state();
-        let repository = state.repository(repository);
+        let Some(repository) = state.repositories.get_mut(repository) else { return false };
         repository.tags.retain(|_, target| target != digest);
+        repository.referrers.retain(|(_, referrer)| referrer != digest);
         repository.manifests.remove(digest).is_some()
     }
 
     /// Takes a blob out of a repository; whether it was there. Other repositories keep it.
     pub fn delete_blob(&self, repository: &str, digest: &Digest) -> bool {
-        self.state().repository(repository).blobs.remove(digest)
+        self.state().repositories.get_mut(repository).is_some_and(|found| found.blobs.remove(digest))
     }
 
     pub(crate) fn insert_blob(&self, repository: &str, digest: &Digest, content: Content) {
@@ -189,7 +201,22 @@ impl Store {
     }
 
     pub(crate) fn insert_manifest(&self, repository: &str, digest: &Digest, manifest: StoredManifest) {
-        self.state().repository(repository).manifests.insert(digest.clone(), manifest);
+        let mut state = self.state();
+        let repository = state.repository(repository);
+        if let Some(subject) = manifest.subject() {
+            repository.referrers.insert((subject, digest.clone()));
+        }
+        repository.manifests.insert(digest.clone(), manifest);
+    }
+
+    /// The manifests whose subject is `subject`, sorted by digest.
+    pub(crate) fn referrers(&self, repository: &str, subject: &Digest) -> Vec<(Digest, StoredManifest)> {
+        let state = self.state();
+        let Some(repository) = state.repositories.get(repository) else { return Vec::new() };
+        let of_subject = repository.referrers.iter().filter(|(found, _)| found == subject);
+        let with_manifest =
+            |(_, referrer): &(Digest, Digest)| Some((referrer.clone(), repository.manifests.get(referrer)?.clone()));
+        of_subject.filter_map(with_manifest).collect()
     }
 
     pub(crate) fn content(&self, repository: &str, digest: &Digest) -> Option<Content> {

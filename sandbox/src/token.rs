@@ -95,7 +95,7 @@ impl Ask {
 }
 
 impl Service for TokenService {
-    fn admit(&self, _: &Parts) -> Result<(), Answer> {
+    fn admit(&self, _: &Parts) -> Result<(), Box<Answer>> {
         Ok(())
     }
 

@@ -1,1 +1,28 @@
-//! Placeholder while the house is laid.
+//! Takes one task per slot, brings its image to its destinations, and says how that ended.
+//!
+//! A worker keeps nothing: what it knows arrives with the task, what it finds out leaves with the result. It may be
+//! killed at any point; stopping it gently only saves time.
+//!
+//! # Layout
+//!
+//! - [`Worker`]: slot, delivery, attempt, result, ack; drain
+//! - [`attempt`]: one attempt from beginning to end, in whatever form it ends
+//! - `pipeline`: the stages in their order, on one screen
+//! - `stage`: what all stages have in common: deadline, interruption, timing
+//! - `stages`: one file each
+//! - [`Activity`]: what moves right now, for a display
+//! - `failure`: from errors to what crosses the wire
+
+mod activity;
+mod attempt;
+mod consumer;
+mod context;
+mod failure;
+mod pipeline;
+mod stage;
+mod stages;
+
+pub use activity::{Activity, Running, Snapshot};
+pub use attempt::attempt;
+pub use consumer::Worker;
+pub use context::Tools;

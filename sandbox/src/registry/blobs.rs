@@ -8,35 +8,29 @@ use proto::Digest;
 
 use super::RegistryService;
 use super::routes::{parse_digest, unsupported};
-use crate::answer::{Answer, name};
+use crate::answer::{Answer, Handled, name};
 use crate::body::RequestBody;
 use crate::serve::Service;
 use crate::store::{Content, Store};
 
 impl RegistryService {
-    pub(super) fn get_blob(&self, repository: &str, digest: &str, head: &Parts) -> Answer {
-        let digest = match parse_digest(digest) {
-            Ok(digest) => digest,
-            Err(answer) => return answer,
-        };
-        let Some(content) = self.store.content(repository, &digest) else { return unknown() };
+    pub(super) fn get_blob(&self, repository: &str, digest: &str, head: &Parts) -> Handled {
+        let digest = parse_digest(digest)?;
+        let content = self.store.content(repository, &digest).ok_or_else(unknown)?;
         let features = self.features();
         if features.redirect_blobs && head.method == Method::GET {
             let location = format!("{}/storage/{repository}/blobs/{digest}?sig=not-to-be-shown", self.storage_url);
-            return Answer::new(StatusCode::TEMPORARY_REDIRECT).with(header::LOCATION, location);
+            return Ok(Answer::new(StatusCode::TEMPORARY_REDIRECT).with(header::LOCATION, location));
         }
-        serve(content, &digest, head, features.range)
+        Ok(serve(content, &digest, head, features.range))
     }
 
-    pub(super) fn delete_blob(&self, repository: &str, digest: &str) -> Answer {
+    pub(super) fn delete_blob(&self, repository: &str, digest: &str) -> Handled {
         if !self.features().deletion {
-            return unsupported();
+            return Err(unsupported().into());
         }
-        match parse_digest(digest) {
-            Ok(digest) if self.store.delete_blob(repository, &digest) => Answer::new(StatusCode::ACCEPTED),
-            Ok(_) => unknown(),
-            Err(answer) => answer,
-        }
+        let deleted = self.store.delete_blob(repository, &parse_digest(digest)?);
+        if deleted { Ok(Answer::new(StatusCode::ACCEPTED)) } else { Err(unknown().into()) }
     }
 }
 
@@ -97,10 +91,10 @@ pub(super) struct Storage {
 }
 
 impl Service for Storage {
-    fn admit(&self, head: &Parts) -> Result<(), Answer> {
+    fn admit(&self, head: &Parts) -> Result<(), Box<Answer>> {
         if head.headers.contains_key(header::AUTHORIZATION) {
             let why = "only one auth mechanism allowed: the query is signed already";
-            return Err(Answer::error(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", why));
+            return Err(Answer::error(StatusCode::BAD_REQUEST, "INVALID_ARGUMENT", why).into());
         }
         Ok(())
     }

@@ -26,6 +26,8 @@ pub struct Features {
     pub conditional: bool,
     /// `Docker-Content-Digest` is in the answer to HEAD of a manifest.
     pub head_digest: bool,
+    /// `Accept` is heeded: a manifest of another type than it names is not found (else: it is ignored).
+    pub strict_accept: bool,
     /// `Range` is heeded for blobs.
     pub range: bool,
     /// Manifests of Docker types are taken (else: 415).
@@ -38,7 +40,7 @@ pub struct Features {
     pub missing: Missing,
     /// How tags are listed.
     pub tag_paging: TagPaging,
-    /// The longest page of tags or repositories, whatever is asked for.
+    /// The longest page of tags, repositories or referrers, whatever is asked for.
     pub page_max: Option<usize>,
     /// Blobs are served by another host and port, to which their GET is redirected (307).
     pub redirect_blobs: bool,
@@ -58,6 +60,7 @@ impl Default for Features {
             subject_header: true,
             conditional: true,
             head_digest: true,
+            strict_accept: false,
             range: true,
             docker_types: true,
             deletion: true,

@@ -39,6 +39,12 @@ pub struct Registry {
     _end: DropGuard,
 }
 
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("url", &self.service.url).finish_non_exhaustive()
+    }
+}
+
 /// What the handlers need.
 pub(crate) struct Shared {
     store: Store,

@@ -32,14 +32,14 @@ impl Pull {
 
 impl RegistryService {
     /// Counts a pull if the request is one; the refusal if none is left.
-    pub(super) fn count_pull(&self, is_pull: bool) -> Result<Pull, Answer> {
+    pub(super) fn count_pull(&self, is_pull: bool) -> Result<Pull, Box<Answer>> {
         let mut limit = self.pull_limit();
         if let Some(limit) = limit.as_mut().filter(|_| is_pull) {
             if limit.remaining == 0 {
                 let text = "You have reached your pull rate limit. You may increase the limit by authenticating and \
                             upgrading: https://www.docker.com/increase-rate-limit";
                 let refusal = Answer::error(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", text);
-                return Err(Pull(Some(*limit)).describe(refusal));
+                return Err(Pull(Some(*limit)).describe(refusal).into());
             }
             limit.remaining -= 1;
         }

@@ -6,7 +6,7 @@ use proto::Digest;
 use url::form_urlencoded;
 
 use super::RegistryService;
-use crate::answer::{Answer, name};
+use crate::answer::{Answer, Handled, name};
 use crate::auth::Need;
 use crate::body::RequestBody;
 use crate::serve::Service;
@@ -88,14 +88,15 @@ impl Query {
 }
 
 impl Service for RegistryService {
-    fn admit(&self, head: &Parts) -> Result<(), Answer> {
+    fn admit(&self, head: &Parts) -> Result<(), Box<Answer>> {
         let route = Route::parse(head.uri.path());
         let mut needs = route.as_ref().map(|route| route.needs(&head.method)).unwrap_or_default();
         let query = Query::of(head);
         if let (Some(Route::Uploads { .. }), Some(from), Some(_)) = (&route, query.get("from"), query.get("mount")) {
             needs.push(Need { repository: from, action: "pull" });
         }
-        self.door.admit(head, &needs)
+        let described = |refused: Box<Answer>| Box::new(refused.with(name::API_VERSION, "registry/2.0"));
+        self.door.admit(head, &needs).map_err(described)
     }
 
     async fn answer(&self, head: &Parts, body: RequestBody) -> Answer {
@@ -103,7 +104,7 @@ impl Service for RegistryService {
             Some(route) if !route.repository().is_none_or(is_name) => {
                 Answer::error(StatusCode::BAD_REQUEST, "NAME_INVALID", "invalid repository name")
             }
-            Some(route) => self.route(&route, head, body).await,
+            Some(route) => self.route(&route, head, body).await.unwrap_or_else(|refused| *refused),
             None => Answer::error(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such endpoint"),
         };
         answer.with(name::API_VERSION, "registry/2.0")
@@ -111,10 +112,10 @@ impl Service for RegistryService {
 }
 
 impl RegistryService {
-    async fn route(&self, route: &Route<'_>, head: &Parts, body: RequestBody) -> Answer {
+    async fn route(&self, route: &Route<'_>, head: &Parts, body: RequestBody) -> Handled {
         let query = Query::of(head);
         match (route, head.method.as_str()) {
-            (Route::Ping, "GET" | "HEAD") => Answer::json(StatusCode::OK, &serde_json::json!({})),
+            (Route::Ping, "GET" | "HEAD") => Ok(Answer::json(StatusCode::OK, &serde_json::json!({}))),
             (Route::Catalog, "GET") => self.list_repositories(&query),
             (Route::Tags { repository }, "GET") => self.list_tags(repository, &query),
             (Route::Referrers { repository, digest }, "GET") => self.list_referrers(repository, digest, &query),
@@ -132,7 +133,7 @@ impl RegistryService {
             (Route::Upload { repository, id }, "PATCH") => self.take_chunk(repository, id, head, body).await,
             (Route::Upload { repository, id }, "PUT") => self.end_upload(repository, id, head, &query, body).await,
             (Route::Upload { repository, id }, "DELETE") => self.cancel_upload(repository, id),
-            _ => unsupported(),
+            _ => Err(unsupported().into()),
         }
     }
 }
@@ -141,8 +142,8 @@ pub(super) fn unsupported() -> Answer {
     Answer::error(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", "the operation is unsupported")
 }
 
-pub(super) fn parse_digest(text: &str) -> Result<Digest, Answer> {
-    let invalid = |_| Answer::error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "invalid digest");
+pub(super) fn parse_digest(text: &str) -> Result<Digest, Box<Answer>> {
+    let invalid = |_| Answer::error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "invalid digest").into();
     text.parse().map_err(invalid)
 }
 

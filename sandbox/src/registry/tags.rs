@@ -5,25 +5,24 @@ use serde_json::json;
 
 use super::routes::{Query, unsupported};
 use super::{RegistryService, TagPaging};
-use crate::answer::Answer;
+use crate::answer::{Answer, Handled};
 
 impl RegistryService {
-    pub(super) fn list_tags(&self, repository: &str, query: &Query) -> Answer {
-        let Some(tags) = self.store.tag_names(repository) else {
-            return Answer::error(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "repository name not known to registry");
-        };
+    pub(super) fn list_tags(&self, repository: &str, query: &Query) -> Handled {
+        let unknown = || Answer::error(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "repository name not known to registry");
+        let tags = self.store.tag_names(repository).ok_or_else(unknown)?;
         let (tags, next) = self.page(tags, query);
         let answer = Answer::json(StatusCode::OK, &json!({ "name": repository, "tags": tags }));
-        linked(answer, &format!("/v2/{repository}/tags/list"), next)
+        Ok(linked(answer, &format!("/v2/{repository}/tags/list"), next))
     }
 
-    pub(super) fn list_repositories(&self, query: &Query) -> Answer {
+    pub(super) fn list_repositories(&self, query: &Query) -> Handled {
         if !self.features().catalog {
-            return unsupported();
+            return Err(unsupported().into());
         }
         let (repositories, next) = self.page(self.store.repositories(), query);
         let answer = Answer::json(StatusCode::OK, &json!({ "repositories": repositories }));
-        linked(answer, "/v2/_catalog", next)
+        Ok(linked(answer, "/v2/_catalog", next))
     }
 
     /// The page of `names` that was asked for, and the query of the next one.
@@ -43,7 +42,7 @@ impl RegistryService {
     }
 }
 
-fn linked(answer: Answer, path: &str, next: Option<String>) -> Answer {
+pub(super) fn linked(answer: Answer, path: &str, next: Option<String>) -> Answer {
     match next {
         Some(query) => answer.with(header::LINK, format!("<{path}?{query}>; rel=\"next\"")),
         None => answer,

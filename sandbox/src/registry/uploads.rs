@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 
 use super::RegistryService;
 use super::routes::{Query, parse_digest, unsupported};
-use crate::answer::{Answer, name};
+use crate::answer::{Answer, Handled, name};
 use crate::body::RequestBody;
 use crate::store::Content;
 
@@ -36,21 +36,26 @@ struct Upload {
     length: u64,
     /// The bytes, until they are more than may be kept.
     kept: Option<BytesMut>,
+    /// Whether a chunk was shorter than the least length; it must be the last.
+    had_short_chunk: bool,
 }
 
 impl Uploads {
     fn start(&self, repository: &str) -> String {
         let number = self.started.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let id = Digest::of(format!("{repository} upload {number}").as_bytes()).short().to_owned();
-        let upload = Upload { hasher: Hasher::sha256(), length: 0, kept: Some(BytesMut::new()) };
+        let upload =
+            Upload { hasher: Hasher::sha256(), length: 0, kept: Some(BytesMut::new()), had_short_chunk: false };
         let open = Open { repository: repository.to_owned(), upload: Arc::new(Mutex::new(upload)) };
         self.open().insert(id.clone(), open);
         id
     }
 
-    fn get(&self, repository: &str, id: &str) -> Result<Arc<Mutex<Upload>>, Answer> {
+    fn get(&self, repository: &str, id: &str) -> Result<Arc<Mutex<Upload>>, Box<Answer>> {
         let found = self.open().get(id).filter(|open| open.repository == repository).map(|open| open.upload.clone());
-        found.ok_or_else(|| Answer::error(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "upload unknown to registry"))
+        let unknown =
+            || Answer::error(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "upload unknown to registry").into();
+        found.ok_or_else(unknown)
     }
 
     fn end(&self, id: &str) -> bool {
@@ -102,63 +107,50 @@ impl RegistryService {
         head: &Parts,
         query: &Query,
         body: RequestBody,
-    ) -> Answer {
-        let features = self.features();
+    ) -> Handled {
         if let Some(mount) = query.get("mount") {
-            return match parse_digest(mount) {
-                Ok(digest) if self.mount(repository, query.get("from"), &digest, head) => created(repository, &digest),
-                Ok(_) => self.opened(repository),
-                Err(answer) => answer,
-            };
+            let digest = parse_digest(mount)?;
+            let is_mounted = self.mount(repository, query.get("from"), &digest, head);
+            return Ok(if is_mounted { created(repository, &digest) } else { self.opened(repository) });
         }
         match query.get("digest") {
-            Some(digest) if features.single_post => {
-                let digest = match parse_digest(digest) {
-                    Ok(digest) => digest,
-                    Err(answer) => return answer,
-                };
+            Some(digest) if self.features().single_post => {
+                let digest = parse_digest(digest)?;
                 let id = self.uploads.start(repository);
                 self.finish(repository, &id, &digest, body).await
             }
-            _ => self.opened(repository),
+            _ => Ok(self.opened(repository)),
         }
     }
 
     /// GET: how far an upload is.
-    pub(super) async fn upload_status(&self, repository: &str, id: &str) -> Answer {
-        match self.uploads.get(repository, id) {
-            Ok(upload) => {
-                let length = upload.lock().await.length;
-                self.at(StatusCode::NO_CONTENT, repository, id, length)
-            }
-            Err(answer) => answer,
-        }
+    pub(super) async fn upload_status(&self, repository: &str, id: &str) -> Handled {
+        let length = self.uploads.get(repository, id)?.lock().await.length;
+        Ok(self.at(StatusCode::NO_CONTENT, repository, id, length))
     }
 
     /// PATCH: one more chunk.
-    pub(super) async fn take_chunk(&self, repository: &str, id: &str, head: &Parts, body: RequestBody) -> Answer {
+    pub(super) async fn take_chunk(&self, repository: &str, id: &str, head: &Parts, body: RequestBody) -> Handled {
         let features = self.features();
         if !features.chunked {
-            return unsupported();
+            return Err(unsupported().into());
         }
-        let upload = match self.uploads.get(repository, id) {
-            Ok(upload) => upload,
-            Err(answer) => return answer,
-        };
+        let upload = self.uploads.get(repository, id)?;
         let mut upload = upload.lock().await;
-        let announced = content_length(head);
         if out_of_order(head, upload.length) {
-            return self.at(StatusCode::RANGE_NOT_SATISFIABLE, repository, id, upload.length);
+            return Err(self.at(StatusCode::RANGE_NOT_SATISFIABLE, repository, id, upload.length).into());
+        }
+        if upload.had_short_chunk {
+            let why = "a chunk before was shorter than OCI-Chunk-Min-Length";
+            return Err(Answer::error(StatusCode::BAD_REQUEST, "SIZE_INVALID", why).into());
         }
         let before = upload.length;
         if !upload.take(body, self.keep_blob_bytes).await {
-            return broken_off();
+            return Err(broken_off().into());
         }
-        // A short chunk may still be the last, so only the next one shows that it was not.
-        if features.chunk_min.is_some_and(|min| before > 0 && before % min != 0 && announced != Some(0)) {
-            return Answer::error(StatusCode::BAD_REQUEST, "SIZE_INVALID", "a chunk before was shorter than allowed");
-        }
-        self.at(StatusCode::ACCEPTED, repository, id, upload.length)
+        // The last chunk may be short, so only a next one will show that this was not the last.
+        upload.had_short_chunk = features.chunk_min.is_some_and(|min| upload.length - before < min);
+        Ok(self.at(StatusCode::ACCEPTED, repository, id, upload.length))
     }
 
     /// PUT: the last chunk or none, and the digest of all.
@@ -169,35 +161,24 @@ impl RegistryService {
         head: &Parts,
         query: &Query,
         body: RequestBody,
-    ) -> Answer {
-        let digest = match parse_digest(query.get("digest").unwrap_or_default()) {
-            Ok(digest) => digest,
-            Err(answer) => return answer,
-        };
-        let upload = match self.uploads.get(repository, id) {
-            Ok(upload) => upload,
-            Err(answer) => return answer,
-        };
-        let length = upload.lock().await.length;
+    ) -> Handled {
+        let digest = parse_digest(query.get("digest").unwrap_or_default())?;
+        let length = self.uploads.get(repository, id)?.lock().await.length;
         if out_of_order(head, length) {
-            return self.at(StatusCode::RANGE_NOT_SATISFIABLE, repository, id, length);
+            return Err(self.at(StatusCode::RANGE_NOT_SATISFIABLE, repository, id, length).into());
         }
         if self.features().put_body_max.is_some_and(|max| content_length(head).is_none_or(|length| length > max)) {
             let answer = Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", "send large blobs in chunks");
-            return answer.with(header::CONNECTION, "close");
+            return Err(answer.with(header::CONNECTION, "close").into());
         }
         self.finish(repository, id, &digest, body).await
     }
 
     /// DELETE: the upload is given up.
-    pub(super) fn cancel_upload(&self, repository: &str, id: &str) -> Answer {
-        match self.uploads.get(repository, id) {
-            Ok(_) => {
-                self.uploads.end(id);
-                Answer::new(StatusCode::NO_CONTENT)
-            }
-            Err(answer) => answer,
-        }
+    pub(super) fn cancel_upload(&self, repository: &str, id: &str) -> Handled {
+        self.uploads.get(repository, id)?;
+        self.uploads.end(id);
+        Ok(Answer::new(StatusCode::NO_CONTENT))
     }
 
     fn mount(&self, repository: &str, from: Option<&str>, digest: &Digest, head: &Parts) -> bool {
@@ -213,23 +194,17 @@ impl RegistryService {
         }
     }
 
-    async fn finish(&self, repository: &str, id: &str, digest: &Digest, body: RequestBody) -> Answer {
-        let upload = match self.uploads.get(repository, id) {
-            Ok(upload) => upload,
-            Err(answer) => return answer,
-        };
+    async fn finish(&self, repository: &str, id: &str, digest: &Digest, body: RequestBody) -> Handled {
+        let upload = self.uploads.get(repository, id)?;
         let mut upload = upload.lock().await;
         if !upload.take(body, self.keep_blob_bytes).await {
-            return broken_off();
+            return Err(broken_off().into());
         }
         self.uploads.end(id);
-        match upload.content(digest) {
-            Some(content) => {
-                self.store.insert_blob(repository, digest, content);
-                created(repository, digest)
-            }
-            None => Answer::error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "digest did not match the content"),
-        }
+        let mismatch = || Answer::error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "digest did not match the content");
+        let content = upload.content(digest).ok_or_else(mismatch)?;
+        self.store.insert_blob(repository, digest, content);
+        Ok(created(repository, digest))
     }
 
     fn opened(&self, repository: &str) -> Answer {

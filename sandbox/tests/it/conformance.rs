@@ -1,10 +1,11 @@
 //! The public conformance suite of the OCI distribution-spec against our registry.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 
 use sandbox::Registry;
+
+use crate::help::say;
 
 /// Where `deploy/tools.sh` puts the suite, unless told otherwise.
 fn suite() -> PathBuf {
@@ -14,11 +15,6 @@ fn suite() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
     let cache = std::env::var_os("IMAGE_FACTORY_CACHE").map(PathBuf::from);
     cache.unwrap_or_else(|| home().join(".cache/image-factory")).join("bin/conformance.test")
-}
-
-/// Past libtest's capture, so that whoever runs the tests sees and counts it.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,31 @@
+//! The suites that every implementation must pass: one function for each promise, and a macro that makes them tests.
+
+#![expect(clippy::unwrap_used, reason = "a suite says by a panic that it failed")]
+
+pub mod queue;
+pub mod store;
+
+use std::time::Duration;
+
+use proto::task::{Destination, Mirror, TaskKind};
+use proto::{Attempt, Location, RunId, Task, TaskId};
+
+/// How long a suite waits for what must happen: far above need, so that only what never happens fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn location(text: &str) -> Location {
+    text.parse().unwrap()
+}
+
+/// A task for the queue that no store knows.
+fn loose_task(source: Location) -> Task {
+    let destination = Destination { location: location("registry.example.com/mirror/app:1"), placed: None };
+    Task {
+        run: RunId::new(),
+        id: TaskId::new(),
+        attempt: Attempt::FIRST,
+        solo: false,
+        deadline: Duration::from_secs(60),
+        kind: TaskKind::Mirror(Mirror { source, destinations: vec![destination] }),
+    }
+}

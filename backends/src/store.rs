@@ -1,0 +1,85 @@
+//! The Store keeps what must not be lost: runs, tasks and their states, placements. One struct, domain verbs.
+//!
+//! A verb is a transaction, so whatever stops the program between two verbs, the Store is whole. No verb asks a clock:
+//! `now` is handed in. The states of a task:
+//!
+//! ```text
+//! ready ──publish, confirm──▶ published ──result──▶ done(outcome) | ready(attempt + 1, not_before)
+//!   └──────────────── cancel, from any open state ──────────────▶ done(Cancelled)
+//! ```
+//!
+//! # Layout
+//!
+//! - `run`, `runs`: a run, its beginning, its end and its report
+//! - `tasks`: what `expand` writes
+//! - `dispatch`: what is due, and who may have a destination tag
+//! - `record`: results and dead letters
+//! - `settle`: what follows for a task: closed, or another attempt
+//! - `stop`: runs that end before their tasks, and deferred tasks that nobody waits for
+//! - `placements`: what lies under destination tags
+//! - `report`: rows of a run, in order
+//! - `warnings`: what is worth a look and is no failure
+//! - `db`: the database below
+
+mod db;
+mod dispatch;
+mod error;
+mod placements;
+mod record;
+mod report;
+mod run;
+mod runs;
+mod settle;
+mod stop;
+mod tasks;
+mod warnings;
+
+use std::path::Path;
+use std::time::Duration;
+
+use db::Db;
+use proto::limits;
+
+pub use error::StoreError;
+pub use placements::{AuditDue, Placement};
+pub use record::Recorded;
+pub use report::{EndedTask, ReportDestination, ReportRow};
+pub use run::{Counts, NewRun, Progress, Run, RunEnd, RunReport};
+pub use tasks::NewTask;
+
+/// Keeps runs, tasks and placements. Clones share one database.
+///
+/// Only coordinators open it. It does not keep two of them apart: whoever starts one locks the data folder first.
+#[derive(Clone)]
+pub struct Store {
+    db: Db,
+    /// Delays before the second and the third try of a task.
+    retry_after: [Duration; 2],
+}
+
+impl Store {
+    /// Opens the database at `path`; makes it if it is missing, and brings an older one to the present form.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, is no database, or was written by a newer program.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self::over(Db::open(path).await?))
+    }
+
+    /// A database that ends with the process, for tests.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub async fn in_memory() -> Result<Self, StoreError> {
+        Ok(Self::over(Db::in_memory().await?))
+    }
+
+    fn over(db: Db) -> Self {
+        Self { db, retry_after: [limits::SECOND_TRY_AFTER, limits::THIRD_TRY_AFTER] }
+    }
+
+    /// The same Store with other delays before the second and the third try of a task.
+    pub fn with_retry_after(self, retry_after: [Duration; 2]) -> Self {
+        Self { retry_after, ..self }
+    }
+}

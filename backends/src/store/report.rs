@@ -1,0 +1,142 @@
+//! Rows of a run, in order, for the fold that makes its report.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use proto::outcome::{Spent, StageTime};
+use proto::{Digest, Failure, Location, Outcome, RunId, TaskId};
+
+use super::db::Row;
+use super::settle::read_outcome;
+use super::{Store, StoreError};
+
+/// A task that is done, or a repository that could not be listed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReportRow {
+    /// The image, or the repository.
+    pub source: String,
+    /// What the source showed, if it was asked.
+    pub source_digest: Option<Digest>,
+    /// The worst of the destinations' outcomes.
+    pub outcome: Outcome,
+    /// How many attempts there were.
+    pub attempts: u32,
+    /// When the first one was taken; none if none was.
+    pub started_at: Option<Timestamp>,
+    /// When it was done.
+    pub ended_at: Timestamp,
+    /// What all attempts took.
+    pub spent: Spent,
+    /// How long each stage took, over all attempts.
+    pub stages: Vec<StageTime>,
+    /// Why the repository could not be listed; tasks fail at their destinations.
+    pub failure: Option<Failure>,
+    /// Where it was to go, in the file's order; a repository that could not be listed has none.
+    pub destinations: Vec<ReportDestination>,
+}
+
+/// How a task ended at a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportDestination {
+    /// The destination.
+    pub location: Location,
+    /// How it ended there.
+    pub outcome: Outcome,
+    /// What was verified to lie there.
+    pub digest: Option<Digest>,
+    /// Why it failed, or for what it was postponed or last tried in vain.
+    pub failure: Option<Failure>,
+}
+
+/// A task that is done, as a listener hears of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedTask {
+    /// The image.
+    pub source: String,
+    /// The worst of its destinations' outcomes.
+    pub outcome: Outcome,
+    /// Why it failed, at the first destination where it did.
+    pub failure: Option<Failure>,
+}
+
+impl Store {
+    /// Those of `tasks` that are done.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn ended(&self, tasks: &[TaskId]) -> Result<Vec<EndedTask>, StoreError> {
+        let sql = "select source, outcome, (
+                 select failure from destinations where task = tasks.id and failure is not null
+                 order by position limit 1) as failure
+             from tasks where id = $1 and state = 'done'";
+        let mut ended = Vec::new();
+        for task in tasks {
+            for row in self.db.rows("read how a task ended", sql, &[(*task).into()]).await? {
+                let (source, outcome) = (row.text("source")?, done(&row)?);
+                ended.push(EndedTask { source, outcome, failure: row.opt_json("failure")? });
+            }
+        }
+        Ok(ended)
+    }
+
+    /// The next rows of a run that are done, by source: up to `limit` of those after `after`, the source of the last
+    /// row of the page before.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn report_rows(
+        &self,
+        run: RunId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ReportRow>, StoreError> {
+        let after = after.unwrap_or_default();
+        let sql = "select tasks.*,
+                 (select coalesce(max(attempt), 0) from destinations where task = tasks.id) as attempts
+             from tasks where run = $1 and source > $2 and state = 'done' order by source limit $3";
+        let tasks = self.db.rows("read rows of a report", sql, &[run.into(), after.into(), limit.into()]).await?;
+        let Some(last) = tasks.last() else { return Ok(Vec::new()) };
+        let sql = "select destinations.* from tasks join destinations on destinations.task = tasks.id
+             where tasks.run = $1 and tasks.source > $2 and tasks.source <= $3 and tasks.state = 'done'
+             order by tasks.source, destinations.position";
+        let args = [run.into(), after.into(), last.text("source")?.into()];
+        let mut destinations: HashMap<TaskId, Vec<ReportDestination>> = HashMap::new();
+        for row in self.db.rows("read destinations of a report", sql, &args).await? {
+            destinations.entry(row.parse("task")?).or_default().push(read_destination(&row)?);
+        }
+        let read = |row: &Row| {
+            let destinations = destinations.remove(&row.parse("id")?).unwrap_or_default();
+            read_row(row, destinations)
+        };
+        tasks.iter().map(read).collect()
+    }
+}
+
+fn read_row(row: &Row, destinations: Vec<ReportDestination>) -> Result<ReportRow, StoreError> {
+    Ok(ReportRow {
+        source: row.text("source")?,
+        source_digest: row.opt_parse("source_digest")?,
+        outcome: done(row)?,
+        attempts: row.number("attempts")?,
+        started_at: row.opt_parse("started_at")?,
+        ended_at: row.parse("ended_at")?,
+        spent: row.json("spent")?,
+        stages: row.json("stages")?,
+        failure: row.opt_json("failure")?,
+        destinations,
+    })
+}
+
+fn read_destination(row: &Row) -> Result<ReportDestination, StoreError> {
+    Ok(ReportDestination {
+        location: row.parse("target")?,
+        outcome: done(row)?,
+        digest: row.opt_parse("digest")?,
+        failure: row.opt_json("failure")?,
+    })
+}
+
+/// The outcome of a row that is done.
+fn done(row: &Row) -> Result<Outcome, StoreError> {
+    read_outcome(row)?.ok_or(StoreError::Corrupt { column: "outcome", text: String::new() })
+}

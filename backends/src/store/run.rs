@@ -1,0 +1,186 @@
+//! A run as a value, and how it is read from its row.
+
+use jiff::Timestamp;
+use proto::{Digest, Outcome, RunId};
+
+use super::StoreError;
+use super::db::Row;
+
+/// A run to be.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Its name.
+    pub id: RunId,
+    /// The job that it executes.
+    pub job: String,
+    /// Digest of the job's file, includes and all.
+    pub file_digest: Digest,
+    /// The commit that the file is of, if it lies in a repository.
+    pub git_commit: Option<String>,
+    /// Who started it.
+    pub started_by: String,
+    /// Whether it takes destination tags that other jobs own.
+    pub take_over: bool,
+    /// When.
+    pub started_at: Timestamp,
+}
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Its name.
+    pub id: RunId,
+    /// The job that it executes.
+    pub job: String,
+    /// Digest of the job's file.
+    pub file_digest: Digest,
+    /// The commit that the file is of.
+    pub git_commit: Option<String>,
+    /// Who started it.
+    pub started_by: String,
+    /// Whether it takes destination tags that other jobs own.
+    pub take_over: bool,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// Whether all its tasks are there.
+    pub expanded: bool,
+    /// How and when it ended; none while it is open.
+    pub ended: Option<(RunEnd, Timestamp)>,
+    /// Where its report is, once there is one.
+    pub report: Option<RunReport>,
+    /// How many tasks it has, and how they ended.
+    pub counts: Counts,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunEnd {
+    /// All its tasks are done.
+    Finished,
+    /// A person stopped it.
+    Cancelled,
+    /// The factory stopped under it.
+    Interrupted,
+}
+
+/// The kept report of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunReport {
+    /// Of its content.
+    pub digest: Digest,
+    /// Where it was written.
+    pub path: String,
+}
+
+/// How many tasks a run has, and how those that are done ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All, open ones too.
+    pub tasks: u64,
+    /// Done: the destinations had it already.
+    pub up_to_date: u64,
+    /// Done: a tag was created or moved.
+    pub pushed: u64,
+    /// Given up for now.
+    pub postponed: u64,
+    /// Stopped.
+    pub cancelled: u64,
+    /// Done in vain; repositories that could not be listed are among them.
+    pub failed: u64,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// How many tasks there are, and how those that are done ended.
+    pub counts: Counts,
+    /// Open: to be published, deferred ones not counted.
+    pub ready: u64,
+    /// Open: somebody named a later time for all that is left to do.
+    pub deferred: u64,
+    /// Open: with the workers, or on the way there.
+    pub published: u64,
+}
+
+impl RunEnd {
+    /// The name in store, report and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Finished, Self::Cancelled, Self::Interrupted].into_iter().find(|end| end.as_str() == name)
+    }
+}
+
+impl Counts {
+    /// How many tasks ended like this.
+    pub fn of(&self, outcome: Outcome) -> u64 {
+        match outcome {
+            Outcome::UpToDate => self.up_to_date,
+            Outcome::Pushed => self.pushed,
+            Outcome::Postponed => self.postponed,
+            Outcome::Cancelled => self.cancelled,
+            Outcome::Failed => self.failed,
+        }
+    }
+
+    /// Counts a task that ended like this.
+    pub(super) fn add(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::UpToDate => self.up_to_date += 1,
+            Outcome::Pushed => self.pushed += 1,
+            Outcome::Postponed => self.postponed += 1,
+            Outcome::Cancelled => self.cancelled += 1,
+            Outcome::Failed => self.failed += 1,
+        }
+    }
+
+    /// How many tasks are done.
+    pub fn done(&self) -> u64 {
+        Outcome::ALL.into_iter().map(|outcome| self.of(outcome)).sum()
+    }
+}
+
+pub(super) fn read_run(row: &Row) -> Result<Run, StoreError> {
+    let ended_as = row.opt_text("ended_as")?;
+    let ended = match (ended_as, row.opt_parse("ended_at")?) {
+        (Some(text), Some(at)) => {
+            let end = RunEnd::from_name(&text);
+            Some((end.ok_or(StoreError::Corrupt { column: "ended_as", text })?, at))
+        }
+        _ => None,
+    };
+    let report = match (row.opt_parse("report_digest")?, row.opt_text("report_path")?) {
+        (Some(digest), Some(path)) => Some(RunReport { digest, path }),
+        _ => None,
+    };
+    Ok(Run {
+        id: row.parse("id")?,
+        job: row.text("job")?,
+        file_digest: row.parse("file_digest")?,
+        git_commit: row.opt_text("git_commit")?,
+        started_by: row.text("started_by")?,
+        take_over: row.flag("take_over")?,
+        started_at: row.parse("started_at")?,
+        expanded: row.opt_text("expanded_at")?.is_some(),
+        ended,
+        report,
+        counts: read_counts(row)?,
+    })
+}
+
+pub(super) fn read_counts(row: &Row) -> Result<Counts, StoreError> {
+    Ok(Counts {
+        tasks: row.number("tasks")?,
+        up_to_date: row.number("up_to_date")?,
+        pushed: row.number("pushed")?,
+        postponed: row.number("postponed")?,
+        cancelled: row.number("cancelled")?,
+        failed: row.number("failed")?,
+    })
+}

@@ -1,0 +1,127 @@
+//! What `expand` writes: the tasks of a run, and the repositories that it could not list.
+
+use jiff::Timestamp;
+use proto::{Attempt, Failure, Location, Outcome, RunId, TaskId};
+
+use super::db::{Tx, to_json};
+use super::run::Counts;
+use super::runs::add_counts;
+use super::{Store, StoreError};
+
+/// A task to be. What is on record about its destinations is looked up when it is taken.
+#[derive(Debug, Clone)]
+pub struct NewTask {
+    /// Its name.
+    pub id: TaskId,
+    /// The image.
+    pub source: Location,
+    /// Where it is to go.
+    pub destinations: Vec<Location>,
+}
+
+impl Store {
+    /// Adds tasks to a run; says how many are new. A run has one task for a source: a second one is passed over, so
+    /// that a batch can be written again after a crash.
+    ///
+    /// # Errors
+    /// The database failed, or the run is unknown or has ended; then none is added.
+    pub async fn add_tasks(&self, run: RunId, tasks: &[NewTask], now: Timestamp) -> Result<u64, StoreError> {
+        let mut tx = self.db.begin().await?;
+        require_open(&mut tx, run).await?;
+        let mut counts = Counts::default();
+        for task in tasks {
+            let source = task.source.to_string();
+            if insert_task(&mut tx, run, task.id, "mirror", &source, now).await? {
+                counts.tasks += 1;
+                insert_destinations(&mut tx, task, now).await?;
+            }
+        }
+        add_counts(&mut tx, run, &counts).await?;
+        tx.commit().await?;
+        Ok(counts.tasks)
+    }
+
+    /// Adds a repository that could not be listed to a run, as one failed line of its report. The second failure of
+    /// the same repository is passed over.
+    ///
+    /// # Errors
+    /// The database failed, or the run is unknown or has ended.
+    pub async fn add_failed_line(
+        &self,
+        run: RunId,
+        source: &str,
+        failure: &Failure,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.db.begin().await?;
+        require_open(&mut tx, run).await?;
+        let id = TaskId::new();
+        if insert_task(&mut tx, run, id, "listing", source, now).await? {
+            tx.execute(
+                "close a failed line",
+                "update tasks set state = 'done', outcome = $2, failure = $3, ended_at = $4 where id = $1",
+                &[id.into(), Outcome::Failed.as_str().into(), to_json(failure).into(), now.into()],
+            )
+            .await?;
+            add_counts(&mut tx, run, &Counts { tasks: 1, failed: 1, ..Counts::default() }).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Notes that a run has all its tasks.
+    ///
+    /// # Errors
+    /// The database failed, or the run is unknown or has ended.
+    pub async fn set_expanded(&self, run: RunId, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.db.begin().await?;
+        require_open(&mut tx, run).await?;
+        let sql = "update runs set expanded_at = $2 where id = $1";
+        tx.execute("note that a run is expanded", sql, &[run.into(), now.into()]).await?;
+        tx.commit().await
+    }
+}
+
+async fn require_open(tx: &mut Tx, run: RunId) -> Result<(), StoreError> {
+    let row = tx.row("read a run", "select ended_at from runs where id = $1", &[run.into()]).await?;
+    match row {
+        None => Err(StoreError::NoSuchRun(run.to_string())),
+        Some(row) if row.opt_text("ended_at")?.is_some() => Err(StoreError::RunEnded(run)),
+        Some(_) => Ok(()),
+    }
+}
+
+/// False if the run has a task for this source.
+async fn insert_task(
+    tx: &mut Tx,
+    run: RunId,
+    id: TaskId,
+    kind: &'static str,
+    source: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let inserted = tx
+        .execute(
+            "add a task",
+            "insert into tasks (id, run, kind, source, state, attempt, tries, dead_letters, deferred, not_before,
+                 spent, stages)
+             values ($1, $2, $3, $4, 'ready', $5, 0, 0, 0, $6, '{}', '[]')
+             on conflict do nothing",
+            &[id.into(), run.into(), kind.into(), source.into(), Attempt::FIRST.0.into(), now.into()],
+        )
+        .await?;
+    Ok(inserted == 1)
+}
+
+async fn insert_destinations(tx: &mut Tx, task: &NewTask, now: Timestamp) -> Result<(), StoreError> {
+    for (position, location) in task.destinations.iter().enumerate() {
+        tx.execute(
+            "add a destination",
+            "insert into destinations (task, position, target, not_before, deferred, attempt)
+             values ($1, $2, $3, $4, 0, 0)
+             on conflict do nothing",
+            &[task.id.into(), position.into(), location.to_string().into(), now.into()],
+        )
+        .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! What holds of a Store because it is a file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use backends::Store;
+use backends::store::{NewRun, NewTask, StoreError};
+use jiff::Timestamp;
+use proto::failure::Class;
+use proto::{Digest, RunId, TaskId};
+use tempfile::TempDir;
+use tokio::sync::Barrier;
+
+fn now() -> Timestamp {
+    "2026-01-02T01:30:00Z".parse().unwrap()
+}
+
+fn file() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    (folder, path)
+}
+
+async fn new_run(store: &Store) -> RunId {
+    let id = RunId::new();
+    let run = NewRun {
+        id,
+        job: "nightly".to_owned(),
+        file_digest: Digest::of(b"file"),
+        git_commit: Some("9c2f".to_owned()),
+        started_by: "test".to_owned(),
+        take_over: false,
+        started_at: now(),
+    };
+    store.create_run(&run).await.unwrap();
+    id
+}
+
+fn task(n: usize) -> NewTask {
+    NewTask {
+        id: TaskId::new(),
+        source: format!("source.example.com/app:{n}").parse().unwrap(),
+        destinations: vec![format!("mirror.example.com/app:{n}").parse().unwrap()],
+    }
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_when_the_file_is_opened_again() {
+    let (_folder, path) = file();
+    let store = Store::open(&path).await.unwrap();
+    let id = new_run(&store).await;
+    store.add_tasks(id, &[task(1)], now()).await.unwrap();
+    let (run, taken) = (store.run(id).await.unwrap(), store.take_ready(10, now()).await.unwrap());
+    drop(store);
+    let store = Store::open(&path).await.unwrap();
+    assert_eq!(store.run(id).await.unwrap(), run);
+    assert_eq!(store.take_ready(10, now()).await.unwrap(), taken);
+}
+
+#[tokio::test]
+async fn two_that_have_the_file_open_write_in_turn_and_see_each_other() {
+    let (_folder, path) = file();
+    let first = Store::open(&path).await.unwrap();
+    let second = Store::open(&path).await.unwrap();
+    let id = new_run(&first).await;
+    let together = Arc::new(Barrier::new(2));
+    let writers: Vec<_> = [first.clone(), second]
+        .into_iter()
+        .enumerate()
+        .map(|(writer, store)| {
+            let together = Arc::clone(&together);
+            tokio::spawn(async move {
+                together.wait().await;
+                for n in 0..50 {
+                    store.add_tasks(id, &[task(100 * writer + n)], now()).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(first.progress(id).await.unwrap().counts.tasks, 100);
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused() {
+    let (_folder, path) = file();
+    std::fs::write(&path, "nightly: nothing to see here, and long enough to have a header".repeat(10)).unwrap();
+    let error = Store::open(&path).await.err().unwrap();
+    assert!(matches!(error, StoreError::Open { .. }));
+    assert_eq!(error.class(), Class::Reject);
+    assert_eq!(error.to_string(), format!("open the store `{}`", path.display()));
+}
+
+#[tokio::test]
+async fn a_folder_that_is_missing_is_named() {
+    let (folder, _) = file();
+    let path = folder.path().join("missing").join("store.db");
+    let error = Store::open(&path).await.err().unwrap();
+    assert_eq!((error.class(), error.to_string()), (Class::Reject, format!("open the store `{}`", path.display())));
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_program_is_refused() {
+    let (_folder, path) = file();
+    drop(Store::open(&path).await.unwrap());
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let pool = sqlx::sqlite::SqlitePool::connect_with(options).await.unwrap();
+    let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (9999, 'from the future', 1, x'00', 0)";
+    sqlx::query(newer).execute(&pool).await.unwrap();
+    pool.close().await;
+    let error = Store::open(&path).await.err().unwrap();
+    assert!(matches!(error, StoreError::Migrate(_)));
+    assert_eq!(error.class(), Class::Reject);
+}

@@ -1,0 +1,25 @@
+//! Gives finished runs their report.
+
+use jiff::Timestamp;
+
+use crate::coordinator::Coordinator;
+use crate::error::CoordinatorError;
+use crate::report;
+
+impl Coordinator {
+    /// Closes every run that has nothing left to do, and writes its report.
+    pub(crate) async fn close_finished(&self, now: Timestamp) -> Result<(), CoordinatorError> {
+        for run in self.store.open_runs().await? {
+            self.store.postpone_deferred(run.id, now).await?;
+        }
+        for run in self.store.closable_runs().await? {
+            self.store.finish_run(run.id, now).await?;
+            // Read again: the report quotes how and when it ended.
+            let run = self.store.run(run.id).await?;
+            let report = report::write(&self.store, &run, &self.reports).await?;
+            self.store.set_report(run.id, &report).await?;
+            self.run_reported.notify_waiters();
+        }
+        Ok(())
+    }
+}

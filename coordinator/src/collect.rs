@@ -1,0 +1,85 @@
+//! Records results, many in one transaction, and acks them only then.
+
+use backends::store::{EndedTask, Recorded};
+use backends::{Delivery, Lane};
+use futures_util::FutureExt;
+use jiff::Timestamp;
+use proto::TaskId;
+use proto::limits::COLLECT_BATCH;
+use tokio_util::sync::CancellationToken;
+
+use crate::coordinator::{Coordinator, Event, Failures};
+use crate::error::CoordinatorError;
+
+impl Coordinator {
+    /// Records results as they come, until `stop`.
+    pub(crate) async fn collect_until(&self, stop: &CancellationToken) -> Result<(), CoordinatorError> {
+        let mut failures = Failures::default();
+        while let Some(first) = stop.run_until_cancelled(self.queue.next(Lane::Results)).await {
+            let step = async { self.record(self.batch(first?)).await };
+            failures.note(step.await)?;
+        }
+        Ok(())
+    }
+
+    /// Records what lies on the results lane now.
+    pub(crate) async fn collect_waiting(&self) -> Result<(), CoordinatorError> {
+        while let Some(first) = self.queue.next(Lane::Results).now_or_never() {
+            self.record(self.batch(first?)).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a task again whose message nobody answered: workers may have died of other causes than this task, so the
+    /// next attempt runs alone, and only that one counts.
+    pub(crate) async fn collect_dead_until(&self, stop: &CancellationToken) -> Result<(), CoordinatorError> {
+        let mut failures = Failures::default();
+        while let Some(letter) = stop.run_until_cancelled(self.queue.next(Lane::DeadTasks)).await {
+            let step = async {
+                let letter = letter?;
+                let task = letter.envelope().task()?;
+                self.store.dead_letter(task.id, task.attempt, Timestamp::now()).await?;
+                self.tell(&[task.id]).await?;
+                letter.ack().await?;
+                Ok(())
+            };
+            failures.note(step.await)?;
+        }
+        Ok(())
+    }
+
+    /// `first`, and what else lies there already.
+    fn batch(&self, first: Delivery) -> Vec<Delivery> {
+        let mut batch = vec![first];
+        while batch.len() < COLLECT_BATCH {
+            match self.queue.next(Lane::Results).now_or_never() {
+                Some(Ok(delivery)) => batch.push(delivery),
+                // A fault of the Queue shows again when the loop waits for the next one.
+                Some(Err(_)) | None => break,
+            }
+        }
+        batch
+    }
+
+    async fn record(&self, batch: Vec<Delivery>) -> Result<(), CoordinatorError> {
+        let results: Vec<_> = batch.iter().map(|delivery| delivery.envelope().result()).collect::<Result<_, _>>()?;
+        let recorded = self.store.record(&results, Timestamp::now()).await?;
+        let first = recorded.iter().zip(&results).filter(|(recorded, _)| **recorded == Recorded::First);
+        self.tell(&first.map(|(_, result)| result.task).collect::<Vec<_>>()).await?;
+        for delivery in batch {
+            delivery.ack().await?;
+        }
+        Ok(())
+    }
+
+    /// Tells listeners which of `tasks` are done, and the loops that there is something to do.
+    async fn tell(&self, tasks: &[TaskId]) -> Result<(), CoordinatorError> {
+        for EndedTask { source, outcome, failure } in self.store.ended(tasks).await? {
+            // Nobody need be listening.
+            let _ = self.events.send(Event::Ended { source, outcome, failure });
+        }
+        self.run_finished.notify_one();
+        self.tasks_ready.notify_one();
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! The coordinator: its loops, and what wakes them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backends::{Queue, Store};
+use jiff::Timestamp;
+use proto::{Failure, Outcome, RunId, limits};
+use registry::Client;
+use tokio::sync::{Notify, broadcast};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::CoordinatorError;
+
+/// Events kept for a listener that is behind; what it misses it can read in the Store.
+const EVENTS_KEPT: usize = 1_024;
+
+/// How often a loop may fail in a row before the coordinator gives up: a full disk must not look like slow work.
+const FAILURES_IN_A_ROW_MAX: u32 = 5;
+
+/// Everything in time that a coordinator does.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Delays before the second and the third try, of tasks and of surveys.
+    pub retry_after: [Duration; 2],
+    /// How often a loop looks although nobody woke it.
+    pub tick: Duration,
+    /// Tasks on the Queue at once: enough to keep all slots busy, few enough to stay fair.
+    pub window: usize,
+}
+
+impl Pace {
+    /// The pace for workers with `slots` slots in all.
+    pub fn for_slots(slots: usize) -> Self {
+        Self {
+            retry_after: [limits::SECOND_TRY_AFTER, limits::THIRD_TRY_AFTER],
+            tick: Duration::from_secs(1),
+            window: slots * 3,
+        }
+    }
+}
+
+/// What a listener hears while runs go on.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// An image came to its end.
+    Ended {
+        /// The image, or the repository that could not be listed.
+        source: String,
+        /// The worst of its destinations' outcomes.
+        outcome: Outcome,
+        /// Why it failed or was postponed.
+        failure: Option<Failure>,
+    },
+}
+
+/// Expands, dispatches, collects and closes the runs of one Store.
+pub struct Coordinator {
+    pub(crate) store: Store,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) client: Client,
+    pub(crate) pace: Pace,
+    pub(crate) reports: PathBuf,
+    pub(crate) events: broadcast::Sender<Event>,
+    /// Woken when tasks may be ready.
+    pub(crate) tasks_ready: Notify,
+    /// Woken when a run may be finished.
+    pub(crate) run_finished: Notify,
+    /// Woken when a report was written.
+    pub(crate) run_reported: Notify,
+}
+
+impl Coordinator {
+    /// A coordinator over its backends; `client` surveys sources, `reports` says where reports go.
+    pub fn new(store: Store, queue: Arc<dyn Queue>, client: Client, pace: Pace, reports: PathBuf) -> Self {
+        Self {
+            store,
+            queue,
+            client,
+            pace,
+            reports,
+            events: broadcast::Sender::new(EVENTS_KEPT),
+            tasks_ready: Notify::new(),
+            run_finished: Notify::new(),
+            run_reported: Notify::new(),
+        }
+    }
+
+    /// Hears of what ends from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Runs all loops until `stop`; each finishes the step that it is in.
+    ///
+    /// # Errors
+    /// A loop failed several times in a row.
+    pub async fn run(&self, stop: &CancellationToken) -> Result<(), CoordinatorError> {
+        tokio::try_join!(
+            self.every(&self.tasks_ready, stop, async || self.dispatch(Timestamp::now()).await),
+            self.every(&self.run_finished, stop, async || self.close_finished(Timestamp::now()).await),
+            self.collect_until(stop),
+            self.collect_dead_until(stop),
+        )?;
+        Ok(())
+    }
+
+    /// Waits until the run has its report.
+    ///
+    /// # Errors
+    /// The Store does not answer.
+    pub async fn reported(&self, run: RunId) -> Result<(), CoordinatorError> {
+        loop {
+            // Registered before looking, so that a report in between is not missed.
+            let reported = self.run_reported.notified();
+            if self.store.run(run).await?.report.is_some() {
+                return Ok(());
+            }
+            reported.await;
+        }
+    }
+
+    /// Ends a run that will not be finished: what is open is cancelled, and the report says so.
+    ///
+    /// # Errors
+    /// The Store does not answer, or the report cannot be written.
+    pub async fn interrupt(&self, run: RunId) -> Result<(), CoordinatorError> {
+        self.collect_waiting().await?;
+        self.store.interrupt_run(run, Timestamp::now()).await?;
+        self.close_finished(Timestamp::now()).await
+    }
+
+    /// Repeats `step`, when woken and at each tick.
+    async fn every(
+        &self,
+        wake: &Notify,
+        stop: &CancellationToken,
+        step: impl AsyncFn() -> Result<(), CoordinatorError>,
+    ) -> Result<(), CoordinatorError> {
+        let mut failures = Failures::default();
+        while !stop.is_cancelled() {
+            failures.note(step().await)?;
+            tokio::select! {
+                () = wake.notified() => {}
+                () = tokio::time::sleep(self.pace.tick) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Failures of a loop since its last success.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(u32);
+
+impl Failures {
+    /// Passes an error on once there were too many in a row; logs it until then.
+    pub(crate) fn note(&mut self, result: Result<(), CoordinatorError>) -> Result<(), CoordinatorError> {
+        match result {
+            Ok(()) => self.0 = 0,
+            Err(error) if self.0 + 1 >= FAILURES_IN_A_ROW_MAX => return Err(error),
+            Err(error) => {
+                self.0 += 1;
+                tracing::warn!("coordinator step failed, trying again: {}", daemon::ErrorChain(&error));
+            }
+        }
+        Ok(())
+    }
+}

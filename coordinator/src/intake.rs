@@ -1,0 +1,42 @@
+//! A job file becomes a run.
+
+use backends::store::NewRun;
+use jiff::Timestamp;
+use jobfile::JobFile;
+use proto::RunId;
+
+use crate::coordinator::Coordinator;
+use crate::error::CoordinatorError;
+
+/// Who wants a run of what.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// Name of the job: it owns the destination tags that it sets.
+    pub job: String,
+    /// Git commit of the file, if it lies in a work tree.
+    pub commit: Option<String>,
+    /// Who started it.
+    pub started_by: String,
+    /// Whether to take over tags that another job owns.
+    pub take_over: bool,
+}
+
+impl Coordinator {
+    /// Makes a run; its tasks come with [`Coordinator::expand`].
+    ///
+    /// # Errors
+    /// The Store does not take it.
+    pub async fn submit(&self, file: &JobFile, submission: Submission) -> Result<RunId, CoordinatorError> {
+        let run = NewRun {
+            id: RunId::new(),
+            job: submission.job,
+            file_digest: file.digest.clone(),
+            git_commit: submission.commit,
+            started_by: submission.started_by,
+            take_over: submission.take_over,
+            started_at: Timestamp::now(),
+        };
+        self.store.create_run(&run).await?;
+        Ok(run.id)
+    }
+}

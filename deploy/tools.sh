@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Installs what a build and the tests need beside Rust, and says what it installs. What cannot be had is said and left
+# out: the tests that need it then print SKIPPED with the reason.
+#
+#   deploy/tools.sh build    a C compiler and make
+#   deploy/tools.sh test     these, the Debian packages of the tests, and the Go tools
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# Outside the checkout, so that a fresh clone finds what an older one built.
+cache=${IMAGE_FACTORY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/image-factory}
+missing=()
+
+say() { printf 'tools: %s\n' "$*" >&2; }
+
+# Never asks for a password: a test run must not stop in the middle to wait for one.
+as_root() { if ((EUID == 0)); then "$@"; else sudo -n "$@"; fi; }
+
+apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600 "$@" >"$log" 2>&1; }
+
+# want PROGRAM PACKAGE
+want() { command -v "$1" >/dev/null || missing+=("$2"); }
+
+install_missing() {
+    ((${#missing[@]})) || return 0
+    say "installing Debian packages: ${missing[*]}"
+    apt update || true # Old lists may do; if not, the next line says so.
+    apt install -y --no-install-recommends "${missing[@]}" && return 0
+    tail -n 5 "$log" >&2
+    say "not installed; by hand: apt-get install ${missing[*]}"
+}
+
+# Unpacked, not installed: the package would start a registry on port 5000 of every interface, now and at each boot.
+docker_registry() {
+    command -v docker-registry >/dev/null || [[ -x $cache/bin/docker-registry ]] && return 0
+    say "unpacking Debian's docker-registry into $cache"
+    if unpack docker-registry || { apt update && unpack docker-registry; }; then
+        mv "$scratch/usr/bin/docker-registry" "$cache/bin/docker-registry"
+    else
+        tail -n 5 "$log" >&2
+        say "docker-registry cannot be had"
+    fi
+}
+
+unpack() { (cd "$scratch" && apt-get -q download "$1" && dpkg-deb -x "$1"_*.deb .) >"$log" 2>&1; }
+
+# go_tool NAME MODULE PACKAGE GO-ARGUMENT…: builds once what `go/NAME/go.mod` pins. The versioned name appears by a rename, so
+# it is always whole; the plain name points to the version of this checkout.
+go_tool() {
+    local name=$1 module=$2 package=$3 version binary started=$SECONDS
+    shift 3
+    version=$(awk -v module="$module" '$1 == module { print $2 }' "$here/go/$name/go.mod")
+    binary=$name-$version
+    if [[ ! -x $cache/bin/$binary ]]; then
+        say "building $binary (once)"
+        if ! (cd "$here/go/$name" && CGO_ENABLED=0 GOFLAGS= go "$@" -o "$scratch/$name" "$package") >"$log" 2>&1; then
+            tail -n 5 "$log" >&2
+            say "$name could not be built"
+            return 0
+        fi
+        mv "$scratch/$name" "$cache/bin/$binary"
+        say "built $binary in $((SECONDS - started)) s"
+    fi
+    ln -s "$binary" "$scratch/$name"
+    mv -T "$scratch/$name" "$cache/bin/$name"
+}
+
+mode=${1:-}
+[[ $mode == build || $mode == test ]] || { echo "usage: deploy/tools.sh build|test" >&2; exit 2; }
+
+mkdir -p "$cache/bin"
+exec 9>"$cache/lock"
+flock 9 # Two at once would build everything twice, on the same cores.
+scratch=$(mktemp -d "$cache/scratch.XXXXXX") # Beside `bin`, so that a move is a rename.
+trap 'rm -rf "$scratch"' EXIT
+log=$scratch/log
+
+want cc build-essential
+want make make
+if [[ $mode == test ]]; then
+    want git git
+    want openssl openssl
+    want skopeo skopeo
+    [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
+fi
+if ! command -v apt-get >/dev/null; then
+    say "no apt-get here; wanted, but not installed: ${missing[*]:-nothing} docker-registry"
+    missing=()
+fi
+install_missing
+[[ $mode == test ]] || exit 0
+
+if command -v apt-get >/dev/null; then
+    docker_registry
+fi
+if command -v go >/dev/null; then
+    conformance=github.com/opencontainers/distribution-spec/conformance
+    go_tool conformance.test "$conformance" "$conformance" test -c
+    go_tool olareg github.com/olareg/olareg tool build -trimpath
+    go_tool registry github.com/distribution/distribution/v3 tool build -trimpath
+else
+    say "no Go here: the conformance suite, olareg and distribution v3 are left out"
+fi

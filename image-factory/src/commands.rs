@@ -1,0 +1,8 @@
+//! One file for each command.
+
+pub(crate) mod copy;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod runs;

@@ -1,0 +1,105 @@
+//! `copy`: one image through the worker's pipeline, without Store and Queue.
+
+use std::io::{self, Write};
+use std::time::Instant;
+
+use anyhow::Context;
+use daemon::Shutdown;
+use proto::outcome::{DestinationResult, End, Spent};
+use proto::task::{Destination, Mirror, TaskKind};
+use proto::{Attempt, Digest, LayoutRef, Location, RunId, Task, TaskId, limits};
+use registry::Client;
+use worker::{Activity, Tools};
+
+use crate::cli::CopyArgs;
+use crate::exit::Exit;
+use crate::files;
+use crate::progress::{DRAW_EVERY, Progress, Standing};
+use crate::text;
+
+pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
+    let access = files::access(&args.settings)?;
+    let tools = Tools::new(Client::new(&access, args.patience.options())?, Activity::default());
+    let shutdown = Shutdown::on_signals().context("listen for signals")?;
+    let destination = named(args.destination, &args.source);
+    let task = made_up_task(args.source.clone(), destination);
+    let began = Instant::now();
+    let result = tokio::select! {
+        biased;
+        never = show(&tools.activity, args.source.to_string()) => never,
+        result = worker::attempt(&tools, &task, shutdown.drain) => result,
+    };
+    let mut out = io::stdout().lock();
+    for DestinationResult { location, end } in &result.destinations {
+        match end {
+            End::Placed { digest, .. } => tell(&mut out, location, digest, &result.spent, began)?,
+            End::Failed(failure) | End::Deferred { failure, .. } => {
+                writeln!(out, "failed  {} → {location}", args.source)?;
+                writeln!(out, "        {failure}")?;
+                if let Some(hint) = &failure.hint {
+                    writeln!(out, "        mend: {hint}")?;
+                }
+            }
+            End::Interrupted => writeln!(out, "stopped {} → {location}: the tag was not touched", args.source)?,
+        }
+    }
+    Ok(exit(&result.destinations))
+}
+
+fn exit(results: &[DestinationResult]) -> Exit {
+    let exits = results.iter().map(|result| match result.end {
+        End::Placed { .. } => Exit::Done,
+        End::Failed(_) => Exit::Failed,
+        End::Deferred { .. } | End::Interrupted => Exit::Incomplete,
+    });
+    exits.max_by_key(|exit| *exit == Exit::Failed || *exit == Exit::Incomplete).unwrap_or(Exit::Done)
+}
+
+/// A layout without a name takes the source's own, so that the image is found by it again.
+fn named(destination: Location, source: &Location) -> Location {
+    let name = match source {
+        Location::Registry(image) => Some(image.to_string()),
+        Location::Layout(layout) | Location::Archive(layout) => layout.name.clone(),
+    };
+    let with_name = |layout: LayoutRef| LayoutRef { name: layout.name.or(name), ..layout };
+    match destination {
+        Location::Layout(layout) => Location::Layout(with_name(layout)),
+        Location::Archive(layout) => Location::Archive(with_name(layout)),
+        registry @ Location::Registry(_) => registry,
+    }
+}
+
+/// The one task of a run that no Store knows.
+fn made_up_task(source: Location, destination: Location) -> Task {
+    let destinations = vec![Destination { location: destination, placed: None }];
+    Task {
+        run: RunId::new(),
+        id: TaskId::new(),
+        attempt: Attempt::FIRST,
+        solo: true,
+        deadline: limits::ATTEMPT_DEADLINE,
+        kind: TaskKind::Mirror(Mirror { source, destinations }),
+    }
+}
+
+async fn show<T>(activity: &Activity, name: String) -> T {
+    let mut progress = Progress::begin(name);
+    let mut ticks = tokio::time::interval(DRAW_EVERY);
+    loop {
+        ticks.tick().await;
+        progress.show(&Standing { images: 1, complete: true, done: Default::default(), moving: activity.snapshot() });
+    }
+}
+
+fn tell(out: &mut impl Write, to: &Location, digest: &Digest, spent: &Spent, began: Instant) -> io::Result<()> {
+    let saved = spent.bytes_skipped + spent.bytes_mounted;
+    writeln!(out, "copied  {to}  {digest}")?;
+    writeln!(
+        out,
+        "        {} sent in {}, {} saved, {}",
+        text::bytes(spent.bytes_written),
+        text::count(spent.blobs_written, "blob"),
+        text::bytes(saved),
+        text::duration(began.elapsed()),
+    )
+}

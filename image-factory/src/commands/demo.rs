@@ -1,0 +1,130 @@
+//! `demo`: the factory at work between two registries of its own, three nights in a row.
+
+mod source;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use daemon::Shutdown;
+use proto::limits;
+use registry::Options;
+
+use crate::cli::{DataArgs, DemoArgs};
+use crate::commands::run::{Order, mirror};
+use crate::data::DataFolder;
+use crate::exit::Exit;
+use crate::progress::say;
+use crate::summary;
+use crate::text;
+
+pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<Exit> {
+    let folder = folder(&args)?;
+    let upstream = sandbox::Registry::builder().start().await.context("start the source")?;
+    let mirror = sandbox::Registry::builder().start().await.context("start the destination")?;
+    let offer = source::fill(upstream.store());
+    let demo = Demo { folder, upstream, mirror, shutdown: Shutdown::on_signals()? };
+    let file = demo.write_file()?;
+    say(&format!("A source at {} with {offer}.", demo.upstream.host()));
+    say(&format!("An empty destination at {}, and this job file, {}:\n", demo.mirror.host(), file.display()));
+    say(&std::fs::read_to_string(&file)?);
+
+    let mut nights = Vec::new();
+    nights.push(demo.night(&file, "first night: everything is new").await?);
+    nights.push(demo.night(&file, "second night: nothing has changed").await?);
+    source::change(demo.upstream.store());
+    nights.push(demo.night(&file, "third night: one tag has moved, one is new").await?);
+    if demo.shutdown.drain.is_cancelled() {
+        return Ok(Exit::Incomplete);
+    }
+
+    demo.compare()?;
+    say("\nEvery tag, signature and SBOM of the source is at the destination, byte for byte.");
+    for night in &nights {
+        say(&format!("  {:<42} {:>8}  {}", night.title, text::duration(night.took), night.result));
+    }
+    let report = nights.last().map(|night| night.report.display().to_string()).unwrap_or_default();
+    say("\nThe report of the last run:");
+    writeln!(std::io::stdout(), "{report}")?;
+    Ok(Exit::Done)
+}
+
+struct Demo {
+    folder: PathBuf,
+    upstream: sandbox::Registry,
+    mirror: sandbox::Registry,
+    shutdown: Shutdown,
+}
+
+/// One run of the demo.
+struct Night {
+    title: &'static str,
+    took: Duration,
+    result: String,
+    report: PathBuf,
+}
+
+impl Demo {
+    /// The job file: a line for each repository, as a person would write it.
+    fn write_file(&self) -> anyhow::Result<PathBuf> {
+        let mut text = format!("version: 1\nto: {}/mirror/{{path}}\nimages:\n", self.mirror.host());
+        for repository in self.upstream.store().repositories() {
+            text += &format!("  {}/{repository}: \"*\"\n", self.upstream.host());
+        }
+        let path = self.folder.join("demo.yaml");
+        std::fs::write(&path, text).with_context(|| format!("write `{}`", path.display()))?;
+        Ok(path)
+    }
+
+    async fn night(&self, file: &Path, title: &'static str) -> anyhow::Result<Night> {
+        say(&format!("\n— {title} —"));
+        let data = DataFolder::open(&DataArgs { folder: Some(self.folder.join("data")) })?;
+        let order = Order {
+            file,
+            data: &data,
+            slots: limits::SLOTS,
+            take_over: false,
+            options: Options::default(),
+            retry_after: [limits::SECOND_TRY_AFTER, limits::THIRD_TRY_AFTER],
+        };
+        let began = Instant::now();
+        let done = mirror(order, &self.shutdown).await?.context("stopped")?;
+        let took = began.elapsed();
+        summary::print(&done.summary, &done.report)?;
+        let totals = &done.summary.totals;
+        ensure!(totals.failed + totals.unlisted == 0, "the demo failed; see the lines above");
+        let result = format!("{} up to date, {} pushed", totals.up_to_date, totals.pushed);
+        Ok(Night { title, took, result, report: done.report })
+    }
+
+    /// Looks into both registries, past our own client: what the source has, the destination must have.
+    fn compare(&self) -> anyhow::Result<()> {
+        let theirs: BTreeMap<_, _> = self.upstream.store().tags();
+        let ours = self.mirror.store().tags();
+        for ((repository, tag), digest) in &theirs {
+            let copy = ours.get(&(format!("mirror/{repository}"), tag.clone()));
+            ensure!(copy == Some(digest), "{repository}:{tag} is {digest} at the source, {copy:?} at the destination");
+        }
+        for repository in self.upstream.store().repositories() {
+            let copies = self.mirror.store().manifests(&format!("mirror/{repository}"));
+            for digest in self.upstream.store().manifests(&repository).keys() {
+                // What no tag leads to any more is left behind at the source.
+                let is_reachable = theirs.values().any(|tag| tag == digest);
+                ensure!(!is_reachable || copies.contains_key(digest), "{repository}@{digest} was not copied");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn folder(args: &DemoArgs) -> anyhow::Result<PathBuf> {
+    let folder = match &args.dir {
+        Some(folder) => folder.clone(),
+        // Kept: its path is what the demo ends with.
+        None => tempfile::Builder::new().prefix("image-factory-demo-").tempdir()?.keep(),
+    };
+    std::fs::create_dir_all(&folder).with_context(|| format!("create `{}`", folder.display()))?;
+    Ok(folder)
+}

@@ -1,0 +1,90 @@
+//! `run`: mirror what a job file says.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use coordinator::intake::Submission;
+use coordinator::report::Summary;
+use daemon::Shutdown;
+use registry::{Client, Options};
+
+use crate::cli::RunArgs;
+use crate::data::DataFolder;
+use crate::embedded::Factory;
+use crate::exit::{Exit, UsageError};
+use crate::files;
+use crate::progress::say;
+use crate::summary;
+
+pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
+    let shutdown = Shutdown::on_signals().context("listen for signals")?;
+    let data = DataFolder::open(&args.data)?;
+    let order = Order {
+        file: &args.file,
+        data: &data,
+        slots: args.slots,
+        take_over: args.take_over,
+        options: args.patience.options(),
+        retry_after: retry_after(&args.retry_after)?,
+    };
+    let Some(done) = mirror(order, &shutdown).await? else {
+        say("stopped: the next run closes this one and goes on from what is placed");
+        return Ok(Exit::Incomplete);
+    };
+    let report = match &args.report_dir {
+        Some(folder) => keep(&done.report, folder)?,
+        None => done.report,
+    };
+    summary::print(&done.summary, &report)?;
+    Ok(Exit::of_run(&done.summary))
+}
+
+/// What is to be run, and how.
+pub(crate) struct Order<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) data: &'a DataFolder,
+    pub(crate) slots: usize,
+    pub(crate) take_over: bool,
+    pub(crate) options: Options,
+    pub(crate) retry_after: [Duration; 2],
+}
+
+/// A run that has its report.
+pub(crate) struct Done {
+    pub(crate) summary: Summary,
+    pub(crate) report: PathBuf,
+}
+
+/// Runs a job file to its report; none if it was stopped before.
+pub(crate) async fn mirror(order: Order<'_>, shutdown: &Shutdown) -> anyhow::Result<Option<Done>> {
+    let file = files::load(order.file)?;
+    if !file.warnings.is_empty() {
+        say(&file.warnings.to_string());
+    }
+    let client = Client::new(&file.access, order.options)?;
+    let factory = Factory::open(order.data, client, order.slots, order.retry_after).await?;
+    let submission = Submission {
+        job: files::job_name(order.file),
+        commit: files::git_commit(order.file).await,
+        started_by: files::user(),
+        take_over: order.take_over,
+    };
+    let Some(run) = factory.run(&file, submission, shutdown).await? else { return Ok(None) };
+    let report = factory.report_of(run).await?;
+    let summary = Summary::read(&report).with_context(|| format!("read report `{}`", report.display()))?;
+    Ok(Some(Done { summary, report }))
+}
+
+fn retry_after(delays: &[Duration]) -> Result<[Duration; 2], UsageError> {
+    delays.try_into().map_err(|_| UsageError("`--retry-after` takes two times, as in `5s,30s`".to_owned()))
+}
+
+/// Copies the report to where the person wants it.
+fn keep(report: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    let copy = folder.join("report.json");
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::copy(report, &copy))
+        .with_context(|| format!("write report `{}`", copy.display()))?;
+    Ok(copy)
+}

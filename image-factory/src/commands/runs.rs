@@ -1,0 +1,29 @@
+//! `runs`: past runs, newest first.
+
+use std::io::{self, Write};
+
+use backends::Store;
+use jiff::tz::TimeZone;
+use proto::Outcome;
+
+use crate::cli::RunsArgs;
+use crate::data::DataFolder;
+use crate::exit::Exit;
+
+pub(crate) async fn run(args: RunsArgs) -> anyhow::Result<Exit> {
+    let data = DataFolder::open(&args.data)?;
+    let mut out = io::stdout().lock();
+    if !data.store().exists() {
+        writeln!(out, "no runs yet in `{}`", data.path().display())?;
+        return Ok(Exit::Done);
+    }
+    let store = Store::open(&data.store()).await?;
+    for run in store.runs(args.limit).await? {
+        let started = run.started_at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
+        let end = run.ended.map_or("open", |(end, _)| end.as_str());
+        let counted = Outcome::ALL.into_iter().filter(|outcome| run.counts.of(*outcome) > 0);
+        let counts: Vec<String> = counted.map(|outcome| format!("{} {outcome}", run.counts.of(outcome))).collect();
+        writeln!(out, "{}  {started}  {end:<11}  {}  {}", run.id.short(), run.job, counts.join(" · "))?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,85 @@
+//! The data folder: where it is, and the lock that keeps a second run out of it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::cli::DataArgs;
+
+/// A data folder that exists.
+#[derive(Debug, Clone)]
+pub(crate) struct DataFolder(PathBuf);
+
+/// Keeps other runs out of a data folder until it is dropped, or the process ends in whatever way.
+#[derive(Debug)]
+pub(crate) struct DataLock {
+    _file: File,
+}
+
+impl DataFolder {
+    /// The folder that `args` names, or the default one; it is created.
+    pub(crate) fn open(args: &DataArgs) -> anyhow::Result<Self> {
+        let path = match &args.folder {
+            Some(folder) => folder.clone(),
+            None => default_folder()?,
+        };
+        std::fs::create_dir_all(&path).with_context(|| format!("create data folder `{}`", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// The database of runs and placements.
+    pub(crate) fn store(&self) -> PathBuf {
+        self.0.join("store.db")
+    }
+
+    /// Where reports are kept.
+    pub(crate) fn reports(&self) -> PathBuf {
+        self.0.join("reports")
+    }
+
+    /// Takes the folder for one run.
+    ///
+    /// # Errors
+    /// Another run has it: the message names its process.
+    pub(crate) fn lock(&self) -> anyhow::Result<DataLock> {
+        let path = self.0.join("lock");
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(false).open(&path);
+        let file = file.as_mut().map_err(|error| std::io::Error::from(error.kind()));
+        let file = file.with_context(|| format!("open lock `{}`", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                file.read_to_string(&mut holder).ok();
+                let holder = holder.trim();
+                bail!(
+                    "data folder `{}` is in use by another run (process {holder}): wait for it, stop it, or give this \
+                     one a folder of its own with `--data`",
+                    self.path().display()
+                );
+            }
+            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("lock `{}`", path.display())),
+        }
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "{}", std::process::id())?;
+        Ok(DataLock { _file: file.try_clone()? })
+    }
+
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+fn default_folder() -> anyhow::Result<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = variable("XDG_STATE_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/state")));
+    match state {
+        Some(state) => Ok(state.join("image-factory")),
+        None => bail!("neither XDG_STATE_HOME nor HOME is set: name a data folder with `--data`"),
+    }
+}

@@ -1,0 +1,192 @@
+//! What a person sees while the factory works: a display on a terminal, plain lines elsewhere.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use coordinator::Event;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use proto::Outcome;
+use worker::Snapshot;
+
+use crate::text;
+
+/// How often the display is drawn.
+pub(crate) const DRAW_EVERY: Duration = Duration::from_millis(200);
+
+/// How often a plain line says how far it is.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Attempts shown by name.
+const ROWS: usize = 8;
+
+/// The display of this process, if it has one: log lines must not be written into the middle of it.
+static DISPLAY: OnceLock<MultiProgress> = OnceLock::new();
+
+/// How far a run is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Standing {
+    /// Images found so far.
+    pub(crate) images: u64,
+    /// Whether all are found.
+    pub(crate) complete: bool,
+    /// Images done, by outcome from best to worst.
+    pub(crate) done: [u64; Outcome::ALL.len()],
+    /// What moves right now.
+    pub(crate) moving: Snapshot,
+}
+
+/// Shows a run until it is dropped.
+pub(crate) struct Progress {
+    name: String,
+    began: Instant,
+    form: Form,
+    /// Bytes sent, at times of the last seconds: what the rate is taken from.
+    samples: std::collections::VecDeque<(Instant, u64)>,
+}
+
+enum Form {
+    Terminal { display: MultiProgress, head: ProgressBar, rows: Vec<ProgressBar> },
+    Lines { last: Instant },
+}
+
+impl Progress {
+    /// Begins to show the run called `name` on standard error.
+    pub(crate) fn begin(name: String) -> Self {
+        let form = if io::stderr().is_terminal() { Form::terminal() } else { Form::Lines { last: Instant::now() } };
+        Self { name, began: Instant::now(), form, samples: [(Instant::now(), 0)].into() }
+    }
+
+    /// Draws how far the run is.
+    pub(crate) fn show(&mut self, standing: &Standing) {
+        let now = Instant::now();
+        self.samples.push_back((now, standing.moving.bytes_written));
+        while self.samples.len() > 2 && now - self.samples[0].0 > Duration::from_secs(10) {
+            self.samples.pop_front();
+        }
+        let text = self.headline(standing);
+        match &mut self.form {
+            Form::Terminal { head, rows, .. } => {
+                head.set_message(text);
+                for (row, running) in rows.iter().zip(standing.moving.running.iter().map(Some).chain([None; ROWS])) {
+                    row.set_message(running.map(describe).unwrap_or_default());
+                }
+            }
+            Form::Lines { last } if now - *last >= LINE_EVERY => {
+                *last = now;
+                say(&text);
+            }
+            Form::Lines { .. } => {}
+        }
+    }
+
+    /// Says that an image came to its end.
+    pub(crate) fn tell(&self, event: &Event) {
+        let Event::Ended { source, outcome, failure } = event;
+        let line = match (outcome, failure) {
+            (Outcome::Failed | Outcome::Postponed, Some(failure)) => format!("{outcome}  {source}  {failure}"),
+            // On a terminal the head counts these; a log should name what moved.
+            (Outcome::Pushed, _) if matches!(self.form, Form::Lines { .. }) => format!("{outcome}  {source}"),
+            _ => return,
+        };
+        match &self.form {
+            // Lines are lost only where nobody reads standard error.
+            Form::Terminal { display, .. } => drop(display.println(line)),
+            Form::Lines { .. } => say(&line),
+        }
+    }
+
+    fn headline(&self, standing: &Standing) -> String {
+        let elapsed = self.began.elapsed();
+        let done: u64 = standing.done.iter().sum();
+        let of = if standing.complete { "" } else { "+" };
+        let mut parts = vec![format!("{done} of {}{of} images", standing.images)];
+        let counted = Outcome::ALL.iter().zip(standing.done).filter(|(_, count)| *count > 0);
+        parts.extend(counted.map(|(outcome, count)| format!("{count} {outcome}")));
+        let (sent, rate) = (standing.moving.bytes_written, self.rate());
+        if sent > 0 {
+            parts.push(format!("{} sent, {}/s", text::bytes(sent), text::bytes(rate)));
+        }
+        if let Some(left) = time_left(standing, done, rate, elapsed) {
+            parts.push(format!("about {} left", text::duration(left)));
+        }
+        format!("{}  {}  {}", self.name, text::duration(elapsed), parts.join(" · "))
+    }
+
+    /// Bytes a second over the last seconds.
+    fn rate(&self) -> u64 {
+        match (self.samples.front(), self.samples.back()) {
+            (Some((from, before)), Some((to, after))) if to > from => {
+                ((after - before) as f64 / (*to - *from).as_secs_f64()) as u64
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// What is left of the images that are moving, at the present rate, and as long again for each image that waits as one
+/// took until now. None before there is anything to go by.
+fn time_left(standing: &Standing, done: u64, rate: u64, elapsed: Duration) -> Option<Duration> {
+    if !standing.complete || done == 0 || elapsed < Duration::from_secs(3) {
+        return None;
+    }
+    let running = &standing.moving.running;
+    let bytes: u64 = running.iter().map(|r| r.bytes_expected.saturating_sub(r.bytes_written)).sum();
+    let moving = Duration::from_secs(bytes.checked_div(rate).unwrap_or(0));
+    let waiting = standing.images.saturating_sub(done + running.len() as u64);
+    Some(moving + elapsed.mul_f64(waiting as f64 / done as f64))
+}
+
+impl Form {
+    fn terminal() -> Self {
+        let display = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let line = || {
+            let bar = display.add(ProgressBar::no_length());
+            // The template is fixed and valid; the default one would show a bar, which is only less pretty.
+            bar.set_style(ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        };
+        let head = line();
+        let rows = (0..ROWS).map(|_| line()).collect();
+        let display = DISPLAY.get_or_init(|| display.clone()).clone();
+        Self::Terminal { display, head, rows }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Form::Terminal { display, .. } = &self.form {
+            // Nobody is left to tell if the terminal is gone.
+            let _ = display.clear();
+        }
+    }
+}
+
+fn describe(running: &worker::Running) -> String {
+    let stage = running.stage;
+    let source = &running.source;
+    if running.bytes_expected == 0 {
+        return format!("  {stage:<8} {source}");
+    }
+    let (sent, all) = (text::bytes(running.bytes_written), text::bytes(running.bytes_expected));
+    format!("  {stage:<8} {source}  {sent} of {all}")
+}
+
+/// Writes a line to standard error; nobody is left to tell if it is closed.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Where log lines go: standard error, above the display if there is one.
+pub(crate) struct LogWriter;
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let write = || io::stderr().write(line);
+        DISPLAY.get().map_or_else(write, |display| display.suspend(write))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

@@ -1,0 +1,4 @@
+//! The program as a person uses it: its commands, against registries on real sockets.
+
+mod run;
+mod support;

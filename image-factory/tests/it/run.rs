@@ -1,0 +1,164 @@
+//! `run`: from a file to images at their destination, and a report.
+
+use sandbox::{Registry, content};
+
+use crate::support::{Workshop, totals};
+
+/// A source with three repositories and a few tags each.
+async fn source() -> Registry {
+    let source = Registry::builder().start().await.unwrap();
+    for (seed, tag) in [(1, "3.20"), (2, "3.21"), (3, "edge")] {
+        source.store().put_image(
+            "library/alpine",
+            Some(tag),
+            &content::multi_platform(seed, &["linux/amd64", "linux/arm64"]),
+        );
+    }
+    let signed = content::image(10).oddly_formatted().build();
+    let signed = signed.clone().with_referrer(content::sbom(&signed));
+    source.store().put_image("team/app", Some("1.0"), &signed);
+    let signature = content::cosign_signature(&signed);
+    source.store().put_image("team/app", Some(&content::cosign_tag(&signed.digest(), "sig")), &signature);
+    source.store().put_image("team/tool", Some("latest"), &content::image(20).docker().build());
+    source
+}
+
+fn job(source: &Registry, destination: &Registry) -> String {
+    let (from, to) = (source.host(), destination.host());
+    format!(
+        "version: 1\nto: {to}/mirror/{{path}}\nimages:\n  {from}/library/alpine: \">=3\"\n  {from}/team/app: \"*\"\n  \
+         {from}/team/tool: latest\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_arrive_with_all_that_refers_to_them_and_a_second_run_finds_nothing_to_do() {
+    let (source, destination) = (source().await, Registry::builder().start().await.unwrap());
+    let workshop = Workshop::new();
+    workshop.job(&job(&source, &destination)).run().await.expect(0);
+
+    assert_eq!(totals(&workshop.report().await), "4 pushed");
+    for ((repository, tag), digest) in source.store().tags() {
+        let copied = destination.store().tag(&format!("mirror/{repository}"), &tag);
+        assert_eq!(copied, (tag != "edge").then_some(digest), "{repository}:{tag}");
+    }
+    let app = destination.store().tag("mirror/team/app", "1.0").unwrap();
+    let manifests = destination.store().manifests("mirror/team/app");
+    let sbom = manifests.values().find(|manifest| {
+        let document: serde_json::Value = serde_json::from_slice(&manifest.raw).unwrap();
+        document["subject"]["digest"] == app.as_str()
+    });
+    assert!(sbom.is_some(), "the SBOM is missing");
+
+    source.log().clear();
+    destination.log().clear();
+    workshop.run().await.expect(0);
+    assert_eq!(totals(&workshop.report().await), "4 up_to_date");
+    let of_tags = |registry: &Registry| registry.log().count("HEAD", "/manifests/");
+    assert_eq!((of_tags(&source), of_tags(&destination)), (4, 4), "one question a side and tag");
+    assert_eq!(source.log().count("GET", "/manifests/") + source.log().count("GET", "/blobs/"), 0);
+    let asked = destination.requests().into_iter().filter(|request| request.path != "/v2/").count();
+    assert_eq!(asked, 4, "{:?}", destination.requests());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_moved_and_what_is_new_is_copied() {
+    let (source, destination) = (source().await, Registry::builder().start().await.unwrap());
+    let workshop = Workshop::new();
+    workshop.job(&job(&source, &destination)).run().await.expect(0);
+
+    let moved = content::image(30).build();
+    source.store().put_image("library/alpine", Some("3.21"), &moved);
+    source.store().put_image("library/alpine", Some("3.22"), &content::image(31).build());
+    workshop.run().await.expect(0);
+
+    assert_eq!(totals(&workshop.report().await), "3 up_to_date, 2 pushed");
+    assert_eq!(destination.store().tag("mirror/library/alpine", "3.21"), Some(moved.digest()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_somebody_else_moved_is_set_right() {
+    let (source, destination) = (source().await, Registry::builder().start().await.unwrap());
+    let workshop = Workshop::new();
+    workshop.job(&job(&source, &destination)).run().await.expect(0);
+    let ours = destination.store().tag("mirror/team/app", "1.0").unwrap();
+
+    destination.store().put_image("mirror/team/app", Some("1.0"), &content::image(99).build());
+    workshop.run().await.expect(0);
+
+    assert_eq!(destination.store().tag("mirror/team/app", "1.0"), Some(ours));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_that_finds_nothing_is_a_warning_and_a_missing_tag_a_failure() {
+    let (source, destination) = (source().await, Registry::builder().start().await.unwrap());
+    let workshop = Workshop::new();
+    let (from, to) = (source.host(), destination.host());
+    workshop.job(&format!(
+        "version: 1\nto: {to}/mirror/{{path}}\nimages:\n  {from}/library/alpine: [\">=9\"]\n  {from}/team/app: [\"1.0\", \"7.7\"]\n"
+    ));
+    let ended = workshop.run().await.expect(1);
+    let report = workshop.report().await;
+    assert_eq!(totals(&report), "1 pushed, 1 failed");
+    assert!(report["warnings"][0].as_str().unwrap().contains(">=9"), "{}", report["warnings"]);
+    assert!(ended.stdout.contains("source_not_found"), "{}", ended.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_of_another_job_is_left_alone_unless_it_is_taken_over() {
+    let (source, destination) = (source().await, Registry::builder().start().await.unwrap());
+    let workshop = Workshop::new();
+    let text = job(&source, &destination);
+    workshop.job(&text).run().await.expect(0);
+    workshop.write("other.yaml", &text);
+
+    workshop.program(&["run", "other.yaml"]).await.expect(1);
+    let report = workshop.report().await;
+    assert_eq!(totals(&report), "4 failed");
+    assert_eq!(report["images"][0]["destinations"][0]["failure"]["code"], "target_owned");
+
+    workshop.program(&["run", "other.yaml", "--take-over"]).await.expect(0);
+    assert_eq!(totals(&workshop.report().await), "4 up_to_date");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_runs_are_listed_and_their_reports_found_by_a_part_of_their_name() {
+    let (source, destination) = (source().await, Registry::builder().start().await.unwrap());
+    let workshop = Workshop::new();
+    workshop.program(&["runs"]).await.expect(0);
+    workshop.program(&["report"]).await.expect(2);
+    workshop.job(&job(&source, &destination)).run().await.expect(0);
+    workshop.run().await.expect(0);
+
+    let runs = workshop.program(&["runs"]).await.expect(0).stdout;
+    let lines: Vec<&str> = runs.lines().collect();
+    assert_eq!(lines.len(), 2, "{runs}");
+    assert!(lines[0].ends_with("4 up to date") && lines[1].ends_with("4 pushed"), "{runs}");
+    let first = lines[1].split_whitespace().next().unwrap();
+    let report = workshop.program(&["report", first]).await.expect(0).stdout;
+    assert!(report.contains("4 pushed"), "{report}");
+    workshop.program(&["report", "ffffffff"]).await.expect(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_faults_is_refused_with_all_of_them_and_nothing_is_run() {
+    let workshop = Workshop::new();
+    workshop.job("version: 1\nto: registry.example.com/{pth}\nimagez:\n  alpine: [3.20]\n");
+    let ended = workshop.run().await.expect(2);
+    assert!(ended.stderr.contains("job.yaml:2:") && ended.stderr.contains("job.yaml:3:"), "{}", ended.stderr);
+    assert!(!workshop.path().join("data/store.db").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_is_as_its_schema_says() {
+    let (source, destination) = (source().await, Registry::builder().start().await.unwrap());
+    let workshop = Workshop::new();
+    let mut text = job(&source, &destination);
+    text += &format!("  {}/no/such: \"*\"\n  {}/library/busybox: \"1\"\n", source.host(), source.host());
+    workshop.job(&text).run().await.expect(1);
+    let schema = include_str!("../../../coordinator/report.schema.json");
+    let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+    let report = workshop.report().await;
+    let faults: Vec<String> = schema.iter_errors(&report).map(|fault| fault.to_string()).collect();
+    assert_eq!(faults, Vec::<String>::new());
+}

@@ -1,0 +1,117 @@
+//! A folder with a job file and data, and the program run in it.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// A place to run the program in; everything in it goes with the test.
+pub(crate) struct Workshop {
+    folder: TempDir,
+}
+
+/// What the program left behind.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Workshop {
+    pub(crate) fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file into the folder.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Writes `job.yaml`.
+    pub(crate) fn job(&self, text: &str) -> &Self {
+        self.write("job.yaml", text);
+        self
+    }
+
+    /// The program with these arguments, in this folder, with no credentials but those of the test.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_image-factory"));
+        command.args(args).current_dir(self.path()).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        command.env("HOME", self.path()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("IMAGE_FACTORY_DATA", self.path().join("data"));
+        command
+    }
+
+    /// Runs the program to its end.
+    pub(crate) async fn program(&self, args: &[&str]) -> Ended {
+        let output = self.command(args).output().await.unwrap();
+        Ended {
+            code: code(output.status),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Starts the program and leaves it running.
+    pub(crate) fn start(&self, args: &[&str]) -> Child {
+        self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Runs `job.yaml`, with short delays between tries.
+    pub(crate) async fn run(&self) -> Ended {
+        self.program(&RUN).await
+    }
+
+    /// The report of the newest run.
+    pub(crate) async fn report(&self) -> Value {
+        let report = self.program(&["report", "--json"]).await;
+        assert_eq!(report.code, 0, "{}", report.stderr);
+        serde_json::from_str(&report.stdout).unwrap()
+    }
+}
+
+/// Runs `job.yaml` with a patience fit for tests.
+pub(crate) const RUN: [&str; 4] = ["run", "job.yaml", "--retry-after=50ms,100ms", "--stall-timeout=1s"];
+
+impl Ended {
+    /// Fails the test unless the program ended with this code.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| panic!("ended by {status}"))
+}
+
+/// The totals of a report that are not zero, as in `3 pushed, 1 failed`.
+pub(crate) fn totals(report: &Value) -> String {
+    let keys = ["up_to_date", "pushed", "postponed", "cancelled", "failed", "unlisted"];
+    let count = |key: &&str| report["totals"][*key].as_u64().unwrap();
+    let parts: Vec<_> = keys.iter().filter(|key| count(key) > 0).map(|key| format!("{} {key}", count(key))).collect();
+    parts.join(", ")
+}
+
+/// The failure codes of a report, each as `source → code`.
+pub(crate) fn failures(report: &Value) -> Vec<String> {
+    let images = report["images"].as_array().unwrap().iter().flat_map(|image| {
+        let source = image["source"].as_str().unwrap();
+        let destinations = image["destinations"].as_array().unwrap().iter();
+        destinations.filter_map(move |d| Some(format!("{source} → {}", d["failure"]["code"].as_str()?)))
+    });
+    let unlisted = report["unlisted"].as_array().unwrap().iter().map(|line| {
+        format!("{} → {}", line["repository"].as_str().unwrap(), line["failure"]["code"].as_str().unwrap())
+    });
+    images.chain(unlisted).collect()
+}

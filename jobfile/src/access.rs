@@ -1,0 +1,220 @@
+//! `registries` and `network`: how to reach registries, without any secret.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use proto::settings::{Access, Auth, ClientCertificate, Network, RegistrySettings, Secret, Tls};
+use proto::{Host, Repository};
+
+use crate::fault::{Position, RuleId};
+use crate::tree::{Node, Value};
+use crate::walk::{Key, Walk};
+
+/// Most requests at once that may be asked for: one process has not many more connections to give.
+const CONCURRENCY_MAX: u32 = 1_000;
+
+/// What the file says of registries.
+#[derive(Default)]
+pub(crate) struct Registries {
+    pub(crate) access: Access,
+    /// The `name` of some, by their pattern.
+    names: BTreeMap<String, String>,
+    /// Where each pattern stands.
+    positions: BTreeMap<String, Position>,
+}
+
+impl Registries {
+    /// What `{registry}` stands for, if it was given a name.
+    pub(crate) fn name(&self, repository: &Repository) -> Option<&str> {
+        let settings = self.access.settings(repository)?;
+        self.names.get(&settings.pattern).map(String::as_str)
+    }
+
+    /// Patterns that match none of `repositories`.
+    pub(crate) fn unused(&self, repositories: &[&Repository]) -> Vec<(&str, Position)> {
+        let used = |pattern: &str| {
+            repositories.iter().any(|r| self.access.settings(r).is_some_and(|settings| settings.pattern == pattern))
+        };
+        self.positions.iter().filter(|(p, _)| !used(p)).map(|(p, position)| (p.as_str(), *position)).collect()
+    }
+
+    pub(crate) fn read(walk: &mut Walk, registries: Option<&Node>, network: Option<&Node>) -> Self {
+        let mut read = Self::default();
+        if let Some(node) = network {
+            read.access.network = self::network(walk, node);
+        }
+        let mend = "write a map of registries, as in `quay.io: { name: quay }`";
+        let entries = registries.and_then(|node| walk.entries(node, "`registries`", mend));
+        for (key, node) in entries.unwrap_or_default() {
+            read.registry(walk, key, node);
+        }
+        read
+    }
+
+    fn registry(&mut self, walk: &mut Walk, key: Key, node: &Node) {
+        let Some(pattern) = pattern(key.text) else {
+            let message = format!("`{}` is no registry", key.text);
+            let mend = "write `host`, `host:port` or `host/prefix`; `*` stands for any characters but `/`";
+            return walk.fault(key.position, RuleId::Value, message, mend);
+        };
+        if let Some(other) = self.positions.insert(pattern.clone(), key.position) {
+            let message = format!("`{}` is already given in line {}", key.text, other.line);
+            return walk.fault(key.position, RuleId::DuplicateKey, message, "make one of both");
+        }
+        let known = ["name", "auth", "tls", "plain_http", "limits"];
+        let Some(fields) = walk.fields(node, "a registry", &known) else { return };
+        if let Some((node, name)) = fields.get("name").and_then(|n| Some((n, walk.text(n, "`name`")?))) {
+            // Within a template it becomes one part of a path.
+            if name.contains('/') || format!("localhost/{name}").parse::<Repository>().is_err() {
+                let message = format!("`{name}` cannot be part of a repository's path");
+                walk.fault(node.position, RuleId::Value, message, "write lower-case letters and digits");
+            } else {
+                self.names.insert(pattern.clone(), name.to_owned());
+            }
+        }
+        let limits = fields.get("limits").and_then(|node| walk.fields(node, "`limits`", &["concurrency"]));
+        let concurrency = limits.and_then(|limits| limits.get("concurrency"));
+        let plain_http = fields.get("plain_http").is_some_and(|node| walk.flag(node, "`plain_http`"));
+        if let Some(node) = fields.get("tls").filter(|_| plain_http) {
+            let message = "`tls` has no meaning beside `plain_http: true`";
+            walk.fault(node.position, RuleId::Value, message, "leave out one of both");
+        }
+        self.access.registries.push(RegistrySettings {
+            pattern,
+            auth: fields.get("auth").map_or(Auth::Ambient, |node| auth(walk, node)),
+            tls: fields.get("tls").map_or_else(Tls::default, |node| tls(walk, node)),
+            plain_http,
+            concurrency: concurrency.and_then(|node| walk.number(node, "`concurrency`", 1..=CONCURRENCY_MAX)),
+        });
+    }
+}
+
+/// The pattern as it is matched; none if the text can match no repository.
+fn pattern(text: &str) -> Option<String> {
+    let (host, prefix) = text.split_once('/').map_or((text, None), |(host, prefix)| (host, Some(prefix)));
+    // Without any of these, no reference has it as its host.
+    if !host.contains(['.', ':', '*', '[']) && host != "localhost" {
+        return None;
+    }
+    let example = |text: &str| text.replace('*', "x");
+    let plain = example(host).parse::<Host>().ok()?;
+    let host = if host.contains('*') { host.to_ascii_lowercase() } else { plain.to_string() };
+    let Some(prefix) = prefix else { return Some(host) };
+    Repository::new(plain, &example(prefix)).ok()?;
+    Some(format!("{host}/{prefix}"))
+}
+
+fn auth(walk: &mut Walk, node: &Node) -> Auth {
+    let mend = "write `anonymous` or `{ username: …, password: { env: NAME } }`";
+    if let Value::Text(text) = &node.value {
+        if text != "anonymous" {
+            walk.fault(node.position, RuleId::Value, "`auth` is a text other than `anonymous`", mend);
+        }
+        return Auth::Anonymous;
+    }
+    let Some(fields) = walk.fields(node, "`auth`", &["username", "password"]) else { return Auth::Ambient };
+    let username = fields.get("username").map(|node| walk.text(node, "`username`"));
+    let password = fields.get("password").map(|node| secret(walk, node, "`password`"));
+    for (missing, key) in [(username.is_none(), "username"), (password.is_none(), "password")] {
+        if missing {
+            walk.fault(fields.position, RuleId::MissingKey, format!("`auth` has no `{key}`"), mend);
+        }
+    }
+    match (username.flatten(), password.flatten()) {
+        (Some(username), Some(password)) => Auth::Basic { username: username.to_owned(), password },
+        _ => Auth::Ambient,
+    }
+}
+
+/// A secret is only ever `{ env | file | helper }`. What stands there instead is not repeated: it may be the secret.
+fn secret(walk: &mut Walk, node: &Node, what: &str) -> Option<Secret> {
+    let mend = "write `{ env: NAME }`, `{ file: PATH }` or `{ helper: NAME }`";
+    if matches!(node.value, Value::Text(_) | Value::Typed(..)) {
+        let message = format!("{what} stands in the file in clear text");
+        walk.fault(node.position, RuleId::ClearSecret, message, format!("{mend}, and change the secret"));
+        return None;
+    }
+    let fields = walk.fields(node, what, &["env", "file", "helper"])?;
+    match (fields.get("env"), fields.get("file"), fields.get("helper")) {
+        (Some(node), None, None) => walk.text(node, "`env`").map(|name| Secret::Env(name.to_owned())),
+        (None, Some(node), None) => walk.path(node, "`file`").map(Secret::File),
+        (None, None, Some(node)) => walk.text(node, "`helper`").map(|name| Secret::Helper(name.to_owned())),
+        _ => {
+            walk.fault(node.position, RuleId::Value, format!("{what} does not name exactly one place"), mend);
+            None
+        }
+    }
+}
+
+fn tls(walk: &mut Walk, node: &Node) -> Tls {
+    let Some(fields) = walk.fields(node, "`tls`", &["ca_file", "client", "skip_verify"]) else { return Tls::default() };
+    let skip_verify = fields.get("skip_verify").is_some_and(|node| walk.flag(node, "`skip_verify`"));
+    if skip_verify {
+        let mend = "name the registry's own authority by `ca_file`";
+        walk.warn(fields.position, RuleId::UnsafeTls, "`skip_verify` trusts any server", mend);
+    }
+    Tls {
+        ca_file: fields.get("ca_file").and_then(|node| walk.path(node, "`ca_file`")),
+        client: fields.get("client").and_then(|node| client(walk, node)),
+        skip_verify,
+    }
+}
+
+fn client(walk: &mut Walk, node: &Node) -> Option<ClientCertificate> {
+    let fields = walk.fields(node, "`client`", &["certificate", "key"])?;
+    let certificate = fields.get("certificate").and_then(|node| walk.path(node, "`certificate`"));
+    let key = fields.get("key").and_then(|node| secret(walk, node, "`key`"));
+    for name in ["certificate", "key"].into_iter().filter(|name| fields.get(name).is_none()) {
+        let mend = "write `client: { certificate: PATH, key: { file: PATH } }`";
+        walk.fault(fields.position, RuleId::MissingKey, format!("`client` has no `{name}`"), mend);
+    }
+    Some(ClientCertificate { certificate: certificate?, key: key? })
+}
+
+fn network(walk: &mut Walk, node: &Node) -> Network {
+    let Some(fields) = walk.fields(node, "`network`", &["proxy", "direct", "ca_file"]) else {
+        return Network::default();
+    };
+    let direct = fields.get("direct").map_or(&[][..], |node| walk.one_or_more(node, "`direct`"));
+    Network {
+        proxy: fields.get("proxy").and_then(|node| proxy(walk, node)),
+        direct: direct.iter().filter_map(|node| self::direct(walk, node)).collect(),
+        ca_file: fields.get("ca_file").and_then(|node| walk.path(node, "`ca_file`")),
+    }
+}
+
+fn proxy(walk: &mut Walk, node: &Node) -> Option<String> {
+    let text = walk.text(node, "`proxy`")?;
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    if text.contains('@') {
+        let message = "`proxy` holds credentials in clear text";
+        walk.fault(node.position, RuleId::ClearSecret, message, "leave them out, and change the secret");
+        return None;
+    }
+    if host.is_none_or(|host| host.trim_end_matches('/').parse::<Host>().is_err()) {
+        walk.fault(
+            node.position,
+            RuleId::Value,
+            "`proxy` is no URL of a proxy",
+            "write `http://HOST:PORT` or `https://HOST:PORT`",
+        );
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn direct(walk: &mut Walk, node: &Node) -> Option<String> {
+    let text = walk.text(node, "a value of `direct`")?;
+    let is_network = text.split_once('/').is_some_and(|(address, bits)| {
+        let bits_max = |address: IpAddr| if address.is_ipv4() { 32 } else { 128 };
+        let address = address.parse::<IpAddr>();
+        address.is_ok_and(|address| bits.parse::<u8>().is_ok_and(|bits| bits <= bits_max(address)))
+    });
+    let is_host = text.strip_prefix('.').unwrap_or(text).parse::<Host>().is_ok();
+    if is_network || is_host || text.parse::<IpAddr>().is_ok() {
+        return Some(text.to_owned());
+    }
+    let message = format!("`{text}` is neither host nor network");
+    walk.fault(node.position, RuleId::Value, message, "write `host`, `.domain` or `10.0.0.0/8`");
+    None
+}

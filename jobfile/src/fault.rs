@@ -1,0 +1,113 @@
+//! What is wrong with a file: all of it at once, each with its line, its rule and how to mend it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A place in the file; both count from 1, columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+macro_rules! rules {
+    ($($name:ident = $text:literal: $meaning:literal,)+) => {
+        /// The rule that was broken, by a name that stays.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum RuleId {
+            $(#[doc = $meaning] $name,)+
+        }
+
+        impl RuleId {
+            /// The name that is printed.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+rules! {
+    Size = "file-size": "A file, and what its aliases stand for, has a largest size.",
+    Yaml = "yaml": "The file is one YAML document in UTF-8.",
+    Unquoted = "unquoted": "Text that YAML takes for something else stands in quotes.",
+    DuplicateKey = "duplicate-key": "A key is given once.",
+    UnknownKey = "unknown-key": "Only known keys are allowed.",
+    MissingKey = "missing-key": "Some keys must be there.",
+    Type = "type": "A value has the type of its key.",
+    Value = "value": "A value is one of those that its key allows.",
+    Version = "version": "The version of the file's format is one that this program reads.",
+    Source = "source": "A key of `images` is one repository.",
+    TagRule = "tag-rule": "A selection of tags is one that can be read.",
+    Destination = "destination": "A destination is a repository or a layout, for each image.",
+    Collision = "collision": "No two images have one destination.",
+    ClearSecret = "clear-secret": "A secret never stands in the file.",
+    UnusedRegistry = "unused-registry": "Settings of a registry are used by some source or destination.",
+    UnsafeTls = "unsafe-tls": "Certificates are verified.",
+    RemovedTag = "removed-tag": "A tag that is asked for by name is not removed by another rule.",
+}
+
+/// One thing that is wrong, or odd.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// Where.
+    pub position: Position,
+    /// Which rule it breaks.
+    pub rule: RuleId,
+    /// What is wrong.
+    pub message: String,
+    /// What a person can do.
+    pub mend: String,
+}
+
+/// Everything that is wrong with a file, or odd about it, in the order of its lines.
+///
+/// Printed one to a line, as `file:line:column rule-id message; how to mend`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults {
+    file: PathBuf,
+    list: Vec<Fault>,
+}
+
+impl Faults {
+    pub(crate) fn new(file: &Path, mut list: Vec<Fault>) -> Self {
+        list.sort();
+        list.dedup();
+        Self { file: file.to_owned(), list }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.list.iter()
+    }
+}
+
+impl Faults {
+    /// Each as its line.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.list.iter().map(|Fault { position: Position { line, column }, rule, message, mend }| {
+            let (message, mend) = (printable(message), printable(mend));
+            format!("{}:{line}:{column} {} {message}; {mend}", self.file.display(), rule.as_str())
+        })
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines().collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+/// Without line ends and other control characters, which a text in the file may hold.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}

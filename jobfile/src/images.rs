@@ -1,0 +1,227 @@
+//! `images` and `to`: which repositories, which of their tags, and where they go.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use proto::{ImageRef, Location, Repository, Tag};
+
+use crate::access::Registries;
+use crate::fault::{Position, RuleId};
+use crate::rules::{Rules, Taken};
+use crate::template::{RepositoryLocation, Template};
+use crate::tree::{Kind, Node, Value};
+use crate::walk::{Key, Walk};
+
+/// A repository to mirror: a line of `images`.
+#[derive(Debug, Clone)]
+pub struct Images {
+    /// Where the images come from. No two lines have the same.
+    pub source: RepositoryLocation,
+    /// Where they go, one for each value of `to`, all different.
+    pub destinations: Vec<RepositoryLocation>,
+    /// Which tags.
+    pub rules: Rules,
+    /// Where the file says so.
+    pub position: Position,
+}
+
+impl Images {
+    /// The image that `taken` names, at its source.
+    pub fn source_of(&self, taken: &Taken) -> Location {
+        self.source.image(&taken.tag, taken.digest.as_ref())
+    }
+
+    /// The image under `tag`, at each destination.
+    pub fn targets(&self, tag: &Tag) -> Vec<Location> {
+        self.destinations.iter().map(|destination| destination.image(tag, None)).collect()
+    }
+}
+
+/// Reads `images`, and expands the templates of `to` for each.
+pub(crate) fn read(walk: &mut Walk, images: &Node, to: &[Template], registries: &Registries) -> Vec<Images> {
+    let mend = "write a map of repositories to tags, as in `docker.io/library/alpine: \">=3.18\"`";
+    let entries = walk.entries(images, "`images`", mend).unwrap_or_default();
+    if matches!(&images.value, Value::Map(map) if map.is_empty()) {
+        walk.fault(images.position, RuleId::Value, "`images` is an empty map", mend);
+    }
+    let mut read: Vec<Images> = Vec::new();
+    let mut lines: BTreeMap<RepositoryLocation, usize> = BTreeMap::new();
+    for (key, node) in entries {
+        let source = source(walk.folder, key.text);
+        let rules = rules(walk, node, !matches!(source, Ok(RepositoryLocation::Layout { .. })));
+        let source = match source {
+            Ok(source) => source,
+            Err((message, mend)) => {
+                walk.fault(key.position, RuleId::Source, message, mend);
+                continue;
+            }
+        };
+        if let Some(line) = lines.insert(source.clone(), key.position.line) {
+            let message = format!("`{}` is the repository of line {line}", key.text);
+            walk.fault(key.position, RuleId::DuplicateKey, message, "make one of both");
+            continue;
+        }
+        let destinations = destinations(walk, key, &source, to, registries);
+        read.push(Images { source, destinations, rules, position: key.position });
+    }
+    collisions(walk, &read);
+    read
+}
+
+/// The values of `to`.
+/// Reads `to`: one template or a list of them.
+pub(crate) fn templates(walk: &mut Walk, node: &Node) -> Vec<Template> {
+    walk.one_or_more(node, "`to`").iter().filter_map(|node| Template::read(walk, node)).collect()
+}
+
+/// The repository that a key names. The error says what is wrong, and how to mend it.
+fn source(folder: &Path, text: &str) -> Result<RepositoryLocation, (String, String)> {
+    if text.starts_with("oci-archive:") {
+        let mend = "copy it into a layout folder, and write `oci:PATH:REPOSITORY`";
+        return Err((format!("`{text}` is a tar, which is no source of a job"), mend.to_owned()));
+    }
+    if text.contains("://") {
+        return Err((format!("`{text}` is a URL"), "leave out the scheme".to_owned()));
+    }
+    let (path, name) = match text.strip_prefix("oci:").map(|rest| rest.split_once(':')) {
+        None => (None, text),
+        Some(Some((path, name))) if !path.is_empty() => (Some(folder.join(path)), name),
+        Some(_) => {
+            let mend = "write `oci:PATH:REPOSITORY`, as in `oci:mirror:docker.io/library/alpine`";
+            return Err((format!("`{text}` does not say which repository of the layout is meant"), mend.to_owned()));
+        }
+    };
+    let error = match (name.parse::<Repository>(), path) {
+        (Ok(repository), None) => return Ok(RepositoryLocation::Registry(repository)),
+        (Ok(repository), Some(path)) => return Ok(RepositoryLocation::Layout { path, repository }),
+        (Err(error), _) => error,
+    };
+    let Ok(ImageRef { repository, tag, digest }) = name.parse() else {
+        return Err((error.to_string(), "write it as in `docker.io/library/alpine`".to_owned()));
+    };
+    let tag = tag.map_or("TAG".to_owned(), |tag| tag.to_string());
+    let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
+    let layout = text.strip_suffix(name).unwrap_or_default();
+    Err((
+        format!("`{text}` is an image, and a key of `images` is a repository"),
+        format!("write `{layout}{repository}: \"{tag}{digest}\"`"),
+    ))
+}
+
+/// The rules that a value holds: one, or a list of them.
+fn rules(walk: &mut Walk, node: &Node, may_pin: bool) -> Rules {
+    let mut rules = Rules::default();
+    if let Value::Typed(Kind::Nothing, _) = &node.value {
+        walk.fault(node.position, RuleId::Type, "no tags are given", "write a tag, a list of tags, or \"*\" for all");
+        return rules;
+    }
+    if let Value::Map(_) = &node.value {
+        let mend = "write rules as text, as in [\">=3.18\", \"!*-slim\"]";
+        walk.fault(node.position, RuleId::Type, "the selection of tags is a map", mend);
+        return rules;
+    }
+    let before = walk.faults.len();
+    for node in walk.one_or_more(node, "the selection of tags") {
+        let Some(text) = walk.text(node, "a tag") else { continue };
+        if let Err((message, mend)) = rules.add(text) {
+            walk.fault(node.position, RuleId::TagRule, message, mend);
+        }
+    }
+    if walk.faults.len() > before {
+        return rules;
+    }
+    if !rules.take_something() {
+        let mend = "write what to take too, as in [\"*\", \"!*-perl\"]";
+        walk.fault(node.position, RuleId::TagRule, "only removals are given, so nothing is taken", mend);
+    }
+    let mut pins = BTreeMap::new();
+    for (tag, digest) in rules.exact() {
+        if let Some(rule) = rules.removed(tag) {
+            let message = format!("`{tag}` is asked for, and removed by `{rule}`");
+            walk.warn(node.position, RuleId::RemovedTag, message, "leave out one of both");
+        }
+        let Some(digest) = digest else { continue };
+        if !may_pin {
+            let message = format!("`{tag}` is pinned to a digest, and images of a layout are found by name");
+            walk.fault(node.position, RuleId::TagRule, message, "leave out `@` and what follows");
+        }
+        if pins.insert(tag, digest).is_some_and(|other| other != digest) {
+            let message = format!("`{tag}` is pinned to two digests");
+            walk.fault(node.position, RuleId::TagRule, message, "leave out one of both");
+        }
+    }
+    rules
+}
+
+/// Where the images of `source` go: each template expanded.
+fn destinations(
+    walk: &mut Walk,
+    key: Key,
+    source: &RepositoryLocation,
+    templates: &[Template],
+    registries: &Registries,
+) -> Vec<RepositoryLocation> {
+    let mut destinations: Vec<RepositoryLocation> = Vec::new();
+    for template in templates {
+        let (text, line) = (&template.text, template.position.line);
+        match template.expand(source.repository(), registries) {
+            Err(error) => {
+                let message = format!("`{text}` in line {line} gives no repository for this: {error}");
+                let mend = "change the template, or the `name` of the registry";
+                walk.fault(key.position, RuleId::Destination, message, mend);
+            }
+            Ok(destination) if destination == *source => {
+                let message = format!("`{text}` in line {line} sends this onto itself");
+                walk.fault(key.position, RuleId::Collision, message, "change the template");
+            }
+            Ok(destination) if destinations.contains(&destination) => {
+                let message = format!("two values of `to` send this to `{destination}`, the second in line {line}");
+                walk.fault(key.position, RuleId::Collision, message, "leave out one of both");
+            }
+            Ok(destination) => destinations.push(destination),
+        }
+    }
+    destinations
+}
+
+/// What is known to go to one destination.
+struct Claims<'i> {
+    first: &'i Images,
+    /// The first of which a listing decides what it takes.
+    listed: Option<&'i Images>,
+    /// Tags that are asked for by name.
+    tags: BTreeMap<&'i Tag, &'i Images>,
+}
+
+/// Refuses two sources for one destination tag. Which tags a pattern takes is known only from a listing, so two sources
+/// may share a repository only if both name their tags, and different ones.
+fn collisions(walk: &mut Walk, images: &[Images]) {
+    let mut claims: BTreeMap<&RepositoryLocation, Claims> = BTreeMap::new();
+    for image in images {
+        for destination in &image.destinations {
+            let needs_listing = image.rules.need_listing();
+            let Some(claim) = claims.get_mut(destination) else {
+                let tags = image.rules.exact().map(|(tag, _)| (tag, image)).collect();
+                let listed = needs_listing.then_some(image);
+                claims.insert(destination, Claims { first: image, listed, tags });
+                continue;
+            };
+            let shared = image.rules.exact().find_map(|(tag, _)| Some((tag, *claim.tags.get(tag)?)));
+            let uncertain = if needs_listing { Some(claim.first) } else { claim.listed };
+            let (what, other) = match (shared, uncertain) {
+                (Some((tag, other)), _) => (format!("`{destination}:{tag}`"), Some(other)),
+                (None, other) => (format!("`{destination}`"), other),
+            };
+            if let Some(Images { source, position, .. }) = other {
+                let message = format!(
+                    "{what} is the destination of `{}` and of `{source}` in line {}",
+                    image.source, position.line
+                );
+                let mend = "tell them apart by `{registry}` and `{path}` in `to`, or name different tags";
+                walk.fault(image.position, RuleId::Collision, message, mend);
+            }
+            claim.listed = claim.listed.or(needs_listing.then_some(image));
+            claim.tags.extend(image.rules.exact().map(|(tag, _)| (tag, image)));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! `to`: where the images of a repository go.
+
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+
+use proto::{Digest, Host, ImageRef, LayoutRef, Location, Repository, Tag};
+
+use crate::access::Registries;
+use crate::fault::{Position, RuleId};
+use crate::tree::Node;
+use crate::walk::Walk;
+
+/// Where a repository lies: at a registry, or within an OCI layout.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RepositoryLocation {
+    /// At its registry.
+    Registry(Repository),
+    /// In a layout folder, whose images have full references as their names.
+    Layout {
+        /// The folder.
+        path: PathBuf,
+        /// The repository that the names there begin with.
+        repository: Repository,
+    },
+}
+
+impl RepositoryLocation {
+    /// The name of the repository, wherever it lies.
+    pub fn repository(&self) -> &Repository {
+        match self {
+            Self::Registry(repository) | Self::Layout { repository, .. } => repository,
+        }
+    }
+
+    /// The image under `tag` here, pinned to `digest` if there is one.
+    pub fn image(&self, tag: &Tag, digest: Option<&Digest>) -> Location {
+        let tagged = self.repository().tagged(tag.clone());
+        match self {
+            Self::Registry(_) => Location::Registry(ImageRef { digest: digest.cloned(), ..tagged }),
+            Self::Layout { path, .. } => {
+                Location::Layout(LayoutRef { path: path.clone(), name: Some(tagged.to_string()) })
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for RepositoryLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Registry(repository) => repository.fmt(f),
+            Self::Layout { path, repository } => write!(f, "oci:{}:{repository}", path.display()),
+        }
+    }
+}
+
+/// A value of `to`.
+pub(crate) struct Template {
+    pub(crate) position: Position,
+    /// As written.
+    pub(crate) text: String,
+    target: Target,
+}
+
+enum Target {
+    /// Registry, and the path with its fields.
+    Registry(Host, String),
+    Layout(PathBuf),
+}
+
+const FIELDS: [&str; 4] = ["registry", "host", "path", "name"];
+
+impl Template {
+    /// Reads a value of `to`.
+    pub(crate) fn read(walk: &mut Walk, node: &Node) -> Option<Self> {
+        let text = walk.text(node, "`to`")?;
+        let target = target(walk, text).map_err(|(message, mend)| {
+            walk.fault(node.position, RuleId::Destination, format!("`{text}` is no destination: {message}"), mend);
+        });
+        Some(Self { position: node.position, text: text.to_owned(), target: target.ok()? })
+    }
+
+    /// Where the images of `source` go. The error says why they cannot.
+    pub(crate) fn expand(&self, source: &Repository, registries: &Registries) -> Result<RepositoryLocation, String> {
+        let (host, path) = match &self.target {
+            Target::Layout(path) => {
+                return Ok(RepositoryLocation::Layout { path: path.clone(), repository: source.clone() });
+            }
+            Target::Registry(host, path) => (host, path),
+        };
+        let host_part = path_part(source.host());
+        let values = [
+            registries.name(source).unwrap_or(&host_part),
+            &host_part,
+            source.path(),
+            source.path().rsplit('/').next().unwrap_or_default(),
+        ];
+        let mut expanded = path.clone();
+        for (field, value) in FIELDS.iter().zip(values) {
+            expanded = expanded.replace(&format!("{{{field}}}"), value);
+        }
+        let repository = Repository::new(host.clone(), &expanded).map_err(|error| error.to_string())?;
+        Ok(RepositoryLocation::Registry(repository))
+    }
+}
+
+fn target(walk: &Walk, text: &str) -> Result<Target, (&'static str, &'static str)> {
+    if text.starts_with("oci-archive:") {
+        return Err(("a tar cannot take images one by one", "write a layout folder, `oci:PATH`"));
+    }
+    if let Some(path) = text.strip_prefix("oci:") {
+        return match path {
+            "" => Err(("it names no folder", "write `oci:PATH`")),
+            _ if path.contains(':') => Err(("images in a layout are named by their sources", "write `oci:PATH` alone")),
+            _ if path.contains(['{', '}']) => Err(("the path of a layout has no fields", "write `oci:PATH`")),
+            _ => Ok(Target::Layout(walk.folder.join(path))),
+        };
+    }
+    let example = "write it as in `registry.example.com/mirror/{path}`";
+    if text.contains("://") {
+        return Err(("a repository has no URL scheme", "leave it out"));
+    }
+    if text.contains("${") {
+        return Err(("variables have no meaning in the file", example));
+    }
+    let (host, path) = text.split_once('/').ok_or(("it names no path", example))?;
+    if !host.contains(['.', ':', '[']) && host != "localhost" {
+        return Err(("it does not begin with a registry", "write the registry too, Docker Hub as `docker.io/…`"));
+    }
+    let host = host.parse().map_err(|_| ("its registry cannot be read", example))?;
+    if path.contains([':', '@']) {
+        return Err(("it names a tag or digest, and tags stay as they are", "write the repository alone"));
+    }
+    let mut rest = path;
+    while let Some((_, field)) = rest.split_once('{') {
+        let (field, after) = field.split_once('}').ok_or(("a `{` has no `}`", example))?;
+        if !FIELDS.contains(&field) {
+            return Err(("it has an unknown field", "fields are `{registry}`, `{host}`, `{path}` and `{name}`"));
+        }
+        rest = after;
+    }
+    Ok(Target::Registry(host, path.to_owned()))
+}
+
+/// A registry's host as one part of a path: `:` becomes `_`, which is in no host, so no two hosts become one; an IPv6
+/// address is written out, because `__` may not begin a path.
+fn path_part(host: &Host) -> String {
+    let port = host.port().map(|port| format!("_{port}")).unwrap_or_default();
+    match host.name().parse::<Ipv6Addr>() {
+        Ok(address) => address.segments().map(|segment| format!("{segment:x}")).join("_") + &port,
+        Err(_) => format!("{}{port}", host.name()),
+    }
+}

@@ -1,0 +1,167 @@
+//! Faulty files, and what a person is told about each: line, rule, and how to mend it.
+
+use std::path::Path;
+
+use crate::parse;
+
+/// The day-one file with more at its end.
+fn and(more: &str) -> String {
+    format!("version: 1\nto: registry.example.com/{{path}}\nimages:\n  alpine: latest\n{more}")
+}
+
+/// The day-one file with other images.
+fn images(images: &str) -> String {
+    format!("version: 1\nto: registry.example.com/{{path}}\nimages:\n{images}\n")
+}
+
+/// The day-one file with another destination.
+fn to(to: &str) -> String {
+    format!("version: 1\nto: {to}\nimages:\n  quay.io/a/app: \"1\"\n  quay.io/b/app: \"1.*\"\n")
+}
+
+/// The day-one file with settings for one registry.
+fn registry(settings: &str) -> String {
+    and(&format!("registries:\n  quay.io: {settings}\n"))
+}
+
+fn files() -> Vec<(&'static str, String)> {
+    vec![
+        ("an empty file", String::new()),
+        ("a file that is not YAML", "version: 1\nto: [a, b\nimages: {}\n".to_owned()),
+        ("a second document", "version: 1\n---\nversion: 1\n".to_owned()),
+        ("a file that is a list", "- version: 1\n".to_owned()),
+        ("nothing but an unknown key", "image:\n  alpine: latest\n".to_owned()),
+        ("a key of a later part", and("groups: {}\njobs: {}\nregistry: {}\n")),
+        ("a later version", and("").replace("version: 1", "version: 2")),
+        ("a key that is given twice", and("images:\n  busybox: latest\n")),
+        ("a merge of maps", and("<<: { network: {} }\n")),
+        ("a number where a tag belongs", images("  alpine: 3.20\n  nginx: [1.20, 0x1F, 1e3, \"1.20\"]")),
+        ("other words that YAML takes for something else", images("  alpine: [on, No, true, ~, null]")),
+        ("a boolean as a key", images("  on: latest\n  1: latest")),
+        ("a range without quotes", images("  alpine: >=3.18")),
+        ("a removal without quotes", images("  alpine: [latest, !edge, !*-perl]")),
+        ("a glob without quotes", images("  alpine: *-slim\n  nginx: [1.29, *perl]")),
+        ("no tags", images("  alpine:\n  nginx: []\n  busybox: \"\"\n  redis: [\"!8\"]")),
+        ("a selection that is a map", images("  alpine: { versions: \">=3\" }")),
+        (
+            "rules that cannot be read",
+            images(
+                "  alpine: [\"/[/\", \"/3\", \">=3.x\", \">=3-alpine\", \">=2024\", \">3 || <2\", \"[3\", \"3 4\"]\n  \
+                   nginx: [\"1@sha256:12\", \"!1@sha256:12\", \"1.29;*\", \"!!1\", \"!\", \"$stable\"]",
+            ),
+        ),
+        ("a signature asked for by name", images(&format!("  alpine: \"sha256-{}.sig\"", "ab".repeat(32)))),
+        (
+            "two digests for one tag",
+            images(&format!("  alpine: [\"3@sha256:{}\", \"3@sha256:{}\"]", "ab".repeat(32), "cd".repeat(32))),
+        ),
+        (
+            "keys that are no repositories",
+            images(
+                "  alpine:3.22: latest\n  https://quay.io/a/b: latest\n  quay.io/Team/app: latest\n  \
+                   quay.io/prometheus/*: latest\n  oci:mirror: latest\n  oci-archive:a.tar: latest",
+            ),
+        ),
+        ("a repository in two spellings", images("  alpine: latest\n  docker.io/library/alpine: edge")),
+        ("a pin within a layout", images(&format!("  oci:mirror:alpine: \"3@sha256:{}\"", "ab".repeat(32)))),
+        ("two sources for one repository", to("registry.example.com/{name}")),
+        ("two sources for one tag", to("registry.example.com/{name}").replace("1.*", "1")),
+        (
+            "several sources for one repository, of which one needs a listing",
+            "version: 1\nto: registry.example.com/{name}\nimages:\n  quay.io/a/app: \"1\"\n  quay.io/b/app: \"2\"\n  \
+             quay.io/c/app: \"3.*\"\n  quay.io/d/app: \"4\"\n"
+                .to_owned(),
+        ),
+        ("one destination twice", to("['registry.example.com/{path}', 'registry.example.com/{path}']")),
+        ("a source as its own destination", to("quay.io/{path}")),
+        (
+            "destinations that cannot be read",
+            to(
+                "['mirror/{path}', registry.example.com, 'registry.example.com/{path}:1', 'registry.example.com/{tag}', \
+                 oci-archive:a.tar, 'https://registry.example.com/a', 'oci:mirror:a', 'registry.example.com/{path', \
+                 'oci:{path}', 'oci:', 'a_b.example.com/{path}', '${REGISTRY}/{path}']",
+            ),
+        ),
+        ("a destination with fields and without quotes, in a list", to("[registry.example.com/{path}, oci:mirror]")),
+        ("text with control characters", images("  alpine: \"a\\n\\e[31mb\"")),
+        ("a destination that no registry allows", to("registry.example.com/Mirror/{path}")),
+        ("a number as destination", to("5000")),
+        ("a password in clear text", registry("{ auth: { username: bank, password: hunter2 } }")),
+        ("a proxy with a password", and("network: { proxy: 'http://bank:hunter2@proxy.example.com' }\n")),
+        ("a secret in two places", registry("{ auth: { username: bank, password: { env: A, file: b } } }")),
+        ("credentials of which a half is missing", registry("{ auth: { username: bank } }")),
+        ("an identity of a later part", registry("{ auth: gcp }")),
+        ("a list as credentials", registry("{ auth: [hunter2] }")),
+        ("words for booleans", registry("{ plain_http: yes, tls: { skip_verify: 1, ca_fil: a.pem } }")),
+        ("a client certificate without key", registry("{ tls: { client: { certificate: a.pem } } }")),
+        ("limits out of range", registry("{ limits: { concurrency: 0 } }")),
+        ("limits of a later part", registry("{ limits: { concurrency: \"16\", pulls: { per: 6h } } }")),
+        ("a name that is no path", registry("{ name: Quay/IO }")),
+        (
+            "settings for what is no registry",
+            and("registries:\n  harbor: {}\n  quay.io/UP: {}\n  Quay.io: {}\n  quay.io: {}\n"),
+        ),
+        ("a network that cannot be read", and("network: { proxy: proxy.example.com, direct: [10.0.0.0/33, a b] }\n")),
+    ]
+}
+
+#[test]
+fn each_fault_is_told_with_its_line_its_rule_and_how_to_mend_it() {
+    let told = files().into_iter().map(|(name, text)| {
+        let faults = parse(&text).map_or_else(|faults| faults.to_string(), |_| panic!("no fault: {name}"));
+        let numbered = text.lines().enumerate().map(|(i, line)| format!("{:3} | {line}\n", i + 1)).collect::<String>();
+        format!("# {name}\n\n{numbered}\n{faults}\n")
+    });
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n\n"));
+}
+
+#[test]
+fn all_faults_of_a_file_are_told_at_once() {
+    let text = "
+version: 3
+too: registry.example.com/{path}
+images:
+  alpine: [3.20, \">=3.x\", !edge]
+  alpine:3: latest
+  quay.io/a/app: yes
+  quay.io/a/app: \"1\"
+registries:
+  quay.io: { name: Quay, auth: { username: 1, password: hunter2 }, limit: { concurrency: 4 } }
+  nowhere: {}
+network: { direct: [], proxi: a }
+";
+    insta::assert_snapshot!(parse(text).unwrap_err());
+}
+
+#[test]
+fn no_fault_repeats_what_may_be_a_secret() {
+    for text in [
+        registry("{ auth: { username: bank, password: hunter2 } }"),
+        registry("{ auth: { username: bank, password: 'hunter2' } }"),
+        registry("{ auth: { username: bank, password: [hunter2] } }"),
+        registry("{ auth: { username: bank, password: !hunter2 } }"),
+        registry("{ auth: { username: bank, password: !hunter2!x y } }"),
+        registry("{ auth: { username: bank, password: *hunter2 } }"),
+        registry("{ auth: { username: bank, password: @hunter2 } }"),
+        registry("{ auth: { username: bank, password: \"hunter2\\q\" } }"),
+        registry("{ auth: { username: bank, password: hunter2: } }"),
+        registry("\n    auth:\n      username: bank\n      password: >hunter2"),
+        registry("{ auth: { username: bank, password: { evn: hunter2 } } }"),
+        registry("{ auth: { username: bank, passwort: hunter2 } }"),
+        registry("{ auth: hunter2 }"),
+        registry("{ auth: [hunter2] }"),
+        registry("{ tls: { client: { certificate: a.pem, key: hunter2 } } }"),
+        and("network: { proxy: 'http://bank:hunter2@proxy.example.com' }\n"),
+        and("network: { proxy: 'bank:hunter2' }\n"),
+        and("network: { proxy: ['http://bank:hunter2@proxy.example.com'] }\n"),
+    ] {
+        let faults = parse(&text).unwrap_err().to_string();
+        assert!(!faults.contains("hunter2"), "{faults}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_utf_8_is_refused() {
+    let faults = jobfile::parse(b"version: \xff", Path::new("first.yaml")).unwrap_err();
+    assert_eq!(faults.to_string(), "first.yaml:1:1 yaml the file is not UTF-8; save it as UTF-8");
+}

@@ -1,0 +1,100 @@
+//! A registry to run by hand, for memory tests and benches; not shipped.
+//!
+//! ```text
+//! sandbox [--port N] [--tls DIR] [--repositories N] [--tags N] [--synthetic BYTES] [--keep BYTES]
+//! ```
+//!
+//! It prints its URL on a line of its own, writes what clients should trust to `DIR/ca.pem`, and runs until it is
+//! interrupted.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use sandbox::{Registry, Store, Tls, content};
+
+const USAGE: &str =
+    "usage: sandbox [--port N] [--tls DIR] [--repositories N] [--tags N] [--synthetic BYTES] [--keep BYTES]
+
+  --port N           listen on this port of 127.0.0.1; a free one without it
+  --tls DIR          speak TLS and write the authority to DIR/ca.pem
+  --repositories N   serve this many repositories `library/app-NN` (1, if --tags is given)
+  --tags N           with this many tags each (20)
+  --synthetic BYTES  serve `library/large:1` with one layer of this size, made while it is sent
+  --keep BYTES       of uploads, keep only blobs up to this size; hash and count larger ones
+";
+
+#[derive(Default)]
+struct Options {
+    port: u16,
+    tls: Option<PathBuf>,
+    repositories: Option<u64>,
+    tags: Option<u64>,
+    synthetic: Option<u64>,
+    keep: Option<u64>,
+}
+
+impl Options {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
+        let mut options = Self::default();
+        while let Some(name) = arguments.next() {
+            let value = arguments.next().ok_or_else(|| format!("`{name}` has no value"))?;
+            match name.as_str() {
+                "--port" => options.port = value.parse()?,
+                "--tls" => options.tls = Some(value.into()),
+                "--repositories" => options.repositories = Some(value.parse()?),
+                "--tags" => options.tags = Some(value.parse()?),
+                "--synthetic" => options.synthetic = Some(value.parse()?),
+                "--keep" => options.keep = Some(value.parse()?),
+                _ => return Err(format!("unknown option `{name}`").into()),
+            }
+        }
+        Ok(options)
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(error) => {
+            let _ = write!(std::io::stderr(), "sandbox: {error}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "sandbox: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let store = Store::new();
+    if options.repositories.or(options.tags).is_some() {
+        content::fill(&store, options.repositories.unwrap_or(1), options.tags.unwrap_or(20));
+    }
+    if let Some(size) = options.synthetic {
+        let layer = store.put_synthetic_blob("library/large", 1, size);
+        store.put_image("library/large", Some("1"), &content::image(1).layer_elsewhere(&layer).build());
+    }
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    let mut builder = Registry::builder().address(address).store(store);
+    if let Some(keep) = options.keep {
+        builder = builder.keep_blob_bytes(keep);
+    }
+    if options.tls.is_some() {
+        builder = builder.tls(Tls::SignedByAuthority);
+    }
+    let registry = builder.start().await?;
+    if let Some((folder, pem)) = options.tls.zip(registry.ca_pem()) {
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("ca.pem"), pem)?;
+    }
+    writeln!(std::io::stdout(), "{}", registry.url())?;
+    Ok(tokio::signal::ctrl_c().await?)
+}

@@ -1,0 +1,41 @@
+//! One attempt from beginning to end: whatever happens within, a result comes out.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use proto::outcome::{DestinationResult, End};
+use proto::task::{Mirror, TaskKind};
+use proto::{Class, Code, Failure, Task, TaskResult};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::{TaskContext, Tools};
+use crate::pipeline;
+
+/// Runs `task` once. Errors, panics, the deadline and `interrupt` become part of the result.
+pub async fn attempt(tools: &Tools, task: &Task, interrupt: CancellationToken) -> TaskResult {
+    let TaskKind::Mirror(mirror) = &task.kind;
+    let cx = TaskContext::new(tools, task, mirror, interrupt);
+    let work = AssertUnwindSafe(pipeline::mirror(&cx, mirror)).catch_unwind();
+    let destinations = work.await.unwrap_or_else(|panic| {
+        let message = panic_message(panic.as_ref());
+        tracing::error!(task.id = %task.id, "attempt {} panicked: {message}", task.message_id());
+        everywhere(mirror, &End::Failed(our_fault(message)))
+    });
+    cx.into_result(task, destinations)
+}
+
+/// The same end at every destination.
+pub(crate) fn everywhere(mirror: &Mirror, end: &End) -> Vec<DestinationResult> {
+    let result = |location: &proto::Location| DestinationResult { location: location.clone(), end: end.clone() };
+    mirror.destinations.iter().map(|destination| result(&destination.location)).collect()
+}
+
+fn our_fault(message: String) -> Failure {
+    let hint = "this is a fault of Image Factory: please report it with this message".to_owned();
+    Failure { stage: None, code: Code::Internal, class: Class::Bug, message, hint: Some(hint) }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("panic without a message").to_owned()
+}

@@ -1,0 +1,112 @@
+//! The loop of a worker: slot, delivery, attempt, result, ack; and how it drains.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backends::queue::{Delivery, Lane, Queue, QueueError};
+use daemon::{ErrorChain, Shutdown};
+use proto::Envelope;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::attempt::attempt;
+use crate::context::Tools;
+
+/// Takes tasks from the queue, as many at once as it has slots.
+pub struct Worker {
+    queue: Arc<dyn Queue>,
+    tools: Tools,
+    slots: usize,
+    /// How long running attempts may go on once draining begins.
+    drain_grace: Duration,
+}
+
+impl Worker {
+    /// A worker with `slots` slots that works with `tools`.
+    pub fn new(queue: Arc<dyn Queue>, tools: Tools, slots: usize, drain_grace: Duration) -> Self {
+        Self { queue, tools, slots, drain_grace }
+    }
+
+    /// Works until `shutdown` drains: then takes nothing new, lets running attempts go on for the grace, and gives
+    /// the rest back as interrupted.
+    ///
+    /// # Errors
+    /// The queue can give no messages any more.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), QueueError> {
+        let interrupt = shutdown.stop.child_token();
+        let attempts = TaskTracker::new();
+        let outcome = self.take_deliveries(&shutdown.drain, &interrupt, &attempts).await;
+        attempts.close();
+        tokio::select! {
+            () = attempts.wait() => {}
+            () = tokio::time::sleep(self.drain_grace) => interrupt.cancel(),
+            () = shutdown.stop.cancelled() => {}
+        }
+        attempts.wait().await;
+        outcome
+    }
+
+    async fn take_deliveries(
+        &self,
+        drain: &CancellationToken,
+        interrupt: &CancellationToken,
+        attempts: &TaskTracker,
+    ) -> Result<(), QueueError> {
+        let slots = Arc::new(Semaphore::new(self.slots));
+        loop {
+            // Capacity first: never hold what we cannot run.
+            let Some(slot) = unless(drain, acquire(&slots, 1)).await else { return Ok(()) };
+            let Some(delivery) = unless(drain, self.queue.next(Lane::Tasks)).await else { return Ok(()) };
+            let delivery = delivery?;
+            // A solo attempt runs beside nothing. Waiting here, where deliveries are taken one by one, cannot lock up
+            // with another that waits for the same slots.
+            let is_solo = delivery.envelope().task().is_ok_and(|task| task.solo);
+            let others = if is_solo { acquire(&slots, self.slots - 1).await } else { None };
+            let job = handle(self.queue.clone(), self.tools.clone(), delivery, interrupt.clone());
+            attempts.spawn(async move {
+                job.await;
+                drop((slot, others));
+            });
+        }
+    }
+}
+
+/// The value of `work`, or none once `token` is cancelled.
+async fn unless<T>(token: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    token.run_until_cancelled(work).await
+}
+
+async fn acquire(slots: &Arc<Semaphore>, count: usize) -> Option<OwnedSemaphorePermit> {
+    let count = u32::try_from(count).ok()?;
+    slots.clone().acquire_many_owned(count).await.ok()
+}
+
+/// Answers for one delivery: its result is published before the task is acked, so a death in between costs a
+/// duplicate and never a loss.
+async fn handle(queue: Arc<dyn Queue>, tools: Tools, delivery: Delivery, interrupt: CancellationToken) {
+    let id = delivery.envelope().id().to_owned();
+    let task = match delivery.envelope().task() {
+        Ok(task) => task,
+        Err(error) => {
+            // Not acked: the queue delivers it again, and then hands it to the coordinator as a dead letter.
+            tracing::error!(message.id = id, "read task {id}: {}", ErrorChain(&error));
+            return;
+        }
+    };
+    let result = attempt(&tools, &task, interrupt).await;
+    let published = match Envelope::of_result(&result) {
+        Ok(envelope) => queue.publish(Lane::Results, &envelope).await,
+        Err(error) => {
+            tracing::error!(message.id = id, "write result of {id}: {}", ErrorChain(&error));
+            return;
+        }
+    };
+    let settled = match published {
+        Ok(()) => delivery.ack().await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = settled {
+        tracing::warn!(message.id = id, "settle {id}: {}", ErrorChain(&error));
+    }
+}

@@ -1,0 +1,123 @@
+//! What an attempt works with, and what it notes down while it works.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use proto::outcome::{DestinationResult, Spent, StageTime};
+use proto::task::Mirror;
+use proto::{Digest, Host, Repository, Stage, Task, TaskResult};
+use registry::{Client, Places};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::activity::{Activity, ActivityGuard};
+
+/// What all attempts of a worker share. Clones share the same.
+#[derive(Clone)]
+pub struct Tools {
+    /// Opens sources and destinations.
+    pub(crate) places: Arc<Places>,
+    /// Shows what moves.
+    pub activity: Activity,
+    /// Where blobs were seen, to mount them from there.
+    pub(crate) holders: Holders,
+}
+
+impl Tools {
+    /// Tools that reach registries through `client`, and show in `activity` what they do.
+    pub fn new(client: Client, activity: Activity) -> Self {
+        Self { places: Arc::new(Places::new(client)), activity, holders: Holders::default() }
+    }
+}
+
+/// Remembers one repository of each registry that holds a blob. Only a hint: a mount that fails becomes an upload.
+#[derive(Clone, Default)]
+pub(crate) struct Holders(Arc<Mutex<HashMap<(Host, Digest), Repository>>>);
+
+/// Hints kept at most: some 20 MiB. Those that come later are not kept, which costs time only.
+const HOLDERS_MAX: usize = 50_000;
+
+impl Holders {
+    pub(crate) fn note(&self, digest: &Digest, repository: &Repository) {
+        let mut known = lock(&self.0);
+        if known.len() < HOLDERS_MAX {
+            known.insert((repository.host().clone(), digest.clone()), repository.clone());
+        }
+    }
+
+    /// A repository beside `repository`, at the same registry, that holds the blob.
+    pub(crate) fn beside(&self, digest: &Digest, repository: &Repository) -> Option<Repository> {
+        let key = (repository.host().clone(), digest.clone());
+        lock(&self.0).get(&key).filter(|holder| *holder != repository).cloned()
+    }
+}
+
+/// One attempt's surroundings and its notes.
+pub(crate) struct TaskContext {
+    pub(crate) tools: Tools,
+    pub(crate) activity: Arc<ActivityGuard>,
+    pub(crate) interrupt: CancellationToken,
+    pub(crate) deadline: Instant,
+    notes: Mutex<Notes>,
+}
+
+#[derive(Default)]
+struct Notes {
+    source_digest: Option<Digest>,
+    spent: Spent,
+    /// The longest run of each stage: destinations pass through theirs side by side.
+    stages: BTreeMap<Stage, Duration>,
+}
+
+impl TaskContext {
+    pub(crate) fn new(tools: &Tools, task: &Task, mirror: &Mirror, interrupt: CancellationToken) -> Self {
+        Self {
+            activity: Arc::new(tools.activity.begin(task.id, mirror.source.clone())),
+            tools: tools.clone(),
+            interrupt,
+            deadline: Instant::now() + task.deadline,
+            notes: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn note_source(&self, digest: &Digest) {
+        lock(&self.notes).source_digest = Some(digest.clone());
+    }
+
+    pub(crate) fn note_stage(&self, stage: Stage, took: Duration) {
+        let mut notes = lock(&self.notes);
+        let longest = notes.stages.entry(stage).or_default();
+        *longest = took.max(*longest);
+    }
+
+    pub(crate) fn note_spent(&self, spent: Spent) {
+        lock(&self.notes).spent += spent;
+    }
+
+    /// Whether this attempt left anything at a destination that the next one need not do again.
+    pub(crate) fn has_done_work(&self) -> bool {
+        let spent = lock(&self.notes).spent;
+        spent.blobs_written + spent.blobs_mounted > 0
+    }
+
+    pub(crate) fn into_result(self, task: &Task, destinations: Vec<DestinationResult>) -> TaskResult {
+        let notes = self.notes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let time =
+            |(stage, took): (Stage, Duration)| StageTime { stage, ms: took.as_millis().try_into().unwrap_or(u64::MAX) };
+        TaskResult {
+            run: task.run,
+            task: task.id,
+            attempt: task.attempt,
+            source_digest: notes.source_digest,
+            destinations,
+            spent: notes.spent,
+            stages: notes.stages.into_iter().map(time).collect(),
+        }
+    }
+}
+
+/// Locks notes and hints, which are right whatever panicked while they were held.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,71 @@
+//! From errors to what crosses the wire: code, class, message, hint.
+
+use std::time::Duration;
+
+use daemon::ErrorChain;
+use proto::outcome::End;
+use proto::{Class, Code, Digest, Failure, Stage};
+use registry::PushError;
+
+/// How long a side that asks for patience without naming a time is left alone.
+const DEFER_WITHOUT_TIME: Duration = Duration::from_secs(60);
+
+/// What can go wrong in a stage.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StageError {
+    #[error("read from the source")]
+    Source(#[source] registry::Error),
+    #[error("write to the destination")]
+    Destination(#[source] registry::Error),
+    #[error("the source has no such image")]
+    SourceAbsent,
+    #[error("the image names too many manifests, or too large ones")]
+    TooLarge,
+    #[error("the destination does not have manifest `{0}`, which was sent to it just before")]
+    Incomplete(Digest),
+    #[error("the destination's tag shows {}, expected {}", or_nothing(found), or_nothing(expected))]
+    Moved { expected: Option<Digest>, found: Option<Digest> },
+    #[error("the attempt's time was over before one blob was complete")]
+    Deadline,
+}
+
+impl From<PushError> for StageError {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Source(error) => Self::Source(error),
+            PushError::Destination(error) => Self::Destination(error),
+        }
+    }
+}
+
+/// The attempt's end at the destinations that an error of `stage` concerns.
+pub(crate) fn end_of(stage: Stage, error: &StageError) -> End {
+    let (code, class, hint) = match error {
+        StageError::Source(source) => (source.kind().at_source(), source.class(), source.hint()),
+        StageError::Destination(source) => (source.kind().at_destination(), source.class(), source.hint()),
+        StageError::SourceAbsent => (Code::SourceNotFound, Class::Reject, Some("check the tag at the source")),
+        StageError::TooLarge => (Code::ImageTooLarge, Class::Reject, None),
+        StageError::Incomplete(_) => (Code::DestinationIncomplete, Class::Retry, None),
+        // The next attempt begins with what the tag shows then, and decides anew.
+        StageError::Moved { .. } => (Code::DestinationMoved, Class::Retry, Some("does another tool write this tag?")),
+        StageError::Deadline => {
+            (Code::BlobExceedsDeadline, Class::Reject, Some("the connection is too slow for this image's blobs"))
+        }
+    };
+    // The side is in the code; a registry's error says on its own what was tried.
+    let message = match error {
+        StageError::Source(source) | StageError::Destination(source) => ErrorChain(source).to_string(),
+        ours => ours.to_string(),
+    };
+    let failure = Failure { stage: Some(stage), code, class, message, hint: hint.map(str::to_owned) };
+    match (class, error) {
+        (Class::Defer, StageError::Source(source) | StageError::Destination(source)) => {
+            End::Deferred { wait: source.retry_after().unwrap_or(DEFER_WITHOUT_TIME), failure }
+        }
+        _ => End::Failed(failure),
+    }
+}
+
+fn or_nothing(digest: &Option<Digest>) -> String {
+    digest.as_ref().map_or_else(|| "nothing".to_owned(), |digest| format!("`{digest}`"))
+}

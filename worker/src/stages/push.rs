@@ -1,0 +1,62 @@
+//! Sends everything below the top manifest, by digest: blobs first, then manifests, children before parents.
+
+use std::sync::Arc;
+
+use proto::outcome::Spent;
+use proto::{Descriptor, Reference};
+use registry::{Place, Progress, Pushed};
+
+use crate::context::TaskContext;
+use crate::failure::StageError;
+use crate::stage::concurrently;
+use crate::stages::fetch::{Image, Part};
+use crate::stages::resolve::Source;
+
+/// Blobs, or manifests of one level, sent at once.
+const CONCURRENCY: usize = 4;
+
+/// Afterwards the destination has all that the top manifest leads to; the image's own tag is untouched.
+pub(crate) async fn run(cx: &TaskContext, source: &Source, image: &Image, place: &Place) -> Result<(), StageError> {
+    let blobs = image.blobs();
+    concurrently(CONCURRENCY, blobs.iter().map(|blob| push_blob(cx, source, place, blob))).await?;
+    for level in image.below.iter().rev() {
+        concurrently(CONCURRENCY, level.iter().map(|part| put(place, part))).await?;
+        cx.note_spent(Spent { manifests_written: level.len() as u64, ..Spent::default() });
+    }
+    Ok(())
+}
+
+async fn put(place: &Place, part: &Part) -> Result<(), StageError> {
+    let name = match &part.sidecar {
+        Some(tag) => Reference::Tag(tag.clone()),
+        None => Reference::Digest(part.manifest.digest.clone()),
+    };
+    place.put_manifest(&name, &part.manifest).await.map_err(StageError::Destination)?;
+    Ok(())
+}
+
+async fn push_blob(cx: &TaskContext, source: &Source, place: &Place, blob: &Descriptor) -> Result<(), StageError> {
+    let there = place.blob_size(&blob.digest).await.map_err(StageError::Destination)?;
+    let spent = if there == Some(blob.size) {
+        Spent { blobs_skipped: 1, bytes_skipped: blob.size, ..Spent::default() }
+    } else {
+        send_blob(cx, source, place, blob).await?
+    };
+    cx.note_spent(spent);
+    if let Some(repository) = place.repository() {
+        cx.tools.holders.note(&blob.digest, repository);
+    }
+    Ok(())
+}
+
+async fn send_blob(cx: &TaskContext, source: &Source, place: &Place, blob: &Descriptor) -> Result<Spent, StageError> {
+    let holder = place.repository().and_then(|repository| cx.tools.holders.beside(&blob.digest, repository));
+    let activity = cx.activity.clone();
+    let progress: Progress = Arc::new(move |bytes| activity.wrote(bytes));
+    match place.push_blob(blob, holder.as_ref(), &source.place, &progress).await? {
+        Pushed::Mounted => Ok(Spent { blobs_mounted: 1, bytes_mounted: blob.size, ..Spent::default() }),
+        Pushed::Uploaded => {
+            Ok(Spent { blobs_written: 1, bytes_written: blob.size, bytes_read: blob.size, ..Spent::default() })
+        }
+    }
+}
