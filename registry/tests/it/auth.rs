@@ -1,6 +1,7 @@
 //! Authorization: tokens asked for once, rights told from passwords, and the places where credentials are.
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use proto::Class;
@@ -9,6 +10,7 @@ use registry::{Client, Env, Kind, Options, Pushed};
 use sandbox::auth::Rights;
 use sandbox::{Account, Auth, Effect, Fault, Registry, Tokens, content};
 
+use crate::script::{Script, answer};
 use crate::setup::{
     blob, client, client_for, client_of, client_with, file, no_progress, options, repository, settings, tag,
 };
@@ -76,6 +78,31 @@ async fn a_token_that_became_invalid_is_renewed_once_and_the_request_goes_on() {
     let (bytes, descriptor) = blob(2, 1000);
     client.push_blob(&to, &descriptor, None, &bytes, &no_progress()).await.unwrap();
     assert_eq!(registry.token_log().count("", "/token"), 4);
+}
+
+#[tokio::test]
+async fn a_token_that_ends_between_the_two_requests_of_an_upload_is_renewed() {
+    // Each token is good until the next request that writes has come: the PUT of the first upload finds it over.
+    let given = AtomicU32::new(0);
+    let script = Script::start(move |head| {
+        let has = |number: u32| head.contains(&format!("Bearer t{number}"));
+        match head {
+            _ if head.starts_with("GET /token") => {
+                let number = given.fetch_add(1, Ordering::SeqCst) + 1;
+                answer(200, "", &format!(r#"{{"token":"t{number}","expires_in":300}}"#))
+            }
+            _ if head.starts_with("POST") && (has(1) || has(2)) => answer(202, "Location: /v2/a/up\r\n", ""),
+            _ if head.starts_with("PUT") && has(2) => answer(201, "", ""),
+            _ if head.starts_with("DELETE") => answer(204, "", ""),
+            _ => answer(401, "WWW-Authenticate: Bearer realm=\"http://{}/token\",error=\"invalid_token\"\r\n", ""),
+        }
+    })
+    .await;
+    let (bytes, descriptor) = blob(1, 10);
+    let repository = format!("{}/a", script.host()).parse().unwrap();
+    let pushed = client().push_blob(&repository, &descriptor, None, &bytes, &no_progress()).await.unwrap();
+    assert_eq!(pushed, Pushed::Uploaded);
+    assert_eq!(["GET /token", "POST", "PUT", "DELETE"].map(|line| script.count(line)), [2, 2, 2, 1]);
 }
 
 #[tokio::test]
