@@ -164,6 +164,26 @@ async fn a_failing_token_service_is_tried_again_and_then_named() {
 }
 
 #[tokio::test]
+async fn what_a_token_service_does_not_find_is_not_taken_for_a_missing_image() {
+    let registry = token_registry(Tokens::new([Account::new("me", "pw")])).await;
+    for status in [400, 404] {
+        registry.clear_faults();
+        registry.fault(Fault::on("GET", "/token", Effect::status(status)));
+        let client = client_of(&registry.host(), "me", "pw");
+        let repository = repository(&registry, "team/app");
+        let digest = proto::Digest::of(b"");
+        let errors = [
+            client.head_manifest(&repository, &tag("1")).await.unwrap_err(),
+            client.blob_size(&repository, &digest).await.unwrap_err(),
+            client.referrers(&repository, &digest).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!((error.kind(), error.status()), (Kind::Unauthorized, Some(status)), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn credentials_are_found_in_dockers_file_by_host_and_by_path() {
     let registry = token_registry(Tokens::new([Account::new("me", "pw").identity_token("refresh-me")])).await;
     let folder = tempfile::tempdir().unwrap();
