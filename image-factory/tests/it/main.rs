@@ -1,4 +1,6 @@
 //! The program as a person uses it: its commands, against registries on real sockets.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+
 mod run;
 mod support;
