@@ -6,33 +6,36 @@ use std::io;
 use crate::dns::DnsError;
 use crate::error::{Error, Kind};
 
-/// Why there is no answer. The cause lies below several layers, of which `io::Error` shows its inside only by
-/// `get_ref`.
+/// Why there is no answer.
 pub(crate) fn not_answered(tried: &str, error: reqwest::Error) -> Error {
     let error = error.without_url();
+    explain(tried, &error).caused_by(error)
+}
+
+fn explain(tried: &str, error: &reqwest::Error) -> Error {
     let new = |kind| Error::new(kind, tried);
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
-    let mut result = None;
-    while let Some(current) = cause {
-        if let Some(dns) = current.downcast_ref::<DnsError>() {
-            result = Some(new(Kind::Unavailable).because(dns.to_string()).hinting("check the registry's name"));
-        } else if let Some(tls) = current.downcast_ref::<rustls::Error>() {
-            result = Some(tls_error(new(Kind::Untrusted), tls));
+    let mut cause: &(dyn StdError + 'static) = error;
+    loop {
+        if let Some(dns) = cause.downcast_ref::<DnsError>() {
+            return new(Kind::Unavailable).because(dns.to_string()).hinting("check the registry's name");
         }
-        if result.is_some() {
-            break;
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return tls_error(new(Kind::Untrusted), tls);
         }
-        let inside = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause = inside.map(|inside| inside as &(dyn StdError + 'static)).or_else(|| current.source());
+        // An `io::Error` shows what is inside it only by `get_ref`.
+        let inside = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match inside.map(|inside| inside as &(dyn StdError + 'static)).or(cause.source()) {
+            Some(below) => cause = below,
+            None => break,
+        }
     }
-    let what = if error.is_timeout() {
-        "no connection in time"
+    new(Kind::Unavailable).because(if error.is_timeout() {
+        "no connection in time".to_owned()
     } else if error.is_connect() {
-        "cannot connect"
+        format!("cannot connect: {cause}")
     } else {
-        "the connection broke"
-    };
-    result.unwrap_or_else(|| new(Kind::Unavailable).because(what)).caused_by(error)
+        format!("the connection broke: {cause}")
+    })
 }
 
 fn tls_error(error: Error, tls: &rustls::Error) -> Error {

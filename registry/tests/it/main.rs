@@ -1,5 +1,5 @@
 //! The client against real sockets: a registry that follows the specification and misbehaves on command, and scripted
-//! servers for what no registry should do.
+//! servers for what no registry should do. Layouts on disk, and places of all kinds under the same verbs.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at its first surprise")]
 

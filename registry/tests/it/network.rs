@@ -25,6 +25,7 @@ async fn a_port_where_nobody_listens_is_unavailable() {
     drop(registry);
     let error = client().head_manifest(&repository, &tag("1")).await.unwrap_err();
     assert_eq!((error.kind(), error.class()), (Kind::Unavailable, Class::Retry), "{error}");
+    assert!(error.to_string().contains("cannot connect: Connection refused"), "{error}");
 }
 
 /// A proxy that answers for every registry.

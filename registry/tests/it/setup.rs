@@ -16,7 +16,7 @@ pub(crate) fn options() -> Options {
         connect_timeout: Duration::from_secs(5),
         answer_timeout: Duration::from_secs(5),
         commit_timeout: Duration::from_secs(5),
-        stall_timeout: Duration::from_millis(500),
+        stall_timeout: Duration::from_secs(1),
         retry_delay: Duration::from_millis(1),
         retry_delay_max: Duration::from_millis(5),
         env: Env::from_fn(|_| None),
