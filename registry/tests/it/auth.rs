@@ -118,6 +118,20 @@ async fn a_wrong_password_is_told_and_not_tried_again() {
 }
 
 #[tokio::test]
+async fn refused_credentials_are_not_tried_for_every_image() {
+    let registry = token_registry(Tokens::new([Account::new("me", "pw")])).await;
+    let client = client_of(&registry.host(), "me", "wrong");
+    let asked = (0..20).map(|number| {
+        let (client, repository) = (client.clone(), format!("{}/app/{number}", registry.host()).parse().unwrap());
+        async move { client.head_manifest(&repository, &"1".parse::<proto::Tag>().unwrap().into()).await }
+    });
+    for answer in futures_util::future::join_all(asked).await {
+        assert_eq!(answer.unwrap_err().kind(), Kind::Unauthorized);
+    }
+    assert_eq!(registry.token_log().count("", "/token"), 1);
+}
+
+#[tokio::test]
 async fn no_credentials_and_no_right_are_told_apart() {
     let tokens = Tokens::new([Account::new("me", "pw").may("other", "pull")]);
     let registry = token_registry(tokens).await;
