@@ -6,18 +6,14 @@ use std::io;
 use crate::dns::DnsError;
 use crate::error::{Error, Kind};
 
-/// Why there is no answer.
-pub(crate) fn not_answered(tried: &str, error: reqwest::Error) -> Error {
-    let error = error.without_url();
-    explain(tried, &error).caused_by(error)
-}
-
-fn explain(tried: &str, error: &reqwest::Error) -> Error {
+/// Why there is no answer, in the words of the lowest cause: those between say nothing that a person needs.
+pub(crate) fn not_answered(tried: &str, error: &reqwest::Error) -> Error {
     let new = |kind| Error::new(kind, tried);
     let mut cause: &(dyn StdError + 'static) = error;
     loop {
         if let Some(dns) = cause.downcast_ref::<DnsError>() {
-            return new(Kind::Unavailable).because(dns.to_string()).hinting("check the registry's name");
+            let why = dns.source().map(|source| format!("{dns}: {source}")).unwrap_or_else(|| dns.to_string());
+            return new(Kind::Unavailable).because(why).hinting("check the registry's name");
         }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return tls_error(new(Kind::Untrusted), tls);
