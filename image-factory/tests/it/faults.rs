@@ -30,6 +30,7 @@ struct Row {
     images: Vec<String>,
     /// Entries of `registries`.
     registries: Vec<String>,
+    stall_timeout: &'static str,
 }
 
 /// The tag of each image.
@@ -44,7 +45,7 @@ impl Row {
     /// As [`new`](Self::new), but `app` has one layer, of so many bytes.
     async fn with_layer(bytes: usize) -> Self {
         let (source, destination) = (Registry::builder(), Registry::builder());
-        let app = content::image(1).layer(&Layer::new(1, bytes)).build();
+        let app = content::image(1).layer(&layer(bytes)).build();
         Self::between(source.start().await.unwrap(), destination.start().await.unwrap(), app)
     }
 
@@ -58,6 +59,7 @@ impl Row {
             to: vec![format!("{}/mirror/{{path}}", destination.host())],
             images: vec![entry(&source, "app", TAG), entry(&source, "tool", TAG)],
             registries: Vec::new(),
+            stall_timeout: "1s",
             source,
             destination,
         }
@@ -117,10 +119,18 @@ impl Row {
         report
     }
 
+    /// Runs the job, which must end with this code.
+    async fn run(&self, exit: i32) -> Ended {
+        self.workshop.job(&self.job());
+        let stall_timeout = format!("--stall-timeout={}", self.stall_timeout);
+        let patience = ["--retry-after=50ms,100ms", "--repeat-after=20ms", &stall_timeout];
+        self.workshop.program(&[&["run", "job.yaml"], &patience[..]].concat()).await.expect(exit)
+    }
+
     /// Runs the job, and checks what must be true of each end.
     async fn ends(&self, exit: i32, expected: &str, code: Option<&str>) -> (Ended, Value) {
         let before = self.shown();
-        let ended = self.workshop.job(&self.job()).run().await.expect(exit);
+        let ended = self.run(exit).await;
         let report = self.workshop.report().await;
         assert_eq!(totals(&report), expected, "{report:#}");
         let codes: Vec<_> =
@@ -144,6 +154,15 @@ impl Row {
             assert_eq!(store.blob(&repository, &blob).map(|bytes| Digest::of(&bytes)), Some(blob), "{name}");
         }
     }
+}
+
+/// Not a tar, which takes its time for large ones, but bytes that are not the same everywhere.
+fn layer(size: usize) -> Layer {
+    let mut bytes = vec![0; size];
+    for (number, block) in bytes.chunks_mut(1_000).enumerate() {
+        block.fill(number as u8);
+    }
+    Layer { diff_id: Digest::of(&bytes), bytes: bytes.into() }
 }
 
 fn tool() -> Image {

@@ -33,6 +33,12 @@ enum Scheme {
 /// A place for one token; who holds its lock fetches it, the others wait for that.
 type Place = Arc<tokio::sync::Mutex<Option<Token>>>;
 
+/// Whether a 401 says that the token is good but gives too few rights.
+pub(crate) fn lacks_scope(headers: &HeaderMap) -> bool {
+    let challenge = challenge::best(headers);
+    matches!(challenge, Some(Challenge::Bearer { error: Some(error), .. }) if error == "insufficient_scope")
+}
+
 /// Authorizes the requests to one registry.
 pub(crate) struct Authenticator {
     wire: Wire,

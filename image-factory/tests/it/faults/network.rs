@@ -37,7 +37,7 @@ async fn one_destination_that_is_down_does_not_hold_up_the_other() {
     // Nobody listens there any more.
     let down = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     row.to.push(format!("{down}/mirror/{{path}}"));
-    row.workshop.job(&row.job()).run().await.expect(1);
+    row.run(1).await;
 
     let report = row.workshop.report().await;
     assert_eq!(totals(&report), "2 failed");
@@ -58,7 +58,7 @@ async fn a_repository_that_cannot_be_listed_is_a_failed_line_and_the_others_go_o
     let mut row = Row::new().await;
     row.images[0] = entry(&row.source, "app", "*");
     row.source.fault(Fault::on("GET", "/v2/app/tags/list", Effect::status(403)));
-    let ended = row.workshop.job(&row.job()).run().await.expect(1);
+    let ended = row.run(1).await;
     let report: Value = row.workshop.report().await;
     assert_eq!(totals(&report), "1 pushed, 1 unlisted");
     assert_eq!(failures(&report), [format!("{}/app → source_forbidden", row.source.host())]);

@@ -53,7 +53,7 @@ async fn a_destination_tag_that_somebody_keeps_moving_is_left_to_them() {
         store.put_image("mirror/app", Some(TAG), &image);
     });
     let moving = row.destination.fault(Fault::on("HEAD", "/v2/mirror/app/manifests/1.0", moving));
-    row.workshop.job(&row.job()).run().await.expect(1);
+    row.run(1).await;
     let report = row.workshop.report().await;
     assert_eq!(crate::support::failures(&report), [format!("{}/app:{TAG} → destination_moved", row.source.host())]);
     assert_eq!(row.shown(), Some(content::image(99 + moving.hits()).build().digest()));

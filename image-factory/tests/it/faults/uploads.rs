@@ -24,7 +24,9 @@ async fn an_upload_that_stalls_is_begun_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_that_always_stall_fail() {
-    let row = Row::with_layer(LAYER).await;
+    let mut row = Row::with_layer(LAYER).await;
+    // There are many of them: each request is repeated, and so is the attempt.
+    row.stall_timeout = "200ms";
     row.destination.fault(Fault::on("PUT", UPLOADS, Effect::StallUpload { after: 100_000 }));
     row.fails("destination_stalled").await;
 }
@@ -56,7 +58,7 @@ async fn a_full_disk_fails_for_the_layout_and_the_registry_beside_it_gets_everyt
     let mut row = Row::with_layer(3_000_000).await;
     row.to.push(format!("oci:{}", disk.0.path().join("layout").display()));
     row.images.pop();
-    row.workshop.job(&row.job()).run().await.expect(1);
+    row.run(1).await;
     let report = row.workshop.report().await;
     assert_eq!(totals(&report), "1 failed");
     let ends: Vec<_> = (0..2).map(|n| &report["images"][0]["destinations"][n]["failure"]["code"]).collect();
@@ -65,7 +67,7 @@ async fn a_full_disk_fails_for_the_layout_and_the_registry_beside_it_gets_everyt
 
     // What was left of the room is still of use.
     row.images = vec![super::entry(&row.source, "tool", TAG)];
-    row.workshop.job(&row.job()).run().await.expect(0);
+    row.run(0).await;
     row.assert_whole("tool", &tool());
 }
 
