@@ -30,6 +30,9 @@ pub struct Pace {
     pub window: usize,
 }
 
+/// A loop that looks more often would be busy with that.
+const TICK_MIN: Duration = Duration::from_millis(20);
+
 impl Pace {
     /// The pace for workers with `slots` slots in all.
     pub fn for_slots(slots: usize) -> Self {
@@ -38,6 +41,13 @@ impl Pace {
             tick: Duration::from_secs(1),
             window: slots * 3,
         }
+    }
+
+    /// The same with other delays between tries, and looking often enough that no try comes much later.
+    #[must_use]
+    pub fn with_retry_after(self, retry_after: [Duration; 2]) -> Self {
+        let tick = self.tick.min(retry_after[0]).max(TICK_MIN);
+        Self { retry_after, tick, ..self }
     }
 }
 

@@ -186,12 +186,16 @@ pub(crate) struct PatienceArgs {
     /// Give a transfer up, and try again, when no byte has moved for this long. A slow one that moves is never cut.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
     pub(crate) stall_timeout: Duration,
+
+    /// Delay before a request that failed is repeated; doubled each time, and longer if the registry asks for that.
+    #[arg(long, value_name = "TIME", default_value = "250ms", value_parser = parse_duration)]
+    pub(crate) repeat_after: Duration,
 }
 
 impl PatienceArgs {
     /// The options of a registry client.
     pub(crate) fn options(&self) -> Options {
-        Options { stall_timeout: self.stall_timeout, ..Options::default() }
+        Options { stall_timeout: self.stall_timeout, retry_delay: self.repeat_after, ..Options::default() }
     }
 }
 

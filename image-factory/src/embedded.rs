@@ -43,7 +43,7 @@ impl Factory {
         let store = store.with_retry_after(retry_after);
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
         let tools = Tools::new(client.clone(), Activity::default());
-        let pace = Pace { retry_after, ..Pace::for_slots(slots) };
+        let pace = Pace::for_slots(slots).with_retry_after(retry_after);
         let coordinator = Coordinator::new(store.clone(), queue.clone(), client, pace, data.reports());
         for run in store.open_runs().await? {
             tracing::warn!(run.id = %run.id, "run {} was cut off: it is closed, with a report", run.id.short());

@@ -103,8 +103,11 @@ impl Registry {
     }
 
     /// The registry's root; the first call asks it how it wants to be spoken to.
+    ///
+    /// Only one asks at a time, but all who need it wait between their tries together: in turn, the images of a run
+    /// would need hours to fail at a registry that is down.
     pub(crate) async fn base(&self) -> Result<&Url, Error> {
-        self.base.get_or_try_init(|| self.retried(|| self.greet())).await
+        self.retried(|| self.base.get_or_try_init(|| self.greet())).await
     }
 
     async fn greet(&self) -> Result<Url, Error> {

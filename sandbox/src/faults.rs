@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use hyper::StatusCode;
 use hyper::header::{CONNECTION, RETRY_AFTER};
+use proto::Digest;
 
 use crate::answer::Answer;
 use crate::store::Store;
@@ -46,6 +47,8 @@ pub enum Effect {
     },
     /// The answer says no `Content-Length`.
     NoLength,
+    /// The answer's `Docker-Content-Digest` is this, whatever it holds.
+    OtherDigest(Digest),
     /// The request's body is read no faster than this many bytes per second.
     SlowUpload(u64),
     /// After this many bytes the request's body is not read on, and no answer comes.
@@ -124,6 +127,7 @@ impl fmt::Debug for Effect {
             Self::LongerBody { by } => write!(f, "LongerBody({by})"),
             Self::ShorterBody { by } => write!(f, "ShorterBody({by})"),
             Self::NoLength => f.write_str("NoLength"),
+            Self::OtherDigest(digest) => write!(f, "OtherDigest({digest})"),
             Self::SlowUpload(rate) => write!(f, "SlowUpload({rate})"),
             Self::StallUpload { after } => write!(f, "StallUpload({after})"),
             Self::Close => f.write_str("Close"),

@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
-use crate::answer::Answer;
+use crate::answer::{Answer, name};
 use crate::body::{Body, RequestBody, response};
 use crate::faults::{Effect, Faults};
 use crate::flush::{Flushed, Flushes};
@@ -122,6 +122,10 @@ impl<S: Service> Server<S> {
                 _ => {}
             }
         }
-        Ok(self.service.answer(head, body).await)
+        let answer = self.service.answer(head, body).await;
+        Ok(effects.iter().fold(answer, |answer, effect| match effect {
+            Effect::OtherDigest(digest) => answer.with(name::DIGEST, digest.as_str()),
+            _ => answer,
+        }))
     }
 }

@@ -46,6 +46,11 @@ impl TokenTable {
         self.grants().clear();
     }
 
+    /// The tokens given out, without those that were revoked.
+    pub(crate) fn issued(&self) -> Vec<String> {
+        self.grants().keys().cloned().collect()
+    }
+
     fn issue(&self, rights: Vec<(String, String)>, lifetime: Duration) -> String {
         let number = self.issued.fetch_add(1, Ordering::SeqCst);
         let token = Digest::of(format!("token {number}").as_bytes()).hex().to_owned();

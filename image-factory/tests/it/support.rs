@@ -80,7 +80,8 @@ impl Workshop {
 }
 
 /// Runs `job.yaml` with a patience fit for tests.
-pub(crate) const RUN: [&str; 4] = ["run", "job.yaml", "--retry-after=50ms,100ms", "--stall-timeout=1s"];
+pub(crate) const RUN: [&str; 5] =
+    ["run", "job.yaml", "--retry-after=50ms,100ms", "--repeat-after=20ms", "--stall-timeout=1s"];
 
 impl Ended {
     /// Fails the test unless the program ended with this code.
@@ -114,4 +115,11 @@ pub(crate) fn failures(report: &Value) -> Vec<String> {
         format!("{} → {}", line["repository"].as_str().unwrap(), line["failure"]["code"].as_str().unwrap())
     });
     images.chain(unlisted).collect()
+}
+
+/// Says that a test cannot run here; the runner counts these lines.
+#[expect(clippy::explicit_write, reason = "`eprintln!` is captured")]
+pub(crate) fn skip(test: &str, why: &str) {
+    use std::io::Write;
+    writeln!(std::io::stderr(), "SKIPPED {test}: {why}").unwrap();
 }

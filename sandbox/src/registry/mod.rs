@@ -242,6 +242,11 @@ impl Registry {
         self.tokens.revoke();
     }
 
+    /// The tokens given out and not revoked, so that a test can look for them where none should be.
+    pub fn tokens(&self) -> Vec<String> {
+        self.tokens.issued()
+    }
+
     /// What the registry was asked.
     pub fn log(&self) -> &Log {
         &self.log

@@ -198,6 +198,17 @@ async fn a_tag_moves_at_the_moment_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_header_names_another_digest_than_the_content_has() {
+    let f = Fixture::plain().await;
+    let (image, other) = (content::image(1).build(), content::image(2).build().digest());
+    f.registry.store().put_image("a", Some("1"), &image);
+    f.registry.fault(Fault::on("GET", "/manifests/1", Effect::OtherDigest(other.clone())));
+    let answer = f.get("a/manifests/1").await;
+    assert_eq!(header(&answer, "docker-content-digest"), other.as_str());
+    assert_eq!(answer.bytes().await.unwrap(), image.raw);
+}
+
+#[tokio::test]
 async fn a_test_can_wait_for_a_request_and_see_how_many_were_open_at_once() {
     let f = Fixture::plain().await;
     let path = f.blob("a", 1_000);
