@@ -3,27 +3,30 @@
 use std::error::Error as StdError;
 use std::io;
 
+use rustls::CertificateError;
+
 use crate::dns::DnsError;
 use crate::error::{Error, Kind};
 
 /// Why there is no answer. The cause lies below several layers, of which `io::Error` shows its inside only by
-/// `get_ref`.
+/// `get_ref`; what they say themselves, that a request was being sent, helps nobody.
 pub(crate) fn not_answered(tried: &str, error: reqwest::Error) -> Error {
     let error = error.without_url();
     let new = |kind| Error::new(kind, tried);
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
-    let mut result = None;
-    while let Some(current) = cause {
-        if let Some(dns) = current.downcast_ref::<DnsError>() {
-            result = Some(new(Kind::Unavailable).because(dns.to_string()).hinting("check the registry's name"));
-        } else if let Some(tls) = current.downcast_ref::<rustls::Error>() {
-            result = Some(tls_error(new(Kind::Untrusted), tls));
+    let mut cause: &(dyn StdError + 'static) = &error;
+    loop {
+        if let Some(dns) = cause.downcast_ref::<DnsError>() {
+            let failed = new(Kind::Unavailable).because(dns.to_string()).hinting("check the registry's name");
+            return failed.caused_by(dns.source.to_string());
         }
-        if result.is_some() {
-            break;
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return tls_error(new(Kind::Untrusted), tls);
         }
-        let inside = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause = inside.map(|inside| inside as &(dyn StdError + 'static)).or_else(|| current.source());
+        let inside = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match inside.map(|inside| inside as &(dyn StdError + 'static)).or_else(|| cause.source()) {
+            Some(below) => cause = below,
+            None => break,
+        }
     }
     let what = if error.is_timeout() {
         "no connection in time"
@@ -32,12 +35,17 @@ pub(crate) fn not_answered(tried: &str, error: reqwest::Error) -> Error {
     } else {
         "the connection broke"
     };
-    result.unwrap_or_else(|| new(Kind::Unavailable).because(what)).caused_by(error)
+    new(Kind::Unavailable).because(what).caused_by(cause.to_string())
 }
 
 fn tls_error(error: Error, tls: &rustls::Error) -> Error {
     match tls {
-        rustls::Error::InvalidCertificate(_) => error.because(tls.to_string()),
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            error.because("the server's certificate is not signed by an authority that is trusted here")
+        }
+        rustls::Error::InvalidCertificate(_) => error
+            .because(tls.to_string())
+            .hinting("the server needs another certificate; until then `tls: { skip_verify: true }` goes without"),
         rustls::Error::AlertReceived(_) => {
             error.because(tls.to_string()).hinting("the server may want a client certificate: `tls.client`")
         }
