@@ -1,5 +1,8 @@
 //! The program against registries and clients that no one here wrote. What is not on this machine is skipped, aloud.
 
+mod copy;
+mod doctor;
+mod layouts;
 mod mirror;
 mod outside;
 mod server;

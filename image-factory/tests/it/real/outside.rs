@@ -1,11 +1,13 @@
 //! `oci-client`, a client that no one here wrote: reads an image with all that is below it, and checks every digest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{StreamExt, stream};
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use proto::Digest;
+use sandbox::Store;
 use serde_json::Value;
 
 use super::server::{PASSWORD, Server, USER};
@@ -18,15 +20,18 @@ const ACCEPTED: [&str; 4] = [
     "application/vnd.docker.distribution.manifest.v2+json",
 ];
 
+/// Pulls at once.
+const AT_ONCE: usize = 4;
+
 /// An outside reader of one registry.
-pub(crate) struct Reader<'a> {
+struct Reader<'a> {
     server: &'a Server,
     client: Client,
     auth: RegistryAuth,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(server: &'a Server) -> Self {
+    fn new(server: &'a Server) -> Self {
         // Another test may have been first; any one will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let ca = Certificate { encoding: CertificateEncoding::Pem, data: std::fs::read(server.ca()).unwrap() };
@@ -40,7 +45,7 @@ impl<'a> Reader<'a> {
 
     /// Pulls what `reference` shows, which must be `expected`: its manifest, those below it, and all their blobs.
     /// Returns the digests of the blobs.
-    pub(crate) async fn pull(&self, repository: &str, reference: &str, expected: &Digest) -> BTreeSet<String> {
+    async fn pull(&self, repository: &str, reference: &str, expected: &Digest) -> BTreeSet<String> {
         let image = self.reference(repository, reference);
         let (raw, digest) = self.client.pull_manifest_raw(&image, &self.auth, &ACCEPTED).await.unwrap();
         assert_eq!((&Digest::of(&raw), digest.as_str()), (expected, expected.as_str()), "{image}");
@@ -60,7 +65,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Pulls what refers to `subject`, found by the API or by the fallback tag. Returns the digests.
-    pub(crate) async fn pull_referrers(&self, repository: &str, subject: &Digest) -> BTreeSet<Digest> {
+    async fn pull_referrers(&self, repository: &str, subject: &Digest) -> BTreeSet<Digest> {
         let image = self.reference(repository, subject.as_str());
         let index = self.client.pull_referrers(&image, None).await.unwrap();
         let mut digests = BTreeSet::new();
@@ -88,4 +93,32 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap()
+}
+
+/// Reads below `mirror/` every manifest, every blob and every referrer of `content`, with the right digests.
+pub(crate) async fn readable_by_others(content: &Store, destination: &Server) {
+    let reader = Reader::new(destination);
+    let pulls = stream::iter(content.tags()).map(async |((repository, tag), digest)| {
+        let copied = format!("mirror/{repository}");
+        let blobs = reader.pull(&copied, &tag, &digest).await;
+        // Only where there are some: olareg's empty list is `null`, which this client does not read.
+        if let Some(expected) = sboms(content, &repository).remove(&digest) {
+            assert_eq!(reader.pull_referrers(&copied, &digest).await, expected, "{repository}:{tag}");
+        }
+        blobs
+    });
+    let read: Vec<_> = pulls.buffer_unordered(AT_ONCE).collect().await;
+    assert!(read.iter().all(|blobs| !blobs.is_empty()), "{read:?}");
+}
+
+/// What refers to each manifest of a repository: of four images one has an SBOM.
+pub(crate) fn sboms(content: &Store, repository: &str) -> BTreeMap<Digest, BTreeSet<Digest>> {
+    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
+    for (digest, manifest) in content.manifests(repository) {
+        let document: serde_json::Value = serde_json::from_slice(&manifest.raw).unwrap();
+        if let Some(subject) = document["subject"]["digest"].as_str() {
+            found.entry(subject.parse().unwrap()).or_default().insert(digest);
+        }
+    }
+    found
 }
