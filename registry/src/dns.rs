@@ -8,7 +8,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 pub(crate) struct DnsError {
     name: String,
     #[source]
-    pub(crate) source: std::io::Error,
+    source: std::io::Error,
 }
 
 /// The system's resolver.

@@ -60,7 +60,7 @@ impl Client {
             let (entries, next) = match page {
                 Ok(Some(page)) => page,
                 Ok(None) => return Ok(None),
-                Err(error) if matches!(error.status(), Some(400 | 404 | 405 | 406 | 501)) => {
+                Err(error) if is_without_api(&error) => {
                     // With another code it may be about this repository only.
                     if matches!(error.code(), None | Some("UNSUPPORTED")) {
                         registry.learned.note(|learned| learned.referrers = Some(false));
@@ -137,6 +137,12 @@ async fn read_page(
         answer.error(Kind::Refused).because("the list of referrers is not readable").caused_by(error)
     })?;
     Ok(Some((index.children().to_vec(), pages::next(&answer, &request.url)?)))
+}
+
+/// Whether an error of the API means that there is none; a token service that fails is another matter.
+fn is_without_api(error: &Error) -> bool {
+    matches!(error.kind(), Kind::NotFound | Kind::Refused)
+        && matches!(error.status(), Some(400 | 404 | 405 | 406 | 501))
 }
 
 /// The index with `referrer` added, all that it holds kept as it is.

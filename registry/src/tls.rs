@@ -102,8 +102,7 @@ pub(crate) fn config(
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let tried = format!("read the certificates in `{}`", file.display());
-    let pem = std::fs::read(file)
-        .map_err(|error| Error::new(Kind::Io, tried.clone()).because(error.to_string()).caused_by(error))?;
+    let pem = std::fs::read(file).map_err(|error| Error::new(Kind::Io, tried.clone()).caused_by(error))?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),

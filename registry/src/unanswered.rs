@@ -8,34 +8,32 @@ use rustls::CertificateError;
 use crate::dns::DnsError;
 use crate::error::{Error, Kind};
 
-/// Why there is no answer. The cause lies below several layers, of which `io::Error` shows its inside only by
-/// `get_ref`; what they say themselves, that a request was being sent, helps nobody.
-pub(crate) fn not_answered(tried: &str, error: reqwest::Error) -> Error {
-    let error = error.without_url();
+/// Why there is no answer, in the words of the lowest cause: those between say nothing that a person needs.
+pub(crate) fn not_answered(tried: &str, error: &reqwest::Error) -> Error {
     let new = |kind| Error::new(kind, tried);
-    let mut cause: &(dyn StdError + 'static) = &error;
+    let mut cause: &(dyn StdError + 'static) = error;
     loop {
         if let Some(dns) = cause.downcast_ref::<DnsError>() {
-            let failed = new(Kind::Unavailable).because(dns.to_string()).hinting("check the registry's name");
-            return failed.caused_by(dns.source.to_string());
+            let why = dns.source().map(|source| format!("{dns}: {source}")).unwrap_or_else(|| dns.to_string());
+            return new(Kind::Unavailable).because(why).hinting("check the registry's name");
         }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return tls_error(new(Kind::Untrusted), tls);
         }
+        // An `io::Error` shows what is inside it only by `get_ref`.
         let inside = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        match inside.map(|inside| inside as &(dyn StdError + 'static)).or_else(|| cause.source()) {
+        match inside.map(|inside| inside as &(dyn StdError + 'static)).or(cause.source()) {
             Some(below) => cause = below,
             None => break,
         }
     }
-    let what = if error.is_timeout() {
-        "no connection in time"
+    new(Kind::Unavailable).because(if error.is_timeout() {
+        "no connection in time".to_owned()
     } else if error.is_connect() {
-        "cannot connect"
+        format!("cannot connect: {cause}")
     } else {
-        "the connection broke"
-    };
-    new(Kind::Unavailable).because(what).caused_by(cause.to_string())
+        format!("the connection broke: {cause}")
+    })
 }
 
 fn tls_error(error: Error, tls: &rustls::Error) -> Error {

@@ -100,7 +100,7 @@ impl Wire {
             let tried = tried(&request.method, &url);
             let answer = match tokio::time::timeout(self.options.answer_timeout, builder.send()).await {
                 Ok(Ok(response)) => self.answer(response, tried),
-                Ok(Err(error)) => return Err(not_answered(&tried, error)),
+                Ok(Err(error)) => return Err(not_answered(&tried, &error)),
                 Err(_) => return Err(Error::new(Kind::Stalled, tried).because("no answer in time")),
             };
             let Some(next) = answer.redirect(&request.method)? else { return Ok(answer) };
@@ -130,7 +130,7 @@ impl Wire {
         tokio::select! {
             sent = builder.send() => match sent {
                 Ok(response) => Ok(self.answer(response, tried)),
-                Err(error) => Err(not_answered(&tried, error)),
+                Err(error) => Err(not_answered(&tried, &error)),
             },
             () = upload.watch.stalled(self.options.stall_timeout, self.options.commit_timeout) => {
                 Err(Error::new(Kind::Stalled, tried).because("it stopped taking what was sent, or did not answer"))

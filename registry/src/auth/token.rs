@@ -110,7 +110,7 @@ impl Service {
             }
             None => (self.query(None, &scopes), None),
         };
-        let mut answer = wire.send(&request, authorization.as_ref()).await?.ok().await?;
+        let mut answer = wire.send(&request, authorization.as_ref()).await?.ok().await.map_err(not_of_the_registry)?;
         let body = answer.bytes(ANSWER_BYTES_MAX).await?;
         // The parser's message could quote the token.
         let answer = serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| answer.token(Timestamp::now()));
@@ -138,6 +138,14 @@ impl Service {
         let mut request = Request::new(Method::POST, self.realm.clone()).header(CONTENT_TYPE, kind);
         request.body = form.finish().into();
         request
+    }
+}
+
+/// A refusal of the token service is no word of the registry: a 404 does not mean that an image is not there.
+fn not_of_the_registry(error: Error) -> Error {
+    match error.kind() {
+        Kind::NotFound | Kind::Refused => error.with_kind(Kind::Unauthorized),
+        _ => error,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Authorization: tokens asked for once, rights told from passwords, and the places where credentials are.
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use proto::Class;
@@ -9,6 +10,7 @@ use registry::{Client, Env, Kind, Options, Pushed};
 use sandbox::auth::Rights;
 use sandbox::{Account, Auth, Effect, Fault, Registry, Tokens, content};
 
+use crate::script::{Script, answer};
 use crate::setup::{
     blob, client, client_for, client_of, client_with, file, no_progress, options, repository, settings, tag,
 };
@@ -79,6 +81,31 @@ async fn a_token_that_became_invalid_is_renewed_once_and_the_request_goes_on() {
 }
 
 #[tokio::test]
+async fn a_token_that_ends_between_the_two_requests_of_an_upload_is_renewed() {
+    // Each token is good until the next request that writes has come: the PUT of the first upload finds it over.
+    let given = AtomicU32::new(0);
+    let script = Script::start(move |head| {
+        let has = |number: u32| head.contains(&format!("Bearer t{number}"));
+        match head {
+            _ if head.starts_with("GET /token") => {
+                let number = given.fetch_add(1, Ordering::SeqCst) + 1;
+                answer(200, "", &format!(r#"{{"token":"t{number}","expires_in":300}}"#))
+            }
+            _ if head.starts_with("POST") && (has(1) || has(2)) => answer(202, "Location: /v2/a/up\r\n", ""),
+            _ if head.starts_with("PUT") && has(2) => answer(201, "", ""),
+            _ if head.starts_with("DELETE") => answer(204, "", ""),
+            _ => answer(401, "WWW-Authenticate: Bearer realm=\"http://{}/token\",error=\"invalid_token\"\r\n", ""),
+        }
+    })
+    .await;
+    let (bytes, descriptor) = blob(1, 10);
+    let repository = format!("{}/a", script.host()).parse().unwrap();
+    let pushed = client().push_blob(&repository, &descriptor, None, &bytes, &no_progress()).await.unwrap();
+    assert_eq!(pushed, Pushed::Uploaded);
+    assert_eq!(["GET /token", "POST", "PUT", "DELETE"].map(|line| script.count(line)), [2, 2, 2, 1]);
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_told_and_not_tried_again() {
     for auth in [Auth::Basic(vec![Account::new("me", "pw")]), Auth::Tokens(Tokens::new([Account::new("me", "pw")]))] {
         let registry = Registry::builder().auth(auth).start().await.unwrap();
@@ -88,6 +115,20 @@ async fn a_wrong_password_is_told_and_not_tried_again() {
         assert!(registry.token_log().count("", "/token") <= 1);
         assert!(registry.requests().len() <= 3);
     }
+}
+
+#[tokio::test]
+async fn refused_credentials_are_not_tried_for_every_image() {
+    let registry = token_registry(Tokens::new([Account::new("me", "pw")])).await;
+    let client = client_of(&registry.host(), "me", "wrong");
+    let asked = (0..20).map(|number| {
+        let (client, repository) = (client.clone(), format!("{}/app/{number}", registry.host()).parse().unwrap());
+        async move { client.head_manifest(&repository, &"1".parse::<proto::Tag>().unwrap().into()).await }
+    });
+    for answer in futures_util::future::join_all(asked).await {
+        assert_eq!(answer.unwrap_err().kind(), Kind::Unauthorized);
+    }
+    assert_eq!(registry.token_log().count("", "/token"), 1);
 }
 
 #[tokio::test]
@@ -134,6 +175,26 @@ async fn a_failing_token_service_is_tried_again_and_then_named() {
     let error = head(&client_of(&registry.host(), "me", "pw"), &registry).await.unwrap_err();
     assert_eq!((error.kind(), error.status()), (Kind::Unavailable, Some(503)));
     assert!(error.to_string().contains("/token"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_token_service_does_not_find_is_not_taken_for_a_missing_image() {
+    let registry = token_registry(Tokens::new([Account::new("me", "pw")])).await;
+    for status in [400, 404] {
+        registry.clear_faults();
+        registry.fault(Fault::on("GET", "/token", Effect::status(status)));
+        let client = client_of(&registry.host(), "me", "pw");
+        let repository = repository(&registry, "team/app");
+        let digest = proto::Digest::of(b"");
+        let errors = [
+            client.head_manifest(&repository, &tag("1")).await.unwrap_err(),
+            client.blob_size(&repository, &digest).await.unwrap_err(),
+            client.referrers(&repository, &digest).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!((error.kind(), error.status()), (Kind::Unauthorized, Some(status)), "{error}");
+        }
+    }
 }
 
 #[tokio::test]
