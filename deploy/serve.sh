@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts a real registry for a test, on a free port of the loopback, with all its files in one folder.
 #
-#   deploy/serve.sh docker-registry|registry|olareg DIR [--tls]
+#   deploy/serve.sh docker-registry|registry|olareg DIR [--tls] [--password]
 #
 # `docker-registry` is Debian's, `registry` is distribution v3. The script becomes the server (exec): the pid that
 # started it is the one to kill. On stdout stands one line, `address=127.0.0.1:PORT`, once the server listens, and then
@@ -10,12 +10,23 @@
 #
 # With --tls it serves DIR/server.pem with DIR/server-key.pem, signed by the authority DIR/ca.crt with DIR/ca-key.pem;
 # what of these is not there is made. So DIR is also a folder for skopeo's --cert-dir.
+#
+# With --password it lets only `robot` in, by HTTP Basic with the password `secret`. olareg has no such thing.
 set -euo pipefail
 
-kind=${1:-} dir=${2:-} tls=${3:-}
-case $kind/$tls in
-docker-registry/ | registry/ | olareg/ | docker-registry/--tls | registry/--tls | olareg/--tls) ;;
-*) echo "usage: deploy/serve.sh docker-registry|registry|olareg DIR [--tls]" >&2 && exit 2 ;;
+usage() { echo "usage: deploy/serve.sh docker-registry|registry|olareg DIR [--tls] [--password]" >&2 && exit 2; }
+
+kind=${1:-} dir=${2:-} tls='' password=''
+for option in "${@:3}"; do
+    case $option in
+    --tls) tls=yes ;;
+    --password) password=yes ;;
+    *) usage ;;
+    esac
+done
+case $kind/$password in
+docker-registry/* | registry/* | olareg/) ;;
+*) usage ;;
 esac
 [[ -d $dir ]] || { echo "serve: no folder \`$dir\`" >&2 && exit 2; }
 cd "$dir"
@@ -24,6 +35,7 @@ cache=${IMAGE_FACTORY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/image-factory} # As
 program=$cache/bin/$kind
 [[ $kind == docker-registry ]] && program=$(command -v docker-registry || echo "$program")
 [[ -x $program ]] || { echo "serve: \`$kind\` is not here; deploy/tools.sh test gets it" >&2 && exit 77; }
+[[ -z $tls ]] || command -v openssl >/dev/null || { echo "serve: no \`openssl\` to make certificates" >&2 && exit 77; }
 
 key() { openssl ecparam -name prime256v1 -genkey -noout -out "$1"; }
 
@@ -53,6 +65,7 @@ http:
   secret: test
 END
     [[ -z $tls ]] || echo "  tls: { certificate: $PWD/server.pem, key: $PWD/server-key.pem }"
+    [[ -z $password ]] || echo "auth: { htpasswd: { realm: test, path: $PWD/htpasswd } }"
 }
 
 # Prints where process $1 listens, by asking the kernel: not every server says which free port it got.
@@ -69,6 +82,8 @@ announce() {
 }
 
 [[ -z $tls ]] || certificates >log 2>&1
+# bcrypt of `secret`: no other hash is taken, and few machines have a program that makes one.
+[[ -z $password ]] || echo 'robot:$2y$04$imagefactorytestsalt..U6Ybo93Oubiz5sIunVwwXec5oKg29zG' >htpasswd
 mkdir -p data
 case $kind in
 docker-registry | registry)

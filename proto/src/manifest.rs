@@ -161,6 +161,10 @@ impl Manifest {
                 (Content::Image { config, layers }, media_type::OCI_MANIFEST)
             }
             (Some(_), ..) => return Err(ManifestError::Ambiguous("it has both `manifests` and `config` or `layers`")),
+            // Programs in Go write an empty list as `null`.
+            (None, None, None) if matches!(said, Some(media_type::OCI_INDEX | media_type::DOCKER_LIST)) => {
+                (Content::Index(Vec::new()), media_type::OCI_INDEX)
+            }
             (None, None, _) => return Err(ManifestError::Ambiguous("it has neither `manifests` nor `config`")),
         };
         let media_type = said.unwrap_or(assumed);
@@ -277,6 +281,14 @@ mod tests {
         let manifest = parse(&json!({ "schemaVersion": 2, "manifests": [child] })).unwrap();
         assert_eq!(manifest.media_type, media_type::OCI_INDEX);
         assert_eq!(manifest.children()[0].platform.as_ref().unwrap().to_string(), "linux/arm/v7");
+    }
+
+    #[test]
+    fn an_index_whose_list_is_null_is_empty() {
+        let empty = parse(&json!({ "mediaType": media_type::OCI_INDEX, "manifests": null })).unwrap();
+        assert_eq!((empty.children(), empty.media_type.as_str()), (&[][..], media_type::OCI_INDEX));
+        let untyped = json!({ "schemaVersion": 2, "manifests": null });
+        assert!(matches!(parse(&untyped), Err(ManifestError::Ambiguous(_))));
     }
 
     #[test]

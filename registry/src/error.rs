@@ -80,7 +80,7 @@ impl Kind {
             Self::Forbidden => {
                 "ask for the right, or for the repository to be created; some registries say 403 for 404"
             }
-            Self::Untrusted => "name the CA in `tls.ca_file` of this registry, or in `network.ca_file`",
+            Self::Untrusted => "name its CA in the file: `tls.ca_file` of this registry, or `network.ca_file`",
             Self::Unavailable => "check the name, the network and the proxy",
             Self::RateLimited => "wait, or use an account with a higher limit",
             _ => return None,

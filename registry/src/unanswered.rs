@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::io;
 
+use rustls::CertificateError;
+
 use crate::dns::DnsError;
 use crate::error::{Error, Kind};
 
@@ -36,7 +38,12 @@ pub(crate) fn not_answered(tried: &str, error: &reqwest::Error) -> Error {
 
 fn tls_error(error: Error, tls: &rustls::Error) -> Error {
     match tls {
-        rustls::Error::InvalidCertificate(_) => error.because(tls.to_string()),
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            error.because("the server's certificate is not signed by an authority that is trusted here")
+        }
+        rustls::Error::InvalidCertificate(_) => error
+            .because(tls.to_string())
+            .hinting("the server needs another certificate; until then `tls: { skip_verify: true }` goes without"),
         rustls::Error::AlertReceived(_) => {
             error.because(tls.to_string()).hinting("the server may want a client certificate: `tls.client`")
         }

@@ -12,12 +12,13 @@ use registry::Client;
 use worker::{Activity, Tools};
 
 use crate::cli::CopyArgs;
-use crate::exit::Exit;
+use crate::exit::{Exit, UsageError};
 use crate::files;
 use crate::progress::{DRAW_EVERY, Progress, Standing};
 use crate::text;
 
 pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
+    check_digest(&args.source, &args.destination)?;
     let access = files::access(&args.settings)?;
     let tools = Tools::new(Client::new(&access, args.patience.options())?, Activity::default());
     let shutdown = Shutdown::on_signals().context("listen for signals")?;
@@ -53,6 +54,20 @@ fn exit(results: &[DestinationResult]) -> Exit {
         End::Deferred { .. } | End::Interrupted => Exit::Incomplete,
     });
     exits.max_by_key(|exit| *exit == Exit::Failed || *exit == Exit::Incomplete).unwrap_or(Exit::Done)
+}
+
+/// A copy has the digest of its source: a destination that names another one would never show it.
+fn check_digest(source: &Location, destination: &Location) -> Result<(), UsageError> {
+    let pinned = |location: &Location| match location {
+        Location::Registry(image) => image.digest.clone(),
+        Location::Layout(_) | Location::Archive(_) => None,
+    };
+    match pinned(destination) {
+        Some(digest) if pinned(source).as_ref() != Some(&digest) => Err(UsageError(format!(
+            "the destination names a digest, `{digest}`, that the source does not; leave it out"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// A layout without a name takes the source's own, so that the image is found by it again.

@@ -7,7 +7,7 @@ use std::path::Path;
 use jobfile::RepositoryLocation;
 use proto::settings::Access;
 use proto::{ImageRef, Repository, Tag};
-use registry::{Capabilities, Check, Client, Error, Trust};
+use registry::{Check, Client, Error, Trust};
 
 use crate::cli::DoctorArgs;
 use crate::exit::{Exit, UsageError};
@@ -21,10 +21,10 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
     let client = Client::new(&subjects.access, args.patience.options())?;
     let mut out = io::stdout().lock();
     let mut healthy = true;
-    for (image, push) in subjects.images.values() {
-        writeln!(out, "{}", image.repository)?;
-        healthy &= match client.check(image, *push).await {
-            Ok(check) => tell(&mut out, &check)?,
+    for Subject { image, role } in subjects.images.values() {
+        writeln!(out, "{}{}", image.repository, role.suffix())?;
+        healthy &= match client.check(image, *role != Role::Source).await {
+            Ok(check) => tell(&mut out, image, &check)?,
             Err(error) => {
                 complain(&mut out, "reachable", &error)?;
                 false
@@ -34,10 +34,36 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
     Ok(if healthy { Exit::Done } else { Exit::Failed })
 }
 
-/// What is looked at: images by repository, each with whether it is written to.
+/// What is looked at.
 struct Subjects {
     access: Access,
-    images: BTreeMap<Repository, (ImageRef, bool)>,
+    images: BTreeMap<Repository, Subject>,
+}
+
+struct Subject {
+    image: ImageRef,
+    role: Role,
+}
+
+/// What an image is asked about for.
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    /// A job file reads there.
+    Source,
+    /// A job file writes there.
+    Destination,
+    /// A person wants to know all of it.
+    Named,
+}
+
+impl Role {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Source => "  (source)",
+            Self::Destination => "  (destination)",
+            Self::Named => "",
+        }
+    }
 }
 
 impl Subjects {
@@ -48,30 +74,32 @@ impl Subjects {
             self.access = file.access;
             for images in file.images {
                 let tag = images.rules.select(&[]).taken.first().map(|taken| taken.tag.clone());
-                self.look_at(&images.source, tag.as_ref(), false)?;
+                self.look_at(&images.source, tag.as_ref(), Role::Source)?;
                 for destination in &images.destinations {
-                    self.look_at(destination, tag.as_ref(), true)?;
+                    self.look_at(destination, tag.as_ref(), Role::Destination)?;
                 }
             }
             return Ok(());
         }
+        if text.ends_with(".yaml") || text.ends_with(".yml") {
+            return Err(UsageError(format!("there is no file `{text}`")).into());
+        }
         let image: ImageRef = text.parse().map_err(|error| UsageError(format!("{error}, nor is there such a file")))?;
-        // A person who asks for one wants to know all of it: nothing is left behind.
-        self.images.insert(image.repository.clone(), (image, true));
+        self.images.insert(image.repository.clone(), Subject { image, role: Role::Named });
         Ok(())
     }
 
     /// One repository for each registry and account tells enough; layouts are no registries.
-    fn look_at(&mut self, location: &RepositoryLocation, tag: Option<&Tag>, push: bool) -> anyhow::Result<()> {
+    fn look_at(&mut self, location: &RepositoryLocation, tag: Option<&Tag>, role: Role) -> anyhow::Result<()> {
         if let RepositoryLocation::Registry(repository) = location {
             let tag = tag.cloned().map_or_else(|| "latest".parse(), Ok)?;
-            let is_known = |(known, (_, pushed)): (&Repository, &(ImageRef, bool))| {
-                *pushed == push
+            let is_known = |(known, subject): (&Repository, &Subject)| {
+                subject.role == role
                     && known.host() == repository.host()
                     && self.access.settings(known) == self.access.settings(repository)
             };
             if !self.images.iter().any(is_known) {
-                self.images.insert(repository.clone(), (repository.tagged(tag), push));
+                self.images.insert(repository.clone(), Subject { image: repository.tagged(tag), role });
             }
         }
         Ok(())
@@ -79,7 +107,7 @@ impl Subjects {
 }
 
 /// Prints what was found; says whether all is well.
-fn tell(out: &mut impl Write, check: &Check) -> io::Result<bool> {
+fn tell(out: &mut impl Write, image: &ImageRef, check: &Check) -> io::Result<bool> {
     writeln!(out, "  reachable    yes, {}", check.url)?;
     if let Some(tls) = &check.tls {
         let trust = match tls.trust {
@@ -93,18 +121,19 @@ fn tell(out: &mut impl Write, check: &Check) -> io::Result<bool> {
         writeln!(out, "  TLS          none: plain HTTP")?;
     }
     writeln!(out, "  login        {}", check.auth)?;
-    let mut healthy = true;
     match &check.credentials {
         Ok(Some(origin)) => writeln!(out, "  credentials  {origin}")?,
         Ok(None) => writeln!(out, "  credentials  none")?,
         Err(error) => {
-            healthy = false;
+            // All further questions would end at the same.
             complain(out, "credentials", error)?;
+            return Ok(false);
         }
     }
+    let mut healthy = true;
     match &check.pull {
         Ok(Some(head)) => writeln!(out, "  pull         yes, it shows {}", head.digest)?,
-        Ok(None) => writeln!(out, "  pull         yes, but there is no such tag yet")?,
+        Ok(None) => writeln!(out, "  pull         yes, though there is no `{}` yet", image.reference())?,
         Err(error) => {
             healthy = false;
             complain(out, "pull", error)?;
@@ -118,16 +147,17 @@ fn tell(out: &mut impl Write, check: &Check) -> io::Result<bool> {
         }
         None => {}
     }
-    writeln!(out, "  referrers    {}", abilities(&check.capabilities))?;
+    writeln!(out, "  referrers    {}", referrers(check))?;
     Ok(healthy)
 }
 
-/// What the registry was seen to do; what was not asked is not claimed.
-fn abilities(seen: &Capabilities) -> &'static str {
-    match seen.referrers {
-        Some(true) => "referrers API",
-        Some(false) => "no referrers API: signatures and SBOMs are kept under a tag instead",
-        None => "not asked: there is no image here yet",
+/// How what refers to images is kept, if that was seen.
+fn referrers(check: &Check) -> &'static str {
+    match (check.capabilities.referrers, &check.pull) {
+        (Some(true), _) => "referrers API",
+        (Some(false), _) => "no referrers API: signatures and SBOMs are kept under a tag instead",
+        (None, Ok(_)) => "not asked: there is no image here yet",
+        (None, Err(_)) => "not asked",
     }
 }
 

@@ -1,0 +1,101 @@
+//! `copy` as a person types it.
+
+use sandbox::{Registry, content};
+
+use super::server::Server;
+use super::skopeo;
+use crate::support::Workshop;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_tag_means_latest_and_a_digest_means_that_very_image() {
+    let servers = tokio::join!(Server::start("docker-registry"), Server::start_with_password("docker-registry"));
+    let (Some(first), Some(second)) = servers else { return };
+    if !skopeo::is_here().await {
+        return;
+    }
+    let made = Registry::builder().start().await.unwrap();
+    let old = content::image(1).docker().build();
+    made.store().put_image("team/app", Some("latest"), &old);
+    let workshop = Workshop::new();
+    settings(&workshop, &[&first, &second]);
+    let copy = async |from: &str, to: &str| {
+        workshop.program(&["copy", "--settings", "settings.yaml", from, to]).await.expect(0).stdout
+    };
+    let (first_app, second_app) = (format!("{}/team/app", first.host), format!("{}/mirror/app", second.host));
+    let told = copy(&format!("{}/team/app", made.host()), &first_app).await;
+    assert!(told.starts_with(&format!("copied  {first_app}:latest  {}\n        ", old.digest())), "{told}");
+    assert!(told.contains(" sent in 3 blobs, 0 B saved, "), "{told}");
+
+    made.store().put_image("team/app", Some("latest"), &content::image(2).build());
+    copy(&format!("{}/team/app", made.host()), &first_app).await;
+    copy(&format!("{first_app}@{}", old.digest()), &format!("{second_app}:pinned")).await;
+    assert_eq!(skopeo::raw(&second, "mirror/app:pinned").await, old.raw);
+    let told = copy(&first_app, &second_app).await;
+    assert_eq!(skopeo::raw(&second, "mirror/app:latest").await, content::image(2).build().raw, "{told}");
+
+    let again = copy(&first_app, &second_app).await;
+    assert!(again.contains(" 0 B sent in 0 blobs, "), "{again}");
+    let by_digest = format!("{second_app}@{}", old.digest());
+    copy(&format!("{first_app}@{}", old.digest()), &by_digest).await;
+}
+
+/// A job file of which only the settings are used.
+fn settings(workshop: &Workshop, servers: &[&Server]) {
+    let settings: String = servers.iter().map(|server| server.settings()).collect();
+    let text = "version: 1\nto: registry.example.com/{path}\nimages:\n  alpine: latest\nregistries:\n";
+    workshop.write("settings.yaml", &format!("{text}{settings}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_arguments_are_refused_with_what_is_wrong_with_them() {
+    let workshop = Workshop::new();
+    let digest = format!("r.example/app@sha256:{}", "ab".repeat(32));
+    let cases: [(&[&str], &str); 9] = [
+        (&[], "image-factory copy <SOURCE> <DESTINATION>"),
+        (&["alpine"], "<DESTINATION>"),
+        (&["alpine", "r.example/a", "b"], "unexpected argument 'b'"),
+        (&["Alpine", "r.example/a"], "upper-case letters are not allowed"),
+        (&["docker://alpine", "r.example/a"], "leave out `docker://`"),
+        (&["oci:", "r.example/a"], "expected `PATH` or `PATH:NAME`"),
+        (&["alpine@sha256:12", "r.example/a"], "64"),
+        (&["alpine", &digest], "leave it out"),
+        (&["alpine", "r.example/a", "--settings", "none.yaml"], "none.yaml"),
+    ];
+    for (args, expected) in cases {
+        let ended = workshop.program(&[&["copy"], args].concat()).await.expect(2);
+        assert!(ended.stderr.contains(expected) && ended.stdout.is_empty(), "{args:?}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_copied_is_told_with_the_way_to_mend_it() {
+    let Some(server) = Server::start("docker-registry").await else { return };
+    let workshop = Workshop::new();
+    settings(&workshop, &[&server]);
+    let host = &server.host;
+    let failed = async |from: &str, more: &[&str]| {
+        let to = format!("{host}/mirror/app:1");
+        let ended = workshop.program(&[&["copy", from, &to], more].concat()).await.expect(1);
+        ended.stdout.replace(host.as_str(), "HOST")
+    };
+    let with_settings = ["--settings", "settings.yaml"];
+    assert_eq!(
+        failed(&format!("{host}/team/app:7.7"), &with_settings).await,
+        "failed  HOST/team/app:7.7 → HOST/mirror/app:1\n        \
+         source_not_found: the source has no such image\n        \
+         mend: check the tag at the source\n"
+    );
+    assert_eq!(
+        failed("oci:none", &with_settings).await,
+        "failed  oci:none → HOST/mirror/app:1\n        \
+         source_not_found: open layout `none`: No such file or directory (os error 2)\n        \
+         mend: check the path\n"
+    );
+    assert_eq!(
+        failed(&format!("{host}/team/app:7.7"), &[]).await,
+        "failed  HOST/team/app:7.7 → HOST/mirror/app:1\n        \
+         source_untrusted: GET https://HOST/v2/: the server's certificate is not signed by an authority that is trusted \
+         here\n        \
+         mend: name its CA in the file: `tls.ca_file` of this registry, or `network.ca_file`\n"
+    );
+}

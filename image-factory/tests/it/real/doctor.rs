@@ -1,0 +1,154 @@
+//! `doctor`: what a person is told, word for word.
+
+use sandbox::{Account, Auth, Registry, Tokens, content};
+
+use super::server::Server;
+use crate::support::Workshop;
+
+/// What `doctor` prints, by registry and sorted, with the words for hosts and paths that differ in each run.
+fn told(stdout: &str, names: &[(&str, &str)]) -> String {
+    let text = names.iter().fold(stdout.to_owned(), |text, (from, to)| text.replace(from, to));
+    let mut registries: Vec<String> = Vec::new();
+    for line in text.lines() {
+        match registries.last_mut().filter(|_| line.starts_with(' ')) {
+            Some(registry) => *registry += &format!("{line}\n"),
+            None => registries.push(format!("{line}\n")),
+        }
+    }
+    registries.sort();
+    registries.concat()
+}
+
+const HEALTHY: &str = "\
+DESTINATION/mirror/team/app  (destination)
+  reachable    yes, https://DESTINATION/v2/
+  TLS          TLS 1.3, trusted by the CA in `ca_file`
+  login        Basic
+  credentials  file `FOLDER/password`
+  pull         yes, though there is no `1.2` yet
+  push         yes
+  referrers    not asked: there is no image here yet
+SOURCE/team/app  (source)
+  reachable    yes, https://SOURCE/v2/
+  TLS          TLS 1.3, trusted by the CA in `ca_file`
+  login        none
+  credentials  none
+  pull         yes, it shows DIGEST
+  referrers    no referrers API: signatures and SBOMs are kept under a tag instead
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_stands_for_its_sources_and_destinations() {
+    let servers = tokio::join!(Server::start("docker-registry"), Server::start_with_password("docker-registry"));
+    let (Some(source), Some(destination)) = servers else { return };
+    let made = Registry::builder().start().await.unwrap();
+    let image = content::image(1).build();
+    made.store().put_image("team/app", Some("1.2"), &image);
+    let workshop = Workshop::new();
+    workshop.job(&format!(
+        "version: 1\nto: {}/mirror/{{path}}\nimages:\n  {}/team/app: \"1.2\"\nregistries:\n{}{}",
+        destination.host,
+        source.host,
+        source.settings(),
+        destination.settings()
+    ));
+    let (from, to) = (format!("{}/team/app:1.2", made.host()), format!("{}/team/app:1.2", source.host));
+    workshop.program(&["copy", "--settings", "job.yaml", &from, &to]).await.expect(0);
+
+    let ended = workshop.program(&["doctor", "job.yaml"]).await.expect(0);
+    let folder = destination.folder().display().to_string();
+    let digest = image.digest();
+    let names = [
+        (source.host.as_str(), "SOURCE"),
+        (destination.host.as_str(), "DESTINATION"),
+        (folder.as_str(), "FOLDER"),
+        (digest.as_str(), "DIGEST"),
+    ];
+    assert_eq!(told(&ended.stdout, &names), HEALTHY);
+
+    std::fs::write(destination.folder().join("password"), "wrong").unwrap();
+    let ended = workshop.program(&["doctor", "job.yaml"]).await.expect(1);
+    let told_of_wrong = told(&ended.stdout, &names);
+    assert!(told_of_wrong.contains(WRONG_PASSWORD), "{told_of_wrong}");
+
+    std::fs::remove_file(destination.folder().join("password")).unwrap();
+    let ended = workshop.program(&["doctor", "job.yaml"]).await.expect(1);
+    let told_of_none = told(&ended.stdout, &names);
+    assert!(told_of_none.contains(NO_SECRET), "{told_of_none}");
+}
+
+const WRONG_PASSWORD: &str = "
+  credentials  file `FOLDER/password`
+  pull         no: HEAD https://DESTINATION/v2/mirror/team/app/manifests/1.2: 401
+               mend: check the credentials: `docker login`, or `auth` of this registry in the file
+  push         no: POST https://DESTINATION/v2/mirror/team/app/blobs/uploads/: 401 UNAUTHORIZED: authentication required
+               mend: check the credentials: `docker login`, or `auth` of this registry in the file
+  referrers    not asked
+";
+
+const NO_SECRET: &str = "
+  credentials  no: read a secret from file `FOLDER/password`: No such file or directory (os error 2)
+               mend: check the credentials: `docker login`, or `auth` of this registry in the file
+SOURCE/team/app  (source)
+";
+
+const UNREACHABLE: &str = "\
+HOST/team/app
+  reachable    no: GET https://HOST/v2/: the server's certificate is not signed by an authority that is trusted here
+               mend: name its CA in the file: `tls.ca_file` of this registry, or `network.ca_file`
+registry.invalid/team/app
+  reachable    no: GET https://registry.invalid/v2/: cannot resolve `registry.invalid`: failed to lookup address \
+information: Name or service not known
+               mend: check the registry's name
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_is_not_trusted_or_not_there_is_told_apart() {
+    let Some(server) = Server::start("docker-registry").await else { return };
+    let workshop = Workshop::new();
+    let untrusted = format!("{}/team/app", server.host);
+    let ended = workshop.program(&["doctor", &untrusted, "registry.invalid/team/app"]).await.expect(1);
+    assert_eq!(told(&ended.stdout, &[(&server.host, "HOST")]), UNREACHABLE);
+}
+
+const READER: &str = "\
+HOST/team/app
+  reachable    yes, http://HOST/v2/
+  TLS          none: plain HTTP
+  login        Bearer from `127.0.0.1`
+  credentials  entry `HOST` of `HOME/.docker/config.json`
+  pull         yes, it shows DIGEST
+  push         no: POST http://HOST/v2/team/app/blobs/uploads/: 401 UNAUTHORIZED: authentication required
+               mend: ask for the right, or for the repository to be created; some registries say 403 for 404
+  referrers    referrers API
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_right_to_push_is_tried_out_and_nothing_is_left_behind() {
+    let tokens = Tokens::new([Account::new("reader", "pw").may("*", "pull")]);
+    let registry = Registry::builder().auth(Auth::Tokens(tokens)).start().await.unwrap();
+    let image = content::image(1).build();
+    registry.store().put_image("team/app", Some("latest"), &image);
+    let workshop = Workshop::new();
+    std::fs::create_dir(workshop.path().join(".docker")).unwrap();
+    // `reader:pw`.
+    let login = format!("{{\"auths\":{{\"{}\":{{\"auth\":\"cmVhZGVyOnB3\"}}}}}}", registry.host());
+    workshop.write(".docker/config.json", &login);
+    let ended = workshop.program(&["doctor", &format!("{}/team/app", registry.host())]).await.expect(1);
+    let (host, digest, home) = (registry.host(), image.digest(), workshop.path().display().to_string());
+    assert_eq!(told(&ended.stdout, &[(&host, "HOST"), (digest.as_str(), "DIGEST"), (&home, "HOME")]), READER);
+    assert_eq!(registry.open_uploads(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_neither_a_file_nor_a_reference_is_refused() {
+    let workshop = Workshop::new();
+    for (subject, expected) in [
+        ("factory.yaml", "there is no file `factory.yaml`"),
+        ("Team/App", "upper-case letters are not allowed in repository names, nor is there such a file"),
+    ] {
+        let ended = workshop.program(&["doctor", subject]).await.expect(2);
+        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    }
+    assert!(workshop.program(&["doctor"]).await.expect(2).stderr.contains("<REF|FILE>"));
+}
