@@ -1,9 +1,8 @@
 //! The data folder: one run at a time, and what happens when it cannot be written.
 
-use sandbox::{Registry, content};
+use sandbox::{Hold, Registry, content};
 
-use crate::hold::Hold;
-use crate::support::{RUN, Workshop, totals};
+use crate::support::{RUN, Workshop, totals, within};
 
 /// A source with three images, a destination, and a folder with a job from one to the other.
 async fn set_up() -> (Registry, Registry, Workshop) {
@@ -23,7 +22,7 @@ async fn a_second_run_on_one_data_folder_is_refused_and_the_first_is_unharmed() 
     let (_source, destination, workshop) = set_up().await;
     let hold = Hold::on(&destination, "PUT", "/blobs/uploads/", 0);
     let first = workshop.start(&RUN);
-    hold.reached().await;
+    within(hold.reached()).await;
 
     let asked = destination.log().requests().len();
     let second = workshop.run().await.expect(3);
@@ -45,7 +44,7 @@ async fn a_killed_run_leaves_a_lock_that_hinders_nobody() {
     let (_source, destination, workshop) = set_up().await;
     let hold = Hold::losing(&destination, "PUT", "/blobs/uploads/", 0);
     let mut first = workshop.start(&RUN);
-    hold.reached().await;
+    within(hold.reached()).await;
     first.kill().await.unwrap();
     assert!(workshop.path().join("data/lock").exists());
     drop(hold);
@@ -59,7 +58,7 @@ async fn past_reports_are_read_while_a_run_goes_on() {
     source.store().put_image("team/app", Some("1.4"), &content::image(4).build());
     let hold = Hold::on(&destination, "PUT", "/blobs/uploads/", 0);
     let second = workshop.start(&RUN);
-    hold.reached().await;
+    within(hold.reached()).await;
 
     let runs = workshop.program(&["runs"]).await.expect(0).stdout;
     let first = runs.lines().nth(1).unwrap().split_whitespace().next().unwrap();
@@ -103,7 +102,7 @@ async fn a_disk_that_gets_full_ends_the_run_and_the_next_one_goes_on() {
     let (source, destination, workshop) = set_up().await;
     let hold = Hold::on(&destination, "PUT", "/manifests/1.", 1);
     let run = workshop.start_with_room_for(1_000_000_000, &RUN);
-    hold.reached().await;
+    within(hold.reached()).await;
     workshop.leave_no_room(&run);
     drop(hold);
     let ended = workshop.watch(run).end().await.expect(3);

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sandbox::{Effect, Fault, Registry, content};
+use sandbox::{Effect, Fault, Hold, Registry, content};
 use serde_json::Value;
 
-use crate::hold::Hold;
-use crate::support::{RUN, Workshop, signal, totals};
+use crate::support::{RUN, Workshop, signal, totals, within};
 
 /// Two registries, the first with five images, and a folder with a job that mirrors them to the second.
 struct Mirror {
@@ -82,7 +81,7 @@ impl Mirror {
 /// Kills a run at the moment in which `hold` holds a request.
 async fn kill_at(mirror: &Mirror, hold: Hold) {
     let mut run = mirror.workshop.start(&RUN);
-    hold.reached().await;
+    within(hold.reached()).await;
     run.kill().await.unwrap();
     drop(hold);
 }
@@ -145,7 +144,7 @@ async fn stop_once(name: &str) {
     let mirror = Mirror::new().await;
     let hold = Hold::on(&mirror.destination, "PUT", "/blobs/uploads/", 2);
     let run = mirror.workshop.start(&[&RUN[..], &["--slots=1"]].concat());
-    hold.reached().await;
+    within(hold.reached()).await;
     signal(&run, name);
     let mut run = mirror.workshop.watch(run);
     run.says("finishing").await;
@@ -175,7 +174,7 @@ async fn ctrl_c_twice_leaves_at_once_while_an_upload_stalls() {
     let stall = mirror.destination.fault(Fault::on("PUT", "/blobs/uploads/", Effect::StallUpload { after: 100 }));
     // So patient that the run would hang for as long as the test waits.
     let run = mirror.workshop.start(&["run", "job.yaml", "--stall-timeout=10m"]);
-    mirror.destination.log().wait_for("PUT", "/blobs/uploads/", 1).await;
+    within(mirror.destination.log().wait_for("PUT", "/blobs/uploads/", 1)).await;
     signal(&run, "INT");
     let mut run = mirror.workshop.watch(run);
     run.says("finishing").await;

@@ -153,6 +153,11 @@ impl Running {
     }
 }
 
+/// What `work` gives; fails the test if it takes too long.
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, work).await.expect("what the test waits for never came")
+}
+
 /// Sends a signal, such as `INT`, to a program.
 pub(crate) fn signal(child: &Child, name: &str) {
     shell(&format!("kill -{name} {}", child.id().unwrap()));
