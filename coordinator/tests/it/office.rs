@@ -98,7 +98,7 @@ impl Office {
         let submission =
             Submission { job: "nightly".into(), commit: None, started_by: "test".into(), take_over: false };
         let run = self.coordinator.submit(file, submission).await.unwrap();
-        within(self.coordinator.expand(run, file, &CancellationToken::new())).await.unwrap();
+        within(Box::pin(self.coordinator.expand(run, file, &CancellationToken::new()))).await.unwrap();
         run
     }
 
@@ -123,7 +123,8 @@ impl Office {
     }
 
     async fn run(&self) -> Result<(), CoordinatorError> {
-        self.coordinator.run(&CancellationToken::new()).await
+        // A large future: in a box, those that hold it need not be.
+        Box::pin(self.coordinator.run(&CancellationToken::new())).await
     }
 
     /// The next task as a worker would get it.
