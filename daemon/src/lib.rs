@@ -1,6 +1,6 @@
 //! What every process does at start and at its end.
 //!
-//! - [`telemetry`]: logs
+//! - `telemetry`: logs
 //! - [`Shutdown`]: the first signal drains, the second stops
 //! - [`ErrorChain`]: an error with all its causes on one line
 

@@ -24,7 +24,13 @@ pub fn init<W>(format: Format, writer: W)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let chosen = std::env::var(FILTER_VARIABLE).ok().filter(|text| !text.is_empty());
+    let filter = chosen.as_deref().map(EnvFilter::try_new);
+    let (filter, fault) = match filter {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(fault)) => (EnvFilter::new("warn"), Some(fault)),
+        None => (EnvFilter::new("warn"), None),
+    };
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(writer);
     let started = match format {
@@ -33,5 +39,8 @@ where
     };
     if started.is_err() {
         tracing::debug!("logging was started before");
+    }
+    if let Some(fault) = fault {
+        tracing::warn!("`{FILTER_VARIABLE}` cannot be read, so warnings are logged: {fault}");
     }
 }

@@ -14,7 +14,7 @@ use registry::Options;
 ///
 ///   image-factory copy docker.io/library/alpine:3.22 registry.example.com/mirror/alpine:3.22
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 110, after_help = EXIT_CODES)]
+#[command(version, max_term_width = 110, verbatim_doc_comment, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

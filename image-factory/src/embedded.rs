@@ -67,7 +67,7 @@ impl Factory {
             biased;
             () = shutdown.stop.cancelled() => Ok(None),
             never = self.show(run, format!("{job}  run {}", run.short())) => match never {},
-            result = self.work(run, file, shutdown) => result.map(|()| Some(run)),
+            result = Box::pin(self.work(run, file, shutdown)) => result.map(|()| Some(run)),
         }
     }
 

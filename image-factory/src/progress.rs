@@ -107,6 +107,10 @@ impl Progress {
         if sent > 0 {
             parts.push(format!("{} sent, {}/s", text::bytes(sent), text::bytes(rate)));
         }
+        let saved = standing.moving.bytes_saved;
+        if saved > 0 {
+            parts.push(format!("{} saved", text::bytes(saved)));
+        }
         if let Some(left) = time_left(standing, done, rate, elapsed) {
             parts.push(format!("about {} left", text::duration(left)));
         }
@@ -131,7 +135,7 @@ fn time_left(standing: &Standing, done: u64, rate: u64, elapsed: Duration) -> Op
         return None;
     }
     let running = &standing.moving.running;
-    let bytes: u64 = running.iter().map(|r| r.bytes_expected.saturating_sub(r.bytes_written)).sum();
+    let bytes: u64 = running.iter().map(|r| r.bytes_expected.saturating_sub(r.bytes_done)).sum();
     let moving = Duration::from_secs(bytes.checked_div(rate).unwrap_or(0));
     let waiting = standing.images.saturating_sub(done + running.len() as u64);
     Some(moving + elapsed.mul_f64(waiting as f64 / done as f64))
@@ -168,13 +172,14 @@ fn describe(running: &worker::Running) -> String {
     if running.bytes_expected == 0 {
         return format!("  {stage:<8} {source}");
     }
-    let (sent, all) = (text::bytes(running.bytes_written), text::bytes(running.bytes_expected));
-    format!("  {stage:<8} {source}  {sent} of {all}")
+    let (done, all) = (text::bytes(running.bytes_done), text::bytes(running.bytes_expected));
+    format!("  {stage:<8} {source}  {done} of {all}")
 }
 
-/// Writes a line to standard error; nobody is left to tell if it is closed.
+/// Writes a line to standard error, above the display if there is one; nobody is left to tell if it is closed.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let write = || writeln!(io::stderr(), "{line}");
+    let _ = DISPLAY.get().map_or_else(write, |display| display.suspend(write));
 }
 
 /// Where log lines go: standard error, above the display if there is one.

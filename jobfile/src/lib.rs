@@ -80,7 +80,9 @@ pub fn load(path: &Path) -> Result<JobFile, LoadError> {
     let file = File::open(path).map_err(failed)?;
     // One byte more than allowed shows `parse` that there is too much.
     file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(parse(&bytes, path)?)
+    // Placements are known by their destinations' text, which must not change with the folder that one stands in.
+    let absolute = std::path::absolute(path).map_err(failed)?;
+    Ok(parse_in(&bytes, path, folder_of(&absolute))?)
 }
 
 /// Reads the content of a file; `file` is its name in faults, and its folder is where relative paths begin.
@@ -88,6 +90,14 @@ pub fn load(path: &Path) -> Result<JobFile, LoadError> {
 /// # Errors
 /// All that is wrong with it.
 pub fn parse(content: &[u8], file: &Path) -> Result<JobFile, Faults> {
+    parse_in(content, file, folder_of(file))
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new(""))
+}
+
+fn parse_in(content: &[u8], file: &Path, folder: &Path) -> Result<JobFile, Faults> {
     let start = Position { line: 1, column: 1 };
     let refuse = |rule, message: String, mend: &str| {
         Err(Faults::new(file, vec![Fault { position: start, rule, message, mend: mend.to_owned() }]))
@@ -98,7 +108,6 @@ pub fn parse(content: &[u8], file: &Path) -> Result<JobFile, Faults> {
     let Ok(text) = std::str::from_utf8(content) else {
         return refuse(RuleId::Yaml, "the file is not UTF-8".to_owned(), "save it as UTF-8");
     };
-    let folder = file.parent().unwrap_or(Path::new(""));
     let mut walk = Walk { folder, faults: Vec::new(), warnings: Vec::new() };
     let (images, registries) = match tree::read(text, &mut walk.faults) {
         Ok(tree) => top(&mut walk, &tree),

@@ -3,20 +3,17 @@
 //! The grammar is that of the distribution-spec ("Pulling manifests") with the shorthands of Docker Hub:
 //! `alpine` is `docker.io/library/alpine`, `grafana/grafana` is `docker.io/grafana/grafana`.
 
+mod host;
+mod location;
+
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::digest::{Digest, excerpt};
 use crate::text::serde_as_text;
 
-/// The registry that a reference without host means.
-pub const DOCKER_HUB: &str = "docker.io";
-
-/// A registry: `host` or `host:port`, lower case; an IPv6 address stands in brackets.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Host(String);
+pub use host::{DOCKER_HUB, Host};
+pub use location::{LayoutRef, Location};
 
 /// A repository at a registry: `registry.example.com/team/app`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,26 +47,6 @@ pub struct ImageRef {
     pub digest: Option<Digest>,
 }
 
-/// An image in an OCI layout: `PATH[:NAME]`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LayoutRef {
-    /// The folder, or the tar file.
-    pub path: PathBuf,
-    /// The value of `org.opencontainers.image.ref.name`; none means the only image there.
-    pub name: Option<String>,
-}
-
-/// Where an image lies: what `copy` takes on both sides, and what a task names as source and destination.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Location {
-    /// `registry.example.com/team/app:1.2`
-    Registry(ImageRef),
-    /// `oci:PATH[:NAME]`: a layout folder.
-    Layout(LayoutRef),
-    /// `oci-archive:PATH[:NAME]`: a tar of a layout.
-    Archive(LayoutRef),
-}
-
 /// Why a text is no reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a valid {what}: {why}")]
@@ -81,69 +58,6 @@ pub struct ReferenceError {
 
 fn invalid(what: &'static str, text: &str, why: &'static str) -> ReferenceError {
     ReferenceError { what, text: excerpt(text), why }
-}
-
-impl Host {
-    /// The whole text, as in `localhost:5000`.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The name or address without port and without brackets.
-    pub fn name(&self) -> &str {
-        let (name, _) = split_port(&self.0);
-        name.trim_start_matches('[').trim_end_matches(']')
-    }
-
-    /// The port, if one was given.
-    pub fn port(&self) -> Option<u16> {
-        split_port(&self.0).1.and_then(|port| port.parse().ok())
-    }
-
-    /// Whether this machine is meant: such a host may speak plain HTTP and never uses a proxy.
-    pub fn is_loopback(&self) -> bool {
-        let name = self.name();
-        name == "localhost"
-            || name.ends_with(".localhost")
-            || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
-}
-
-/// Splits `host:port`; a colon within brackets belongs to an IPv6 address.
-fn split_port(text: &str) -> (&str, Option<&str>) {
-    match text.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => (name, Some(port)),
-        _ => (text, None),
-    }
-}
-
-impl FromStr for Host {
-    type Err = ReferenceError;
-
-    fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let (name, port) = split_port(text);
-        if port.is_some_and(|port| !port.bytes().all(|b| b.is_ascii_digit()) || port.parse::<u16>().is_err()) {
-            return Err(invalid("registry host", text, "its port is not a number from 0 to 65535"));
-        }
-        let is_label = |label: &str| {
-            !label.is_empty()
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        };
-        let valid = match name.strip_prefix('[') {
-            Some(rest) => rest.strip_suffix(']').is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()),
-            None => name.split('.').all(is_label),
-        };
-        if !valid || text.len() > 255 {
-            return Err(invalid("registry host", text, "expected `host`, `host:port` or `[ipv6]:port`"));
-        }
-        let lower = text.to_ascii_lowercase();
-        Ok(Self(match lower.as_str() {
-            "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB.to_owned(),
-            _ => lower,
-        }))
-    }
 }
 
 impl Repository {
@@ -162,7 +76,7 @@ impl Repository {
                 "expected parts of lower-case letters and digits, joined by `.`, `_`, `__` or `-`, separated by `/`",
             ));
         }
-        if host.0.len() + 1 + path.len() > 255 {
+        if host.as_str().len() + 1 + path.len() > 255 {
             return Err(invalid("repository", path, "registry and repository together exceed 255 characters"));
         }
         Ok(Self { host, path: path.to_owned() })
@@ -201,9 +115,9 @@ impl FromStr for Repository {
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let (host, path) = match text.split_once('/') {
             Some((first, path)) if names_a_host(first) => (first.parse()?, path),
-            _ => (Host(DOCKER_HUB.to_owned()), text),
+            _ => (Host::docker_hub(), text),
         };
-        if host.0 == DOCKER_HUB && !path.contains('/') {
+        if host.as_str() == DOCKER_HUB && !path.contains('/') {
             return Self::new(host, &format!("library/{path}"));
         }
         Self::new(host, path)
@@ -299,41 +213,6 @@ impl FromStr for ImageRef {
     }
 }
 
-impl FromStr for LayoutRef {
-    type Err = ReferenceError;
-
-    fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let (path, name) = match text.split_once(':') {
-            Some((path, name)) => (path, Some(name)),
-            None => (text, None),
-        };
-        if path.is_empty() || name == Some("") {
-            return Err(invalid("layout reference", text, "expected `PATH` or `PATH:NAME`"));
-        }
-        Ok(Self { path: path.into(), name: name.map(str::to_owned) })
-    }
-}
-
-impl FromStr for Location {
-    type Err = ReferenceError;
-
-    fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        if let Some(rest) = text.strip_prefix("oci:") {
-            rest.parse().map(Self::Layout)
-        } else if let Some(rest) = text.strip_prefix("oci-archive:") {
-            rest.parse().map(Self::Archive)
-        } else {
-            text.parse().map(Self::Registry)
-        }
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl fmt::Display for Repository {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.host, self.path)
@@ -368,26 +247,6 @@ impl fmt::Display for ImageRef {
     }
 }
 
-impl fmt::Display for LayoutRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())?;
-        match &self.name {
-            Some(name) => write!(f, ":{name}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Registry(image) => image.fmt(f),
-            Self::Layout(layout) => write!(f, "oci:{layout}"),
-            Self::Archive(layout) => write!(f, "oci-archive:{layout}"),
-        }
-    }
-}
-
 macro_rules! debug_as_text {
     ($($name:ty),+) => {$(
         impl fmt::Debug for $name {
@@ -399,7 +258,7 @@ macro_rules! debug_as_text {
 }
 
 debug_as_text!(Host, Repository, Tag, ImageRef);
-serde_as_text!(Host, Repository, Tag, ImageRef, LayoutRef, Location);
+serde_as_text!(Repository, Tag, ImageRef);
 
 #[cfg(test)]
 mod tests {
@@ -451,29 +310,6 @@ mod tests {
         for text in ["", ":", "/", "a/", "-a", "a_", "a..b", "a___b", "[::1/a", "exa mple.com/a"] {
             assert!(text.parse::<ImageRef>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn layouts_keep_a_whole_reference_as_their_name() {
-        let location: Location = "oci:/data/mirror:docker.io/library/alpine:3.22".parse().unwrap();
-        let Location::Layout(layout) = &location else { panic!("{location}") };
-        assert_eq!(layout.path.to_str(), Some("/data/mirror"));
-        assert_eq!(layout.name.as_deref(), Some("docker.io/library/alpine:3.22"));
-        assert_eq!(location.to_string(), "oci:/data/mirror:docker.io/library/alpine:3.22");
-        assert!(matches!("oci-archive:x.tar".parse(), Ok(Location::Archive(_))));
-        assert!("oci:".parse::<Location>().is_err());
-    }
-
-    #[test]
-    fn loopback_is_recognised_in_every_form() {
-        for host in ["localhost", "localhost:5000", "127.0.0.1:80", "[::1]:5000", "a.localhost"] {
-            assert!(host.parse::<Host>().unwrap().is_loopback(), "{host}");
-        }
-        for host in ["quay.io", "10.0.0.1:5000", "localhost.example.com"] {
-            assert!(!host.parse::<Host>().unwrap().is_loopback(), "{host}");
-        }
-        let host: Host = "[::1]:5000".parse().unwrap();
-        assert_eq!((host.name(), host.port()), ("::1", Some(5000)));
     }
 
     proptest! {

@@ -51,7 +51,7 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.as_str().replace('_', " "))
+        f.pad(&self.as_str().replace('_', " "))
     }
 }
 

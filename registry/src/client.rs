@@ -23,12 +23,15 @@ struct Shared {
     access: Access,
     options: Arc<Options>,
     /// By host and by the place of the settings that hold: two accounts at one host are two registries.
-    registries: Mutex<HashMap<RegistryKey, Arc<OnceCell<Arc<Registry>>>>>,
+    registries: Mutex<HashMap<(Host, Option<usize>), Place>>,
     /// One writer at a time for the referrers of one subject.
-    subjects: Mutex<HashMap<(Repository, Digest), Arc<tokio::sync::Mutex<()>>>>,
+    subjects: Mutex<HashMap<(Repository, Digest), Lock>>,
 }
 
-type RegistryKey = (Host, Option<usize>);
+/// Where one registry is set up, by the first who needs it.
+type Place = Arc<OnceCell<Arc<Registry>>>;
+
+type Lock = Arc<tokio::sync::Mutex<()>>;
 
 impl Client {
     /// A client with these settings. Nothing is connected yet, and files are read when they are first needed.
@@ -67,7 +70,7 @@ impl Client {
     }
 
     /// The lock of whoever changes the referrers of `subject`. Given back by dropping it.
-    pub(crate) fn subject(&self, repository: &Repository, subject: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+    pub(crate) fn subject(&self, repository: &Repository, subject: &Digest) -> Lock {
         let mut subjects = self.0.subjects.lock().unwrap_or_else(PoisonError::into_inner);
         subjects.retain(|_, lock| Arc::strong_count(lock) > 1);
         subjects.entry((repository.clone(), subject.clone())).or_default().clone()
@@ -75,8 +78,9 @@ impl Client {
 }
 
 impl fmt::Debug for Client {
+    /// Without the settings: the URL of a proxy may hold a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("access", &self.0.access).finish_non_exhaustive()
+        f.write_str("Client")
     }
 }
 

@@ -6,7 +6,8 @@
 //! - [`Layout`], [`Archive`]: images on disk
 //! - [`Place`]: a registry, a layout or an archive, under the same verbs
 //! - `transport`: one registry under one set of settings: slots, authorization, retries
-//! - `wire`: one request: timeouts, redirects, errors told apart; below it `tls`, `proxy`, `dns`
+//! - `wire`: one request: timeouts, redirects, errors told apart (`unanswered`); below it `tls`, `proxy`, `dns`
+//! - `settings`: which settings hold for a repository; `pages`: how listings go on
 //! - `auth`: credentials, challenges, tokens
 //! - `capabilities`: what a registry turned out to be able to do
 //! - [`Check`]: a look at a registry for people
@@ -30,6 +31,7 @@ mod settings;
 mod tags;
 mod tls;
 mod transport;
+mod unanswered;
 mod wire;
 
 pub use blobs::{BlobSource, BlobStream, Progress, PushError, Pushed, RepositorySource};
@@ -44,3 +46,8 @@ pub use place::{Place, Places};
 pub use referrers::{cosign_tags, fallback_tag};
 pub use tags::TagPages;
 pub use tls::{TlsFacts, Trust};
+
+/// The example of the README is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

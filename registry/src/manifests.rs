@@ -140,7 +140,7 @@ async fn read(mut answer: Answer, reference: &Reference) -> Result<Manifest, Err
     let manifest = Manifest::parse(raw.clone(), answer.text(CONTENT_TYPE.as_str()));
     // First of all, since a registry names another digest for these forms than that of their bytes.
     if let Err(error @ ManifestError::Unsupported(_)) = manifest {
-        return Err(answer.error(Kind::Unsupported).because(error.to_string()).caused_by(error));
+        return Err(answer.error(Kind::Unsupported).caused_by(error));
     }
     let asked = match reference {
         Reference::Digest(digest) => Some(digest.clone()),
@@ -153,7 +153,7 @@ async fn read(mut answer: Answer, reference: &Reference) -> Result<Manifest, Err
     }
     manifest.map_err(|error| {
         let kind = if matches!(error, ManifestError::Malformed(_)) { Kind::Corrupt } else { Kind::Unsupported };
-        answer.error(kind).because(error.to_string()).caused_by(error)
+        answer.error(kind).caused_by(error)
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use proto::Host;
 use proto::settings::Network;
 use reqwest::Url;
 
@@ -43,17 +44,16 @@ impl Proxies {
     pub(crate) fn proxy_for(&self, url: &Url) -> Option<Url> {
         let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
         let port = url.port_or_known_default();
-        if is_loopback(host) || self.direct.iter().any(|entry| covers(entry, host, port)) {
+        if is_loopback(url) || self.direct.iter().any(|entry| covers(entry, host, port)) {
             return None;
         }
         if url.scheme() == "https" { self.https.clone() } else { self.http.clone() }
     }
 }
 
-/// Whether `host` (without brackets) is this machine.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let host = host.to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+/// Whether `url` leads to this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    url.host_str().and_then(|host| host.parse::<Host>().ok()).is_some_and(|host| host.is_loopback())
 }
 
 fn parse(name: &str, text: &str) -> Result<Url, Error> {

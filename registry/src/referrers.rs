@@ -2,14 +2,14 @@
 
 use proto::manifest::media_type;
 use proto::{Descriptor, Digest, Manifest, Reference, Repository, Tag, limits};
-use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::error::{Error, Kind};
 use crate::pages;
-use crate::transport::Purpose;
+use crate::transport::{Purpose, Registry};
 use crate::wire::Request;
 
 /// How often a fallback index is written again because somebody else wrote at the same time.
@@ -54,12 +54,13 @@ impl Client {
         let mut url = Some(registry.url(&format!("/v2/{}/referrers/{subject}", repository.path())).await?);
         let mut found = Vec::new();
         while let Some(page) = url {
-            let accept = HeaderValue::from_static(media_type::OCI_INDEX);
-            let request = Request::new(Method::GET, page).header(ACCEPT, accept);
-            let answer = registry.call(&request, &Purpose::pull(repository)).await;
-            let mut answer = match answer {
-                Ok(answer) => answer,
-                Err(error) if matches!(error.status(), Some(400 | 404 | 405 | 406 | 501)) => {
+            let request =
+                Request::new(Method::GET, page).header(ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
+            let page = registry.retried(|| read_page(&registry, repository, &request)).await;
+            let (entries, next) = match page {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(None),
+                Err(error) if is_without_api(&error) => {
                     // With another code it may be about this repository only.
                     if matches!(error.code(), None | Some("UNSUPPORTED")) {
                         registry.learned.note(|learned| learned.referrers = Some(false));
@@ -68,19 +69,11 @@ impl Client {
                 }
                 Err(error) => return Err(error),
             };
-            let kind = answer.text(CONTENT_TYPE.as_str()).unwrap_or_default();
-            if !kind.starts_with(media_type::OCI_INDEX) {
-                return Ok(None);
-            }
-            let raw = answer.bytes(limits::MANIFEST_BYTES_MAX).await?;
-            let index = Manifest::parse(raw, Some(media_type::OCI_INDEX)).map_err(|error| {
-                answer.error(Kind::Refused).because("the list of referrers is not readable").caused_by(error)
-            })?;
-            found.extend_from_slice(index.children());
+            found.extend(entries);
             if found.len() > limits::MANIFESTS_PER_IMAGE_MAX {
-                return Err(too_many(&answer.error(Kind::Unsupported).to_string()));
+                return Err(too_many(&request.tried()));
             }
-            url = pages::next(&answer, &request.url)?;
+            url = next;
         }
         registry.learned.note(|learned| learned.referrers = Some(true));
         Ok(Some(found))
@@ -126,6 +119,30 @@ impl Client {
         Err(Error::new(Kind::Refused, format!("list a referrer under `{repository}:{tag}`"))
             .because(format!("it was lost {FALLBACK_TRIES} times: others write at the same time")))
     }
+}
+
+/// One page of the API, and where the next one is; none if the answer is no list of referrers: some servers have a
+/// page for people there.
+async fn read_page(
+    registry: &Registry,
+    repository: &Repository,
+    request: &Request,
+) -> Result<Option<(Vec<Descriptor>, Option<Url>)>, Error> {
+    let mut answer = registry.call_once(request, &Purpose::pull(repository)).await?;
+    if !answer.text(CONTENT_TYPE.as_str()).unwrap_or_default().starts_with(media_type::OCI_INDEX) {
+        return Ok(None);
+    }
+    let raw = answer.bytes(limits::MANIFEST_BYTES_MAX).await?;
+    let index = Manifest::parse(raw, Some(media_type::OCI_INDEX)).map_err(|error| {
+        answer.error(Kind::Refused).because("the list of referrers is not readable").caused_by(error)
+    })?;
+    Ok(Some((index.children().to_vec(), pages::next(&answer, &request.url)?)))
+}
+
+/// Whether an error of the API means that there is none; a token service that fails is another matter.
+fn is_without_api(error: &Error) -> bool {
+    matches!(error.kind(), Kind::NotFound | Kind::Refused)
+        && matches!(error.status(), Some(400 | 404 | 405 | 406 | 501))
 }
 
 /// The index with `referrer` added, all that it holds kept as it is.

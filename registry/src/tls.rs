@@ -36,18 +36,26 @@ pub struct TlsFacts {
     pub trust: Trust,
 }
 
-/// Remembers the last full handshake with the registry itself (redirects and token services may be elsewhere).
+/// Remembers the first handshake with the registry itself (redirects and token services may be elsewhere).
 #[derive(Default)]
-pub(crate) struct Seen(Mutex<Option<TlsFacts>>);
+pub(crate) struct Seen(Mutex<(Option<Trust>, Option<&'static str>)>);
 
 impl Seen {
     pub(crate) fn facts(&self) -> Option<TlsFacts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let (trust, version) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(TlsFacts { version: version?, trust: trust? })
     }
 
-    fn note(&self, change: impl FnOnce(&mut TlsFacts)) {
+    fn note_trust(&self, trust: Trust) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.get_or_insert(trust);
+    }
+
+    /// The signature comes after the certificate in each handshake.
+    fn note_version(&self, version: &'static str) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(seen.get_or_insert(TlsFacts { version: "TLS 1.3", trust: Trust::System }));
+        if seen.0.is_some() {
+            seen.1.get_or_insert(version);
+        }
     }
 }
 
@@ -94,8 +102,7 @@ pub(crate) fn config(
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let tried = format!("read the certificates in `{}`", file.display());
-    let pem = std::fs::read(file)
-        .map_err(|error| Error::new(Kind::Io, tried.clone()).because(error.to_string()).caused_by(error))?;
+    let pem = std::fs::read(file).map_err(|error| Error::new(Kind::Io, tried.clone()).caused_by(error))?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
@@ -179,7 +186,7 @@ impl ServerCertVerifier for Verifier {
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         })?;
         if server_name.to_str() == self.host.as_str() {
-            self.seen.note(|facts| facts.trust = trust);
+            self.seen.note_trust(trust);
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -190,7 +197,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.seen.note(|facts| facts.version = "TLS 1.2");
+        self.seen.note_version("TLS 1.2");
         verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
@@ -200,7 +207,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.seen.note(|facts| facts.version = "TLS 1.3");
+        self.seen.note_version("TLS 1.3");
         verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 

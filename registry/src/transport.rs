@@ -8,7 +8,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Method, Url};
 use tokio::sync::{OnceCell, Semaphore};
 
-use crate::auth::{Authenticator, Keyring, Scopes, secret};
+use crate::auth::{self, Authenticator, Keyring, Scopes, secret};
 use crate::capabilities::Learned;
 use crate::error::{Error, Kind};
 use crate::options::Options;
@@ -130,7 +130,7 @@ impl Registry {
         let url = Url::parse(&url)
             .map_err(|error| Error::new(Kind::Internal, format!("read the URL `{url}`")).caused_by(error))?;
         let answer = self.wire.send(&Request::new(Method::GET, url.clone()), None).await?;
-        if answer.status() == 401 {
+        if answer.status() == 401 && answer.is_from(&url) {
             self.auth.learn(answer.headers(), &url)?;
         } else if answer.status() == 429 || answer.status().is_server_error() {
             answer.ok().await?;
@@ -174,12 +174,13 @@ impl Registry {
         };
         let authorization = self.authorization(&request.url, purpose).await?;
         let mut answer = self.wire.send(request, authorization.as_ref()).await?;
-        if answer.status() == 401 {
-            let base = self.base().await?;
+        let base = self.base().await?;
+        // Only the registry's own challenge: where it redirects to could name any place for our credentials.
+        if answer.status() == 401 && answer.is_from(base) {
             let headers = answer.headers();
             let refused = authorization.as_ref();
             let renewed = self.auth.renew(&purpose.path, &purpose.scopes, base, headers, refused).await?;
-            if let Some(new) = renewed.filter(|_| self.is_ours(&request.url)) {
+            if let Some(new) = renewed {
                 answer = self.wire.send(request, Some(&new)).await?;
             }
         }
@@ -191,9 +192,9 @@ impl Registry {
     pub(crate) async fn upload(&self, request: &Request, purpose: &Purpose, upload: Upload) -> Result<Answer, Error> {
         let authorization = self.authorization(&request.url, purpose).await?;
         let answer = self.wire.upload(request, authorization.as_ref(), upload).await?;
-        if answer.status() == 401 {
+        let base = self.base().await?;
+        if answer.status() == 401 && answer.is_from(base) {
             // The body is gone, but the next try shall have another token.
-            let base = self.base().await?;
             let refused = authorization.as_ref();
             self.auth.renew(&purpose.path, &purpose.scopes, base, answer.headers(), refused).await?;
         }
@@ -217,25 +218,18 @@ impl Registry {
         self.auth.authorize(&purpose.path, &purpose.scopes).await
     }
 
-    fn is_ours(&self, url: &Url) -> bool {
-        self.base.get().is_some_and(|base| base.origin() == url.origin())
-    }
-
-    /// A 401 in spite of good credentials means that they do not suffice.
+    /// A 401 in spite of credentials that were good for a token means that they do not suffice.
     async fn judge(&self, answer: Answer, purpose: &Purpose) -> Result<Answer, Error> {
+        let lacks_scope = auth::lacks_scope(answer.headers());
         match answer.ok().await {
-            Err(error) if error.kind() == Kind::Unauthorized => Err(self.explain(error, purpose).await),
+            Err(error) if error.kind() == Kind::Unauthorized => {
+                if !self.auth.has_credentials(&purpose.path).await {
+                    return Err(error.hinting("no credentials were found: `docker login`, or `auth` in the file"));
+                }
+                let is_denied = lacks_scope || error.code() == Some("DENIED");
+                Err(if is_denied { error.with_kind(Kind::Forbidden) } else { error })
+            }
             judged => judged,
-        }
-    }
-
-    async fn explain(&self, error: Error, purpose: &Purpose) -> Error {
-        if !self.auth.has_credentials(&purpose.path).await {
-            return error.hinting("no credentials were found for it: `docker login`, or `auth` in the file");
-        }
-        match error.code() {
-            Some("DENIED") => error.with_kind(Kind::Forbidden),
-            _ => error,
         }
     }
 }

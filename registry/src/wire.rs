@@ -1,8 +1,6 @@
 //! One request on the wire: timeouts, redirects by hand, and errors told apart. No retries and no credentials of its
 //! own.
 
-use std::error::Error as StdError;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,10 +10,11 @@ use reqwest::{Method, StatusCode, Url};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::blobs::watch::Watch;
-use crate::dns::{DnsError, Resolver};
+use crate::dns::Resolver;
 use crate::error::{Error, Kind, Told};
 use crate::options::Options;
 use crate::proxy::{Proxies, is_loopback};
+use crate::unanswered::not_answered;
 
 /// Redirects of one request: one to a storage or a mirror, some for what they do within.
 const REDIRECTS_MAX: usize = 5;
@@ -76,6 +75,8 @@ impl Wire {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(options.connect_timeout)
+            // Below the idle time of common servers and balancers, which would cut what was just begun.
+            .pool_idle_timeout(Duration::from_secs(30))
             .referer(false)
             .build()
             .map_err(|error| Error::new(Kind::Internal, "set up the HTTP client").caused_by(error.without_url()))?;
@@ -99,7 +100,7 @@ impl Wire {
             let tried = tried(&request.method, &url);
             let answer = match tokio::time::timeout(self.options.answer_timeout, builder.send()).await {
                 Ok(Ok(response)) => self.answer(response, tried),
-                Ok(Err(error)) => return Err(not_answered(&tried, error)),
+                Ok(Err(error)) => return Err(not_answered(&tried, &error)),
                 Err(_) => return Err(Error::new(Kind::Stalled, tried).because("no answer in time")),
             };
             let Some(next) = answer.redirect(&request.method)? else { return Ok(answer) };
@@ -129,7 +130,7 @@ impl Wire {
         tokio::select! {
             sent = builder.send() => match sent {
                 Ok(response) => Ok(self.answer(response, tried)),
-                Err(error) => Err(not_answered(&tried, error)),
+                Err(error) => Err(not_answered(&tried, &error)),
             },
             () = upload.watch.stalled(self.options.stall_timeout, self.options.commit_timeout) => {
                 Err(Error::new(Kind::Stalled, tried).because("it stopped taking what was sent, or did not answer"))
@@ -138,6 +139,7 @@ impl Wire {
     }
 
     fn answer(&self, response: reqwest::Response, tried: String) -> Answer {
+        tracing::trace!(tried, status = response.status().as_u16(), "answered");
         Answer { url: response.url().clone(), response, tried, options: self.options.clone(), slot: None }
     }
 }
@@ -161,6 +163,11 @@ impl Answer {
         self.response.headers()
     }
 
+    /// Whether it came from the origin of `base`, and not from where a redirect led.
+    pub(crate) fn is_from(&self, base: &Url) -> bool {
+        self.url.origin() == base.origin()
+    }
+
     /// A header as text; none if it is not there or not ASCII.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.headers().get(name).and_then(|value| value.to_str().ok())
@@ -181,7 +188,7 @@ impl Answer {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(refused("the answer's `Location` is neither http nor https"));
         }
-        if request.scheme() == "https" && url.scheme() == "http" && !is_local(&url) {
+        if request.scheme() == "https" && url.scheme() == "http" && !is_loopback(&url) {
             if url.host_str() != request.host_str() || url.port().is_some() {
                 return Err(refused("the answer's `Location` leads from https to http"));
             }
@@ -239,7 +246,8 @@ impl Answer {
             429 => Kind::RateLimited,
             // Of the server errors, these two say that the same again ends the same.
             501 | 505 => Kind::Refused,
-            408 | 500.. => Kind::Unavailable,
+            // 407 comes from a proxy, which wants another password.
+            407 | 408 | 500.. => Kind::Unavailable,
             _ => Kind::Refused,
         };
         let retry_after = self.text(RETRY_AFTER.as_str()).and_then(wait);
@@ -259,56 +267,10 @@ fn wait(text: &str) -> Option<Duration> {
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-fn is_local(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| is_loopback(host.trim_matches(['[', ']'])))
-}
-
 fn tried(method: &Method, url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{method} {}://{host}{port}{}", url.scheme(), url.path())
-}
-
-/// Why there is no answer. The cause lies below several layers, of which `io::Error` shows its inside only by
-/// `get_ref`.
-fn not_answered(tried: &str, error: reqwest::Error) -> Error {
-    let error = error.without_url();
-    let new = |kind| Error::new(kind, tried);
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
-    let mut result = None;
-    while let Some(current) = cause {
-        if let Some(dns) = current.downcast_ref::<DnsError>() {
-            result = Some(new(Kind::Unavailable).because(dns.to_string()).hinting("check the registry's name"));
-        } else if let Some(tls) = current.downcast_ref::<rustls::Error>() {
-            result = Some(tls_error(new(Kind::Untrusted), tls));
-        }
-        if result.is_some() {
-            break;
-        }
-        let inside = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause = inside.map(|inside| inside as &(dyn StdError + 'static)).or_else(|| current.source());
-    }
-    let what = if error.is_timeout() {
-        "no connection in time"
-    } else if error.is_connect() {
-        "cannot connect"
-    } else {
-        "the connection broke"
-    };
-    result.unwrap_or_else(|| new(Kind::Unavailable).because(what)).caused_by(error)
-}
-
-fn tls_error(error: Error, tls: &rustls::Error) -> Error {
-    match tls {
-        rustls::Error::InvalidCertificate(_) => error.because(tls.to_string()),
-        rustls::Error::AlertReceived(_) => {
-            error.because(tls.to_string()).hinting("the server may want a client certificate: `tls.client`")
-        }
-        _ => error
-            .because(tls.to_string())
-            .with_kind(Kind::Unavailable)
-            .hinting("the server may speak plain HTTP: `plain_http: true`"),
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub struct Activity(Arc<Shared>);
 struct Shared {
     /// Bytes of blobs sent since the start.
     written: AtomicU64,
+    /// Bytes of blobs that needed no sending.
+    saved: AtomicU64,
     running: Mutex<BTreeMap<TaskId, Arc<Moving>>>,
 }
 
@@ -22,9 +24,9 @@ struct Shared {
 pub(crate) struct Moving {
     /// The image.
     pub source: Location,
-    /// Bytes of blobs that this attempt sent.
-    written: AtomicU64,
-    /// Bytes of blobs that it will send, as far as it knows by now.
+    /// Bytes of blobs that were sent or needed no sending.
+    done: AtomicU64,
+    /// Bytes of blobs in all, for all destinations that were begun.
     expected: AtomicU64,
     stage: Mutex<Stage>,
 }
@@ -34,6 +36,8 @@ pub(crate) struct Moving {
 pub struct Snapshot {
     /// Bytes of blobs sent since the start, those of attempts that failed included.
     pub bytes_written: u64,
+    /// Bytes of blobs that needed no sending since the start: they lay there already, or were mounted.
+    pub bytes_saved: u64,
     /// The attempts under way, oldest first.
     pub running: Vec<Running>,
 }
@@ -45,9 +49,9 @@ pub struct Running {
     pub source: Location,
     /// Where it is.
     pub stage: Stage,
-    /// Bytes of blobs sent.
-    pub bytes_written: u64,
-    /// Bytes of blobs to send in all, as far as known.
+    /// Bytes of blobs that were sent or needed no sending.
+    pub bytes_done: u64,
+    /// Bytes of blobs in all, as far as known.
     pub bytes_expected: u64,
 }
 
@@ -55,14 +59,18 @@ impl Activity {
     /// What moves right now.
     pub fn snapshot(&self) -> Snapshot {
         let running = self.running().values().map(|moving| moving.look()).collect();
-        Snapshot { bytes_written: self.0.written.load(Ordering::Relaxed), running }
+        Snapshot {
+            bytes_written: self.0.written.load(Ordering::Relaxed),
+            bytes_saved: self.0.saved.load(Ordering::Relaxed),
+            running,
+        }
     }
 
     /// Shows an attempt until the guard is dropped.
     pub(crate) fn begin(&self, task: TaskId, source: Location) -> ActivityGuard {
         let moving = Arc::new(Moving {
             source,
-            written: AtomicU64::new(0),
+            done: AtomicU64::new(0),
             expected: AtomicU64::new(0),
             stage: Mutex::new(Stage::Resolve),
         });
@@ -81,7 +89,7 @@ impl Moving {
         Running {
             source: self.source.clone(),
             stage: *self.stage.lock().unwrap_or_else(PoisonError::into_inner),
-            bytes_written: self.written.load(Ordering::Relaxed),
+            bytes_done: self.done.load(Ordering::Relaxed),
             bytes_expected: self.expected.load(Ordering::Relaxed),
         }
     }
@@ -105,8 +113,13 @@ impl ActivityGuard {
     }
 
     pub(crate) fn wrote(&self, bytes: u64) {
-        self.moving.written.fetch_add(bytes, Ordering::Relaxed);
+        self.moving.done.fetch_add(bytes, Ordering::Relaxed);
         self.activity.0.written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn saved(&self, bytes: u64) {
+        self.moving.done.fetch_add(bytes, Ordering::Relaxed);
+        self.activity.0.saved.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) async fn mirror(cx: &TaskContext, task: &Mirror) -> Vec<DestinationRe
 
     // The source's manifests are read only if some destination needs them.
     let image = if targets.iter().any(|target| matches!(target, Ok(Target::Open(_)))) {
-        Some(run_stage(cx, Stage::Fetch, fetch::run(cx, &source)).await)
+        Some(run_stage(cx, Stage::Fetch, fetch::run(&source)).await)
     } else {
         None
     };

@@ -1,6 +1,6 @@
 //! The coordinator whole, with a Store and a Queue in memory, registries on real sockets, and workers by script.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at its first surprise")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic as tests do")]
 
 mod dispatching;
 mod expanding;

@@ -1,5 +1,7 @@
 //! The program as a person uses it: its commands, against registries on real sockets.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic as tests do")]
+
 mod data;
 mod run;
 mod stopping;

@@ -6,10 +6,13 @@ mod helper;
 mod token;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue};
+use tokio::time::Instant;
 
 use crate::error::{Error, Kind};
 use crate::wire::Wire;
@@ -22,6 +25,10 @@ use token::{Service, Token, basic};
 /// Above this many tokens, those that are over are thrown away.
 const TOKENS_KEPT: usize = 1024;
 
+/// How long credentials that a token service refused are not tried again: a login for each image of a run would lock
+/// the account.
+const REFUSAL_KEPT: Duration = Duration::from_secs(5 * 60);
+
 /// How a registry wants to be authorized.
 #[derive(Clone, PartialEq, Eq)]
 enum Scheme {
@@ -33,17 +40,46 @@ enum Scheme {
 /// A place for one token; who holds its lock fetches it, the others wait for that.
 type Place = Arc<tokio::sync::Mutex<Option<Token>>>;
 
+/// Whether a 401 says that the token is good but gives too few rights.
+pub(crate) fn lacks_scope(headers: &HeaderMap) -> bool {
+    let challenge = challenge::best(headers);
+    matches!(challenge, Some(Challenge::Bearer { error: Some(error), .. }) if error == "insufficient_scope")
+}
+
 /// Authorizes the requests to one registry.
 pub(crate) struct Authenticator {
     wire: Wire,
     keyring: Keyring,
     scheme: Mutex<Scheme>,
     tokens: Mutex<HashMap<(String, Scopes), Place>>,
+    logins: Logins,
+}
+
+/// What became of logins at the token service.
+#[derive(Default)]
+struct Logins {
+    /// Some login went well, so others need not wait for its outcome.
+    proven: AtomicBool,
+    /// Held by a login until one went well: if it is refused, the others learn of that in place of trying.
+    first: tokio::sync::Mutex<()>,
+    refused: Mutex<Option<(Instant, Credentials)>>,
+}
+
+impl Logins {
+    fn were_refused(&self, credentials: Option<&Credentials>) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.as_ref().is_some_and(|(at, which)| at.elapsed() < REFUSAL_KEPT && credentials == Some(which))
+    }
+
+    fn note_refusal(&self, credentials: Option<&Credentials>) {
+        let refusal = credentials.map(|credentials| (Instant::now(), credentials.clone()));
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+    }
 }
 
 impl Authenticator {
     pub(crate) fn new(wire: Wire, keyring: Keyring) -> Self {
-        Self { wire, keyring, scheme: Mutex::new(Scheme::None), tokens: Mutex::default() }
+        Self { wire, keyring, scheme: Mutex::new(Scheme::None), tokens: Mutex::default(), logins: Logins::default() }
     }
 
     /// Takes note of what a 401 of the registry at `base` asks for.
@@ -145,13 +181,24 @@ impl Authenticator {
         *kept = None;
         let found = self.keyring.find(path).await?;
         let credentials = found.as_ref().map(|found| &found.credentials);
+        let proven = self.logins.proven.load(Ordering::Relaxed);
+        let _first = if proven { None } else { Some(self.logins.first.lock().await) };
+        if self.logins.were_refused(credentials) {
+            let error =
+                Error::new(Kind::Unauthorized, format!("log in at `{}`", service.realm.host_str().unwrap_or_default()));
+            return Err(error.because("these credentials were refused before, and are not tried again for a while"));
+        }
         let token = match service.token(&self.wire, credentials, scopes, extra).await {
             Err(error) if error.kind() == Kind::Unauthorized => {
+                if error.status() == Some(401) {
+                    self.logins.note_refusal(credentials);
+                }
                 self.keyring.forget().await;
                 return Err(error);
             }
             token => token?,
         };
+        self.logins.proven.store(true, Ordering::Relaxed);
         Ok(kept.insert(token).header.clone())
     }
 

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::credentials::Credentials;
 use crate::error::{Error, Kind};
+use crate::proxy::is_loopback;
 use crate::wire::{Request, Wire};
 
 /// Token answers are some kilobytes.
@@ -84,10 +85,9 @@ impl Service {
     pub(super) fn new(realm: &str, service: Option<String>, registry: &Url) -> Result<Self, Error> {
         let refused = |why: &str| Error::new(Kind::Refused, format!("read the challenge of {registry}")).because(why);
         let realm = Url::parse(realm).map_err(|_| refused("its realm is not a URL"))?;
-        let local = realm.host_str().is_some_and(|host| crate::proxy::is_loopback(host.trim_matches(['[', ']'])));
         match realm.scheme() {
             "https" => {}
-            "http" if registry.scheme() == "http" || local => {}
+            "http" if registry.scheme() == "http" || is_loopback(&realm) => {}
             _ => return Err(refused("its token service does not speak HTTPS")),
         }
         Ok(Self { realm, service })
@@ -110,7 +110,7 @@ impl Service {
             }
             None => (self.query(None, &scopes), None),
         };
-        let mut answer = wire.send(&request, authorization.as_ref()).await?.ok().await?;
+        let mut answer = wire.send(&request, authorization.as_ref()).await?.ok().await.map_err(not_of_the_registry)?;
         let body = answer.bytes(ANSWER_BYTES_MAX).await?;
         // The parser's message could quote the token.
         let answer = serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| answer.token(Timestamp::now()));
@@ -138,6 +138,14 @@ impl Service {
         let mut request = Request::new(Method::POST, self.realm.clone()).header(CONTENT_TYPE, kind);
         request.body = form.finish().into();
         request
+    }
+}
+
+/// A refusal of the token service is no word of the registry: a 404 does not mean that an image is not there.
+fn not_of_the_registry(error: Error) -> Error {
+    match error.kind() {
+        Kind::NotFound | Kind::Refused => error.with_kind(Kind::Unauthorized),
+        _ => error,
     }
 }
 

@@ -6,6 +6,7 @@ use proto::{Descriptor, Digest, Repository};
 use reqwest::header::{CONTENT_RANGE, HeaderValue};
 
 use super::body::Feed;
+use super::read;
 use super::session::Session;
 use super::stream::BlobSource;
 use crate::client::Client;
@@ -15,9 +16,6 @@ use crate::wire::{Answer, Request};
 
 /// Is told of bytes as they leave, also of those that a second try sends again.
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
-
-/// Whole uploads that broke before chunks are tried: some servers cut large ones and say nothing.
-const CUTS_BEFORE_CHUNKS: u32 = 2;
 
 /// How a blob came to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,17 +53,15 @@ impl Client {
         progress: &Progress,
     ) -> Result<Pushed, PushError> {
         let registry = self.registry(repository).await.map_err(PushError::Destination)?;
-        let push = Push { client: self, registry: &registry, repository, blob, source, progress };
+        let push = Push { registry: &registry, repository, blob, source, progress };
         let near = mount_from.filter(|from| from.host() == repository.host() && *from != repository);
         let mut delays = registry.options.delays(registry.options.retries);
-        let (mut cuts, mut authorized_again) = (0, false);
+        let mut authorized_again = false;
         loop {
-            let chunks = registry.learned.get().chunks_only || cuts >= CUTS_BEFORE_CHUNKS;
-            let error = match push.once(near, chunks).await {
+            let error = match push.once(near).await {
                 Err(PushError::Destination(error)) => error,
                 ended => return ended,
             };
-            cuts += u32::from(error.kind() == Kind::Unavailable && error.status().is_none());
             if error.status() == Some(401) && !authorized_again {
                 // The token ended between the two requests; the next one is new.
                 authorized_again = true;
@@ -80,7 +76,6 @@ impl Client {
 }
 
 struct Push<'a> {
-    client: &'a Client,
     registry: &'a Registry,
     repository: &'a Repository,
     blob: &'a Descriptor,
@@ -89,12 +84,13 @@ struct Push<'a> {
 }
 
 impl<'a> Push<'a> {
-    async fn once(&self, near: Option<&Repository>, chunks: bool) -> Result<Pushed, PushError> {
+    async fn once(&self, near: Option<&Repository>) -> Result<Pushed, PushError> {
         let session = match near {
             Some(from) => Session::mount(self.registry, self.repository, &self.blob.digest, from).await,
             None => Session::open(self.registry, self.repository).await.map(Some),
         };
         let Some(session) = session.map_err(PushError::Destination)? else { return Ok(Pushed::Mounted) };
+        let chunks = self.registry.learned.get().chunks_only;
         let refused = match self.send(session, chunks).await {
             Err(PushError::Destination(error)) if !chunks && self.blob.size > 0 && wants_chunks(&error) => error,
             sent => return sent.map(|()| Pushed::Uploaded),
@@ -182,7 +178,7 @@ impl<'a> Push<'a> {
         if error.status().is_some() || !error.may_pass() {
             return Err(error);
         }
-        match self.client.blob_size(self.repository, &self.blob.digest).await {
+        match read::size_now(self.registry, self.repository, &self.blob.digest).await {
             Ok(Some(size)) if size == self.blob.size => Ok(()),
             Ok(_) => Err(error),
             Err(told) => Err(told),

@@ -22,15 +22,7 @@ impl Client {
     /// `Refused` if the answer names no length, and those of any request.
     pub async fn blob_size(&self, repository: &Repository, digest: &Digest) -> Result<Option<u64>, Error> {
         let registry = self.registry(repository).await?;
-        let request = Request::new(Method::HEAD, registry.url(&path(repository, digest)).await?);
-        match registry.call(&request, &Purpose::pull(repository)).await {
-            Ok(answer) => match length(&answer) {
-                Some(length) => Ok(Some(length)),
-                None => Err(answer.error(Kind::Refused).because("the answer names no length")),
-            },
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        registry.retried(|| size_now(&registry, repository, digest)).await
     }
 
     /// Opens a blob for reading (distribution-spec, end-2). The stream goes on by itself after a cut.
@@ -52,7 +44,24 @@ impl Client {
     }
 }
 
-pub(super) fn path(repository: &Repository, digest: &Digest) -> String {
+/// As [`Client::blob_size`], asked only once.
+pub(super) async fn size_now(
+    registry: &Registry,
+    repository: &Repository,
+    digest: &Digest,
+) -> Result<Option<u64>, Error> {
+    let request = Request::new(Method::HEAD, registry.url(&path(repository, digest)).await?);
+    match registry.call_once(&request, &Purpose::pull(repository)).await {
+        Ok(answer) => match length(&answer) {
+            Some(length) => Ok(Some(length)),
+            None => Err(answer.error(Kind::Refused).because("the answer names no length")),
+        },
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn path(repository: &Repository, digest: &Digest) -> String {
     format!("/v2/{}/blobs/{digest}", repository.path())
 }
 

@@ -6,7 +6,6 @@ use proto::limits::{IMAGE_MANIFEST_BYTES_MAX, INDEX_DEPTH_MAX, MANIFESTS_PER_IMA
 use proto::{Descriptor, Digest, Manifest, Reference, Tag};
 use registry::Place;
 
-use crate::context::TaskContext;
 use crate::failure::StageError;
 use crate::stage::concurrently;
 use crate::stages::resolve::Source;
@@ -46,7 +45,7 @@ impl Image {
 }
 
 /// Reads everything breadth first: parents before children, so that the levels backwards are an order to push in.
-pub(crate) async fn run(cx: &TaskContext, source: &Source) -> Result<Image, StageError> {
+pub(crate) async fn run(source: &Source) -> Result<Image, StageError> {
     let place = &source.place;
     let top = read(place, &source.digest).await?;
     let mut seen = HashSet::from([top.digest.clone()]);
@@ -64,9 +63,7 @@ pub(crate) async fn run(cx: &TaskContext, source: &Source) -> Result<Image, Stag
         next = found.into_iter().flatten().collect();
         below.push(level);
     }
-    let image = Image { top, below };
-    cx.activity.expect_bytes(image.blobs().iter().map(|blob| blob.size).sum());
-    Ok(image)
+    Ok(Image { top, below })
 }
 
 async fn follow(place: &Place, pointer: Pointer) -> Result<Part, StageError> {

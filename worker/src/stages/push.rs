@@ -19,6 +19,7 @@ const CONCURRENCY: usize = 4;
 /// Afterwards the destination has all that the top manifest leads to; the image's own tag is untouched.
 pub(crate) async fn run(cx: &TaskContext, source: &Source, image: &Image, place: &Place) -> Result<(), StageError> {
     let blobs = image.blobs();
+    cx.activity.expect_bytes(blobs.iter().map(|blob| blob.size).sum());
     concurrently(CONCURRENCY, blobs.iter().map(|blob| push_blob(cx, source, place, blob))).await?;
     for level in image.below.iter().rev() {
         concurrently(CONCURRENCY, level.iter().map(|part| put(cx, place, part))).await?;
@@ -47,6 +48,7 @@ async fn push_blob(cx: &TaskContext, source: &Source, place: &Place, blob: &Desc
     } else {
         send_blob(cx, source, place, blob).await?
     };
+    cx.activity.saved(spent.bytes_skipped + spent.bytes_mounted);
     cx.note_spent(spent);
     if let Some(repository) = place.repository() {
         cx.tools.holders.note(&blob.digest, repository);

@@ -1,6 +1,6 @@
 //! The worker whole, between a Queue in memory and registries on real sockets.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at its first surprise")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic as tests do")]
 
 mod bench;
 mod consuming;

@@ -143,9 +143,12 @@ pub async fn a_verb_that_is_dropped_midway_is_whole_or_nothing(store: Store) {
             recorded = scene.store.record(std::slice::from_ref(&answer), scene.now) => recorded.is_ok(),
             () = wait => false,
         };
+        // What was dropped while it committed may become true between two looks.
+        let before = scene.rows().await.len() as u64;
         let progress = scene.progress().await;
+        let after = scene.rows().await.len() as u64;
         assert_eq!(progress.published + progress.counts.pushed, 1);
-        assert_eq!(progress.counts.done(), scene.rows().await.len() as u64);
+        assert!((before..=after).contains(&progress.counts.done()));
         assert!(!recorded || progress.counts.pushed == 1);
     }
     let last = scene.record(answer).await;

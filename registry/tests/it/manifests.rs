@@ -1,0 +1,121 @@
+//! Manifests: byte for byte in both directions, and never anything else than was asked for.
+
+use proto::{Digest, Manifest, Reference};
+use registry::Kind;
+use sandbox::{Effect, Fault, Registry, content};
+
+use crate::script::{Script, answer};
+use crate::setup::{client, repository, tag};
+
+#[tokio::test]
+async fn a_manifest_is_copied_byte_for_byte_however_it_is_formatted() {
+    let registry = Registry::builder().start().await.unwrap();
+    let image = content::image(1).oddly_formatted().build();
+    let index = content::docker_list(&[content::image(2).docker().build()]);
+    for (name, image) in [("odd", &image), ("list", &index)] {
+        registry.store().put_image("from", Some(name), image);
+        registry.store().put_image("to", None, image);
+        let (client, from, to) = (client(), repository(&registry, "from"), repository(&registry, "to"));
+        let manifest = client.manifest(&from, &tag(name)).await.unwrap();
+        assert_eq!((&manifest.raw, &manifest.digest), (&image.raw, &image.digest()));
+        let put = client.put_manifest(&to, &tag(name), &manifest).await.unwrap();
+        assert_eq!(put.digest.as_ref(), Some(&manifest.digest));
+        let stored = registry.store().manifest("to", &manifest.digest).unwrap();
+        assert_eq!((stored.raw, stored.media_type), (image.raw.clone(), image.media_type.clone()));
+        assert_eq!(registry.store().tag("to", name), Some(manifest.digest));
+    }
+}
+
+#[tokio::test]
+async fn a_head_names_the_digest_and_reads_only_where_it_must() {
+    let registry = Registry::builder().start().await.unwrap();
+    let image = content::image(1).build();
+    registry.store().put_image("a", Some("1"), &image);
+    let (client, repository) = (client(), repository(&registry, "a"));
+    let head = client.head_manifest(&repository, &tag("1")).await.unwrap().unwrap();
+    assert_eq!((head.digest, head.size), (image.digest(), Some(image.raw.len() as u64)));
+    assert_eq!(head.media_type.as_deref(), Some(image.media_type.as_str()));
+    assert_eq!(client.head_manifest(&repository, &tag("2")).await.unwrap(), None);
+    assert_eq!(registry.log().count("GET", "/manifests/"), 0);
+
+    registry.features(|features| features.head_digest = false);
+    let head = client.head_manifest(&repository, &tag("1")).await.unwrap().unwrap();
+    assert_eq!(head.digest, image.digest());
+    assert_eq!(registry.log().count("GET", "/manifests/"), 1);
+    let by_digest = Reference::Digest(image.digest());
+    assert_eq!(client.head_manifest(&repository, &by_digest).await.unwrap().unwrap().digest, image.digest());
+    assert_eq!(registry.log().count("GET", "/manifests/"), 1);
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_not_there_is_not_found() {
+    let registry = Registry::builder().start().await.unwrap();
+    let error = client().manifest(&repository(&registry, "a"), &tag("1")).await.unwrap_err();
+    assert_eq!((error.kind(), error.status()), (Kind::NotFound, Some(404)));
+    assert!(error.to_string().starts_with(&format!("GET {}/v2/a/manifests/1: 404", registry.url())), "{error}");
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_not_the_one_asked_for_is_corrupt() {
+    let registry = Registry::builder().start().await.unwrap();
+    let image = content::image(1).build();
+    registry.store().put_image("a", Some("1"), &image);
+    registry.fault(Fault::on("GET", "/manifests/", Effect::CorruptBody { at: 3 }));
+    for reference in [tag("1"), Reference::Digest(image.digest())] {
+        let error = client().manifest(&repository(&registry, "a"), &reference).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_digest_that_the_registry_names_wrongly_is_noticed() {
+    let image = content::image(1).build();
+    let (raw, other) = (String::from_utf8(image.raw.to_vec()).unwrap(), Digest::of(b"other"));
+    let header = format!("Docker-Content-Digest: {other}\r\nContent-Type: {}\r\n", image.media_type);
+    let script = Script::start(move |head| match head {
+        _ if head.starts_with("GET /v2/a/manifests/") => answer(200, &header, &raw),
+        _ if head.starts_with("HEAD") || head.starts_with("PUT") => answer(200, &header, ""),
+        _ => answer(200, "", ""),
+    })
+    .await;
+    let repository = format!("{}/a", script.host()).parse().unwrap();
+    let client = client();
+    let by_digest = Reference::Digest(image.digest());
+    let errors = [
+        client.manifest(&repository, &tag("1")).await.unwrap_err(),
+        client.head_manifest(&repository, &by_digest).await.unwrap_err(),
+        {
+            let manifest = Manifest::parse(image.raw.clone(), None).unwrap();
+            client.put_manifest(&repository, &tag("1"), &manifest).await.unwrap_err()
+        },
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn manifests_of_other_forms_and_too_large_ones_are_unsupported() {
+    let huge = format!("{{\"config\":\"{}\"}}", " ".repeat(5_000_000));
+    for body in [r#"{"schemaVersion":1,"fsLayers":[]}"#, r#"{"manifests":[],"config":{}}"#, &huge] {
+        let body = body.to_owned();
+        let script = Script::start(move |head| match head.contains("/manifests/") {
+            true => answer(200, "", &body),
+            false => answer(200, "", ""),
+        })
+        .await;
+        let repository = format!("{}/a", script.host()).parse().unwrap();
+        let error = client().manifest(&repository, &tag("1")).await.unwrap_err();
+        assert!(matches!(error.kind(), Kind::Unsupported | Kind::Corrupt), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_that_the_registry_refuses_is_refused_with_its_own_code() {
+    let registry = Registry::builder().start().await.unwrap();
+    let manifest = Manifest::parse(content::image(1).build().raw, None).unwrap();
+    let error = client().put_manifest(&repository(&registry, "a"), &tag("1"), &manifest).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (Kind::Refused, Some("MANIFEST_BLOB_UNKNOWN")), "{error}");
+    assert_eq!(registry.log().count("PUT", "/manifests/"), 1);
+    assert_eq!(registry.store().tag("a", "1"), None);
+}
