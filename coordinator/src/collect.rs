@@ -17,7 +17,7 @@ impl Coordinator {
         let mut failures = Failures::default();
         while let Some(first) = stop.run_until_cancelled(self.queue.next(Lane::Results)).await {
             let step = async { self.record(self.batch(first?)).await };
-            failures.note(step.await)?;
+            failures.note(step.await, self.pace.tick).await?;
         }
         Ok(())
     }
@@ -43,7 +43,7 @@ impl Coordinator {
                 letter.ack().await?;
                 Ok(())
             };
-            failures.note(step.await)?;
+            failures.note(step.await, self.pace.tick).await?;
         }
         Ok(())
     }

@@ -150,7 +150,7 @@ impl Coordinator {
     ) -> Result<(), CoordinatorError> {
         let mut failures = Failures::default();
         while !stop.is_cancelled() {
-            failures.note(step().await)?;
+            failures.note(step().await, self.pace.tick).await?;
             tokio::select! {
                 () = wake.notified() => {}
                 () = tokio::time::sleep(self.pace.tick) => {}
@@ -166,14 +166,20 @@ impl Coordinator {
 pub(crate) struct Failures(u32);
 
 impl Failures {
-    /// Passes an error on once there were too many in a row; logs it until then.
-    pub(crate) fn note(&mut self, result: Result<(), CoordinatorError>) -> Result<(), CoordinatorError> {
+    /// Passes an error on once there were too many in a row; until then logs it, and waits: what failed a moment ago
+    /// fails again.
+    pub(crate) async fn note(
+        &mut self,
+        result: Result<(), CoordinatorError>,
+        wait: Duration,
+    ) -> Result<(), CoordinatorError> {
         match result {
             Ok(()) => self.0 = 0,
             Err(error) if self.0 + 1 >= FAILURES_IN_A_ROW_MAX => return Err(error),
             Err(error) => {
                 self.0 += 1;
                 tracing::warn!("coordinator step failed, trying again: {}", daemon::ErrorChain(&error));
+                tokio::time::sleep(wait).await;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The data folder: where it is, and the lock that keeps a second run out of it.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -46,9 +46,8 @@ impl DataFolder {
     pub(crate) fn lock(&self) -> anyhow::Result<DataLock> {
         let path = self.0.join("lock");
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.as_mut().map_err(|error| std::io::Error::from(error.kind()));
-        let file = file.with_context(|| format!("open lock `{}`", path.display()))?;
+        let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = opened.with_context(|| format!("open lock `{}`", path.display()))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -63,10 +62,9 @@ impl DataFolder {
             }
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("lock `{}`", path.display())),
         }
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())?;
-        Ok(DataLock { _file: file.try_clone()? })
+        let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        noted.with_context(|| format!("write lock `{}`", path.display()))?;
+        Ok(DataLock { _file: file })
     }
 
     /// The folder.

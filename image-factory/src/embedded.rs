@@ -1,6 +1,7 @@
 //! The whole factory in one process: coordinator and worker around a Queue in memory and a Store on disk. The only
 //! place that knows this mode.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use worker::{Activity, Tools, Worker};
 
 use crate::data::{DataFolder, DataLock};
-use crate::progress::{DRAW_EVERY, Progress, Standing};
+use crate::progress::{DRAW_EVERY, Progress, Standing, say};
 
 /// A factory within this process, alone in its data folder.
 pub(crate) struct Factory {
@@ -65,7 +66,7 @@ impl Factory {
         tokio::select! {
             biased;
             () = shutdown.stop.cancelled() => Ok(None),
-            never = self.show(run, format!("{job}  run {}", run.short())) => never,
+            never = self.show(run, format!("{job}  run {}", run.short())) => match never {},
             result = Box::pin(self.work(run, file, shutdown)) => result.map(|()| Some(run)),
         }
     }
@@ -89,7 +90,9 @@ impl Factory {
         let conclude = async {
             tokio::select! {
                 reported = self.coordinator.reported(run) => reported.context("wait for the report")?,
-                () = shutdown.drain.cancelled() => {}
+                () = shutdown.drain.cancelled() => {
+                    say("stopping: finishing what is under way; interrupt again to leave at once");
+                }
             }
             taking.drain.cancel();
             anyhow::Ok(())
@@ -101,7 +104,7 @@ impl Factory {
     }
 
     /// Shows how far the run is, for as long as it is polled.
-    async fn show<T>(&self, run: RunId, name: String) -> anyhow::Result<T> {
+    async fn show(&self, run: RunId, name: String) -> Infallible {
         let mut progress = Progress::begin(name);
         let mut events = self.coordinator.listen();
         let mut ticks = tokio::time::interval(DRAW_EVERY);
@@ -109,7 +112,8 @@ impl Factory {
             tokio::select! {
                 // A listener that is behind misses lines, and all of them are in the report.
                 event = events.recv() => if let Ok(event) = event { progress.tell(&event) },
-                _ = ticks.tick() => progress.show(&self.standing(run).await?),
+                // Whether a Store that fails ends the run is for the coordinator to say.
+                _ = ticks.tick() => if let Ok(standing) = self.standing(run).await { progress.show(&standing) },
             }
         }
     }

@@ -176,9 +176,10 @@ fn describe(running: &worker::Running) -> String {
     format!("  {stage:<8} {source}  {done} of {all}")
 }
 
-/// Writes a line to standard error; nobody is left to tell if it is closed.
+/// Writes a line to standard error, above the display if there is one; nobody is left to tell if it is closed.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let write = || writeln!(io::stderr(), "{line}");
+    let _ = DISPLAY.get().map_or_else(write, |display| display.suspend(write));
 }
 
 /// Where log lines go: standard error, above the display if there is one.

@@ -62,7 +62,8 @@ impl Worker {
             // A solo attempt runs beside nothing. Waiting here, where deliveries are taken one by one, cannot lock up
             // with another that waits for the same slots.
             let is_solo = delivery.envelope().task().is_ok_and(|task| task.solo);
-            let others = if is_solo { acquire(&slots, self.slots - 1).await } else { None };
+            let others = if is_solo { self.slots - 1 } else { 0 };
+            let Some(others) = unless(drain, acquire(&slots, others)).await else { return Ok(()) };
             let job = handle(self.queue.clone(), self.tools.clone(), delivery, interrupt.clone());
             attempts.spawn(async move {
                 job.await;

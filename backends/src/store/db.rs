@@ -2,6 +2,7 @@
 //!
 //! Only this file knows which database runs: all others hold SQL text with `$1` placeholders.
 
+use std::future::ready;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::{Row as _, SqlStr, Transaction};
+use sqlx::{Connection as _, Row as _, SqlStr, Transaction};
 
 use super::StoreError;
 
@@ -41,7 +42,10 @@ impl Db {
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true);
         let error = |source| StoreError::Open { path: path.to_owned(), source };
-        let writer = pool(1).connect_with(options.clone()).await.map_err(error)?;
+        // SQLite itself ends a transaction that the disk fails, and the driver still counts it as open: such a connection
+        // begins no other one.
+        let writer = pool(1).before_acquire(|connection, _| Box::pin(ready(Ok(!connection.is_in_transaction()))));
+        let writer = writer.connect_with(options.clone()).await.map_err(error)?;
         migrate(&writer).await?;
         let readers = pool(READERS).connect_lazy_with(options);
         Ok(Self::Sqlite { writer, readers })

@@ -1,6 +1,6 @@
 //! What holds of a Store because it is a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backends::Store;
@@ -42,6 +42,14 @@ fn task(n: usize) -> NewTask {
         source: format!("source.example.com/app:{n}").parse().unwrap(),
         destinations: vec![format!("mirror.example.com/app:{n}").parse().unwrap()],
     }
+}
+
+/// Does behind the Store's back what the Store has no verb for.
+async fn execute(path: &Path, sql: &'static str) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let pool = sqlx::sqlite::SqlitePool::connect_with(options).await.unwrap();
+    sqlx::query(sql).execute(&pool).await.unwrap();
+    pool.close().await;
 }
 
 #[tokio::test]
@@ -102,15 +110,24 @@ async fn a_folder_that_is_missing_is_named() {
 }
 
 #[tokio::test]
+async fn after_a_transaction_that_the_disk_failed_the_next_one_is_taken() {
+    let (_folder, path) = file();
+    let store = Store::open(&path).await.unwrap();
+    let id = new_run(&store).await;
+    // As on a full disk, SQLite rolls back by itself, and not because we ask.
+    execute(&path, "create trigger full before insert on tasks begin select raise(rollback, 'full'); end").await;
+    store.add_tasks(id, &[task(1)], now()).await.unwrap_err();
+    execute(&path, "drop trigger full").await;
+    assert_eq!(store.add_tasks(id, &[task(1)], now()).await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_store_of_a_newer_program_is_refused() {
     let (_folder, path) = file();
     drop(Store::open(&path).await.unwrap());
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-    let pool = sqlx::sqlite::SqlitePool::connect_with(options).await.unwrap();
     let newer = "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
          values (9999, 'from the future', 1, x'00', 0)";
-    sqlx::query(newer).execute(&pool).await.unwrap();
-    pool.close().await;
+    execute(&path, newer).await;
     let error = Store::open(&path).await.err().unwrap();
     assert!(matches!(error, StoreError::Migrate(_)));
     assert_eq!(error.class(), Class::Reject);

@@ -70,7 +70,9 @@ pub(crate) async fn mirror(order: Order<'_>, shutdown: &Shutdown) -> anyhow::Res
         started_by: files::user(),
         take_over: order.take_over,
     };
-    let Some(run) = factory.run(&file, submission, shutdown).await? else { return Ok(None) };
+    let run = factory.run(&file, submission, shutdown).await;
+    let run = run.with_context(|| format!("run with data folder `{}`", order.data.path().display()))?;
+    let Some(run) = run else { return Ok(None) };
     let report = factory.report_of(run).await?;
     let summary = Summary::read(&report).with_context(|| format!("read report `{}`", report.display()))?;
     Ok(Some(Done { summary, report }))

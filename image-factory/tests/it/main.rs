@@ -1,8 +1,10 @@
 //! The program as a person uses it: its commands, against registries on real sockets.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic as tests do")]
 
+mod data;
 mod faults;
 mod real;
 mod run;
+mod stopping;
 mod support;

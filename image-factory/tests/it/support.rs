@@ -2,10 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// The longest that any wait in these tests may last; far more than is needed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A place to run the program in; everything in it goes with the test.
 pub(crate) struct Workshop {
@@ -66,6 +72,30 @@ impl Workshop {
         self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// The same on a disk where no file can grow beyond `bytes`.
+    pub(crate) fn start_with_room_for(&self, bytes: u64, args: &[&str]) -> Child {
+        let program = self.command(args);
+        // The limit comes with a signal that would kill; without it writes fail, as on a full disk.
+        let script = r#"trap '' XFSZ; limit=$1; shift; exec prlimit --fsize="$limit":unlimited "$@""#;
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh", &bytes.to_string()]).arg(program.as_std().get_program()).args(args);
+        command.current_dir(self.path()).env_clear().stdin(Stdio::null()).kill_on_drop(true);
+        command.envs(program.as_std().get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// From now on no file can grow any more.
+    pub(crate) fn leave_no_room(&self, child: &Child) {
+        shell(&format!("prlimit --pid {} --fsize=0:unlimited", child.id().unwrap()));
+    }
+
+    /// Listens to a running program.
+    pub(crate) fn watch(&self, mut child: Child) -> Running {
+        let stdout = child.stdout.take().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        Running { child, stdout, stderr, said: String::new() }
+    }
+
     /// Runs `job.yaml`, with short delays between tries.
     pub(crate) async fn run(&self) -> Ended {
         self.program(&RUN).await
@@ -77,6 +107,64 @@ impl Workshop {
         assert_eq!(report.code, 0, "{}", report.stderr);
         serde_json::from_str(&report.stdout).unwrap()
     }
+}
+
+/// A program that runs, and what it said on standard error until now.
+pub(crate) struct Running {
+    child: Child,
+    stdout: ChildStdout,
+    stderr: Lines<BufReader<ChildStderr>>,
+    said: String,
+}
+
+impl Running {
+    /// Waits for a line with `text` on standard error.
+    pub(crate) async fn says(&mut self, text: &str) {
+        let found = timeout(PATIENCE, async {
+            while let Some(line) = self.stderr.next_line().await.unwrap() {
+                let found = line.contains(text);
+                self.said += &(line + "\n");
+                if found {
+                    return true;
+                }
+            }
+            false
+        });
+        assert_eq!(found.await, Ok(true), "no line has `{text}`:\n{}", self.said);
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn end(mut self) -> Ended {
+        let ended = timeout(PATIENCE, async {
+            while let Some(line) = self.stderr.next_line().await.unwrap() {
+                self.said += &(line + "\n");
+            }
+            let mut stdout = String::new();
+            self.stdout.read_to_string(&mut stdout).await.unwrap();
+            (self.child.wait().await.unwrap(), stdout)
+        });
+        let Ok((status, stdout)) = ended.await else { panic!("it does not end; it said:\n{}", self.said) };
+        Ended { code: code(status), stdout, stderr: self.said }
+    }
+}
+
+/// What `work` gives; fails the test if it takes too long.
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, work).await.expect("what the test waits for never came")
+}
+
+/// Sends a signal, such as `INT`, to a program.
+pub(crate) fn signal(child: &Child, name: &str) {
+    shell(&format!("kill -{name} {}", child.id().unwrap()));
+}
+
+fn shell(script: &str) {
+    assert!(std::process::Command::new("sh").args(["-c", script]).status().unwrap().success(), "{script}");
 }
 
 /// Runs `job.yaml` with a patience fit for tests.

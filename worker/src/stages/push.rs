@@ -1,4 +1,5 @@
-//! Sends everything below the top manifest, by digest: blobs first, then manifests, children before parents.
+//! Sends everything below the top manifest, by digest: blobs first, then manifests, children before parents. What the
+//! destination has is not sent again.
 
 use std::sync::Arc;
 
@@ -21,18 +22,22 @@ pub(crate) async fn run(cx: &TaskContext, source: &Source, image: &Image, place:
     cx.activity.expect_bytes(blobs.iter().map(|blob| blob.size).sum());
     concurrently(CONCURRENCY, blobs.iter().map(|blob| push_blob(cx, source, place, blob))).await?;
     for level in image.below.iter().rev() {
-        concurrently(CONCURRENCY, level.iter().map(|part| put(place, part))).await?;
-        cx.note_spent(Spent { manifests_written: level.len() as u64, ..Spent::default() });
+        concurrently(CONCURRENCY, level.iter().map(|part| put(cx, place, part))).await?;
     }
     Ok(())
 }
 
-async fn put(place: &Place, part: &Part) -> Result<(), StageError> {
+async fn put(cx: &TaskContext, place: &Place, part: &Part) -> Result<(), StageError> {
+    let digest = &part.manifest.digest;
     let name = match &part.sidecar {
         Some(tag) => Reference::Tag(tag.clone()),
-        None => Reference::Digest(part.manifest.digest.clone()),
+        None => Reference::Digest(digest.clone()),
     };
-    place.put_manifest(&name, &part.manifest).await.map_err(StageError::Destination)?;
+    let there = place.head(&name).await.map_err(StageError::Destination)?;
+    if there.is_none_or(|head| head.digest != *digest) {
+        place.put_manifest(&name, &part.manifest).await.map_err(StageError::Destination)?;
+        cx.note_spent(Spent { manifests_written: 1, ..Spent::default() });
+    }
     Ok(())
 }
 

@@ -1,0 +1,8 @@
+//! The coordinator whole, with a Store and a Queue in memory, registries on real sockets, and workers by script.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic as tests do")]
+
+mod dispatching;
+mod expanding;
+mod office;
+mod reporting;

@@ -1,0 +1,114 @@
+//! The data folder: one run at a time, and what happens when it cannot be written.
+
+use sandbox::{Hold, Registry, content};
+
+use crate::support::{RUN, Workshop, totals, within};
+
+/// A source with three images, a destination, and a folder with a job from one to the other.
+async fn set_up() -> (Registry, Registry, Workshop) {
+    let source = Registry::builder().start().await.unwrap();
+    for seed in 1..=3 {
+        source.store().put_image("team/app", Some(&format!("1.{seed}")), &content::image(seed).build());
+    }
+    let destination = Registry::builder().start().await.unwrap();
+    let workshop = Workshop::new();
+    let (from, to) = (source.host(), destination.host());
+    workshop.job(&format!("version: 1\nto: {to}/{{path}}\nimages:\n  {from}/team/app: \"*\"\n"));
+    (source, destination, workshop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_run_on_one_data_folder_is_refused_and_the_first_is_unharmed() {
+    let (_source, destination, workshop) = set_up().await;
+    let hold = Hold::on(&destination, "PUT", "/blobs/uploads/", 0);
+    let first = workshop.start(&RUN);
+    within(hold.reached()).await;
+
+    let asked = destination.log().requests().len();
+    let second = workshop.run().await.expect(3);
+    assert!(second.stderr.contains(&format!("process {}", first.id().unwrap())), "{}", second.stderr);
+    assert!(second.stderr.contains("in use by another run"), "{}", second.stderr);
+    let runs = workshop.program(&["runs"]).await.expect(0).stdout;
+    assert!(runs.lines().count() == 1 && runs.contains("open"), "{runs}");
+    let report = workshop.program(&["report"]).await.expect(2);
+    assert!(report.stderr.contains("still open"), "{}", report.stderr);
+    assert!(destination.log().requests().len() >= asked);
+
+    drop(hold);
+    workshop.watch(first).end().await.expect(0);
+    assert_eq!(totals(&workshop.report().await), "3 pushed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_leaves_a_lock_that_hinders_nobody() {
+    let (_source, destination, workshop) = set_up().await;
+    let hold = Hold::losing(&destination, "PUT", "/blobs/uploads/", 0);
+    let mut first = workshop.start(&RUN);
+    within(hold.reached()).await;
+    first.kill().await.unwrap();
+    assert!(workshop.path().join("data/lock").exists());
+    drop(hold);
+    workshop.run().await.expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn past_reports_are_read_while_a_run_goes_on() {
+    let (source, destination, workshop) = set_up().await;
+    workshop.run().await.expect(0);
+    source.store().put_image("team/app", Some("1.4"), &content::image(4).build());
+    let hold = Hold::on(&destination, "PUT", "/blobs/uploads/", 0);
+    let second = workshop.start(&RUN);
+    within(hold.reached()).await;
+
+    let runs = workshop.program(&["runs"]).await.expect(0).stdout;
+    let first = runs.lines().nth(1).unwrap().split_whitespace().next().unwrap();
+    let report = workshop.program(&["report", first]).await.expect(0).stdout;
+    assert!(report.contains("3 pushed"), "{report}");
+
+    drop(hold);
+    workshop.watch(second).end().await.expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_that_cannot_be_is_named_and_nothing_is_run() {
+    let (source, _destination, workshop) = set_up().await;
+    let file = workshop.write("file", "");
+    let folder = file.join("data");
+    let ended = workshop.program(&["run", "job.yaml", "--data", folder.to_str().unwrap()]).await.expect(3);
+    assert!(ended.stderr.contains(folder.to_str().unwrap()), "{}", ended.stderr);
+    assert_eq!(source.requests(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_at_the_start_is_said_and_nothing_is_run() {
+    let (source, _destination, workshop) = set_up().await;
+    let run = workshop.start_with_room_for(0, &RUN);
+    let ended = workshop.watch(run).end().await.expect(3);
+    assert!(ended.stderr.contains("write lock"), "{}", ended.stderr);
+    assert_eq!(source.requests(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_fit_the_disk_is_said_and_nothing_is_run() {
+    let (source, _destination, workshop) = set_up().await;
+    let run = workshop.start_with_room_for(1_000, &RUN);
+    let ended = workshop.watch(run).end().await.expect(3);
+    assert!(ended.stderr.contains("store"), "{}", ended.stderr);
+    assert_eq!(source.requests(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_gets_full_ends_the_run_and_the_next_one_goes_on() {
+    let (source, destination, workshop) = set_up().await;
+    let hold = Hold::on(&destination, "PUT", "/manifests/1.", 1);
+    let run = workshop.start_with_room_for(1_000_000_000, &RUN);
+    within(hold.reached()).await;
+    workshop.leave_no_room(&run);
+    drop(hold);
+    let ended = workshop.watch(run).end().await.expect(3);
+    assert!(ended.stderr.contains("store"), "{}", ended.stderr);
+    workshop.run().await.expect(0);
+    assert_eq!(destination.store().tags(), source.store().tags());
+    let runs = workshop.program(&["runs"]).await.expect(0).stdout;
+    assert!(runs.lines().nth(1).unwrap().contains("interrupted"), "{runs}");
+}

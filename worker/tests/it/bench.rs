@@ -1,0 +1,188 @@
+//! What the tests share: two registries, a Queue that can be made to fail, and a worker between them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backends::{Delivery, Lane, MemoryQueue, Queue, QueueError};
+use daemon::Shutdown;
+use proto::envelope::EnvelopeError;
+use proto::outcome::End;
+use proto::settings::Access;
+use proto::task::{Destination, Mirror, TaskKind};
+use proto::{Attempt, Digest, Envelope, Failure, RunId, Task, TaskId, TaskResult};
+use registry::{Client, Options};
+use sandbox::{Image, Registry, content};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use worker::{Activity, Tools, Worker};
+
+/// The longest that any wait in these tests may last; far more than is needed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What `work` gives; fails the test if it takes too long.
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, work).await.expect("what the test waits for never came")
+}
+
+/// A Queue in memory that refuses to take results, and counts who waits for tasks.
+#[derive(Default)]
+pub(crate) struct TestQueue {
+    inner: MemoryQueue,
+    /// How many more results are refused.
+    pub(crate) refusals: AtomicUsize,
+    /// How often a result was offered.
+    pub(crate) offered: AtomicUsize,
+    /// How many wait for a task.
+    pub(crate) waiting: AtomicUsize,
+}
+
+#[async_trait]
+impl Queue for TestQueue {
+    async fn publish(&self, lane: Lane, message: &Envelope) -> Result<(), QueueError> {
+        if lane == Lane::Results {
+            self.offered.fetch_add(1, Ordering::SeqCst);
+            let refused = self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            if refused.is_ok() {
+                return Err(QueueError::Unreadable { lane, source: EnvelopeError::TooLarge(0) });
+            }
+        }
+        self.inner.publish(lane, message).await
+    }
+
+    async fn next(&self, lane: Lane) -> Result<Delivery, QueueError> {
+        struct Waits<'a>(&'a AtomicUsize);
+        impl Drop for Waits<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        let _waits = (lane == Lane::Tasks).then(|| {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            Waits(&self.waiting)
+        });
+        self.inner.next(lane).await
+    }
+
+    async fn depth(&self, lane: Lane) -> Result<u64, QueueError> {
+        self.inner.depth(lane).await
+    }
+}
+
+/// Two registries and a Queue.
+pub(crate) struct Bench {
+    pub(crate) source: Registry,
+    pub(crate) destination: Registry,
+    pub(crate) queue: Arc<TestQueue>,
+}
+
+/// A worker at work.
+pub(crate) struct Working {
+    pub(crate) shutdown: Shutdown,
+    handle: JoinHandle<Result<(), QueueError>>,
+}
+
+impl Working {
+    /// Waits until it has drained.
+    pub(crate) async fn ended(self) {
+        within(self.handle).await.unwrap().unwrap();
+    }
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        Self {
+            source: Registry::builder().start().await.unwrap(),
+            destination: Registry::builder().start().await.unwrap(),
+            queue: Arc::default(),
+        }
+    }
+
+    /// Puts an image at the source, under a tag of `team/app`.
+    pub(crate) fn put(&self, tag: &str, image: &Image) -> Digest {
+        self.source.store().put_image("team/app", Some(tag), image);
+        image.digest()
+    }
+
+    /// Puts a small image at the source and the task to mirror it on the Queue.
+    pub(crate) async fn queue_image(&self, seed: u64, tag: &str) -> Task {
+        self.put(tag, &content::image(seed).build());
+        let task = self.task(tag);
+        self.publish(&task).await;
+        task
+    }
+
+    /// The task to mirror a tag of `team/app`.
+    pub(crate) fn task(&self, tag: &str) -> Task {
+        let at = |registry: &Registry, repository| format!("{}/{repository}:{tag}", registry.host()).parse().unwrap();
+        let destination = Destination { location: at(&self.destination, "mirror/app"), placed: None };
+        Task {
+            run: RunId::new(),
+            id: TaskId::new(),
+            attempt: Attempt::FIRST,
+            solo: false,
+            deadline: PATIENCE,
+            kind: TaskKind::Mirror(Mirror { source: at(&self.source, "team/app"), destinations: vec![destination] }),
+        }
+    }
+
+    pub(crate) async fn publish(&self, task: &Task) {
+        self.queue.publish(Lane::Tasks, &Envelope::of_task(task).unwrap()).await.unwrap();
+    }
+
+    /// What the destination's tag shows.
+    pub(crate) fn placed(&self, tag: &str) -> Option<Digest> {
+        self.destination.store().tag("mirror/app", tag)
+    }
+
+    pub(crate) fn tools(&self) -> Tools {
+        let options = Options { retries: 1, retry_delay: Duration::from_millis(10), ..Options::default() };
+        Tools::new(Client::new(&Access::default(), options).unwrap(), Activity::default())
+    }
+
+    /// Starts a worker that gives running attempts this long when it drains.
+    pub(crate) fn work_with_grace(&self, slots: usize, grace: Duration) -> Working {
+        let worker = Worker::new(self.queue.clone(), self.tools(), slots, grace);
+        let shutdown = Shutdown::default();
+        Working { handle: tokio::spawn(worker.run(shutdown.clone())), shutdown }
+    }
+
+    pub(crate) fn work(&self, slots: usize) -> Working {
+        self.work_with_grace(slots, PATIENCE)
+    }
+
+    /// The next result, taken off its lane.
+    pub(crate) async fn result(&self) -> TaskResult {
+        let delivery = within(self.queue.next(Lane::Results)).await.unwrap();
+        let result = delivery.envelope().result().unwrap();
+        delivery.ack().await.unwrap();
+        result
+    }
+
+    pub(crate) async fn depth(&self, lane: Lane) -> u64 {
+        self.queue.depth(lane).await.unwrap()
+    }
+}
+
+/// How a task with one destination ended there.
+pub(crate) fn end(result: &TaskResult) -> &End {
+    assert_eq!(result.destinations.len(), 1);
+    &result.destinations[0].end
+}
+
+/// The digest that was placed at a task's one destination.
+pub(crate) fn digest(result: &TaskResult) -> &Digest {
+    match end(result) {
+        End::Placed { digest, .. } => digest,
+        other => panic!("nothing was placed: {other:?}"),
+    }
+}
+
+/// Why a task failed at its one destination.
+pub(crate) fn failure(result: &TaskResult) -> &Failure {
+    match end(result) {
+        End::Failed(failure) => failure,
+        other => panic!("it did not fail: {other:?}"),
+    }
+}

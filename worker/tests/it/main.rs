@@ -1,0 +1,8 @@
+//! The worker whole, between a Queue in memory and registries on real sockets.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic as tests do")]
+
+mod bench;
+mod consuming;
+mod draining;
+mod placing;

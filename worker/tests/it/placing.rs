@@ -1,0 +1,119 @@
+//! What becomes of a destination: the name last, byte for byte, and never back over what is newer.
+
+use proto::outcome::End;
+use proto::task::{Destination, Fingerprint, Placed, TaskKind};
+use proto::{Code, Digest, Task};
+use sandbox::{Effect, Fault, Hold, content};
+
+use crate::bench::{Bench, digest, end, failure, within};
+
+/// An index with children, an SBOM and a signature, oddly formatted where that can be.
+fn put_all_kinds(bench: &Bench) -> Digest {
+    let child = content::image(1).oddly_formatted().build();
+    let child = child.clone().with_referrer(content::sbom(&child));
+    let index = content::index(&[child, content::image(2).build()]);
+    let index = index.clone().with_referrer(content::sbom(&index));
+    let signature = content::cosign_signature(&index);
+    bench.put(&content::cosign_tag(&index.digest(), "sig"), &signature);
+    bench.put("1.0", &index)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_appears_last() {
+    let bench = Bench::new().await;
+    let top = put_all_kinds(&bench);
+    bench.publish(&bench.task("1.0")).await;
+    let _working = bench.work(1);
+    assert_eq!(digest(&bench.result().await), &top);
+
+    let requests = bench.destination.requests();
+    let named = requests.iter().position(|request| request.is("PUT", "/manifests/1.0")).unwrap();
+    let (before, after) = requests.split_at(named);
+    assert_eq!(before.iter().filter(|request| request.is("PUT", "/manifests/") && request.status == 201).count(), 5);
+    assert!(after[1..].iter().all(|request| request.method == "HEAD"), "{after:?}");
+    // Each manifest below was put, and asked for after that.
+    for put in before.iter().filter(|request| request.is("PUT", "/manifests/sha256:")) {
+        let last = before.iter().rev().find(|request| request.path == put.path).unwrap();
+        assert_eq!((last.method.as_str(), last.status), ("HEAD", 200), "{}", put.path);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn manifests_are_copied_byte_for_byte() {
+    let bench = Bench::new().await;
+    put_all_kinds(&bench);
+    bench.publish(&bench.task("1.0")).await;
+    let _working = bench.work(1);
+    digest(&bench.result().await);
+    let (theirs, ours) =
+        (bench.source.store().manifests("team/app"), bench.destination.store().manifests("mirror/app"));
+    assert_eq!(theirs.len(), 6);
+    assert_eq!(theirs, ours);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_loses_a_child_gets_no_name() {
+    let bench = Bench::new().await;
+    let child = content::image(1).build();
+    bench.put("1.0", &content::index(&[child.clone(), content::image(2).build()]));
+    // Asked for before it is sent, and again before the name appears: it goes in between.
+    let path = format!("/manifests/{}", child.digest());
+    let lost = child.digest();
+    let lose = Effect::act(move |store| assert!(store.delete_manifest("mirror/app", &lost)));
+    bench.destination.fault(Fault::on("HEAD", &path, lose).after(1));
+    bench.publish(&bench.task("1.0")).await;
+    let _working = bench.work(1);
+    assert_eq!(failure(&bench.result().await).code, Code::DestinationIncomplete);
+    assert_eq!(bench.destination.log().count("PUT", "/manifests/1.0"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_attempt_does_not_move_a_tag_back() {
+    let bench = Bench::new().await;
+    let old = bench.put("1.0", &content::image(1).build());
+    let late = bench.task("1.0");
+    // The late worker stops just before it looks at the tag for the last time; the next night comes meanwhile.
+    let hold = Hold::on(&bench.destination, "HEAD", "/manifests/1.0", 1);
+    bench.publish(&late).await;
+    let _late = bench.work(1);
+    within(hold.reached()).await;
+
+    let new = bench.put("1.0", &content::image(2).build());
+    bench.publish(&bench.task("1.0")).await;
+    let _next = bench.work(1);
+    assert_eq!(digest(&bench.result().await), &new);
+
+    drop(hold);
+    let result = bench.result().await;
+    assert_eq!((result.task, result.source_digest.as_ref()), (late.id, Some(&old)));
+    assert_eq!(failure(&result).code, Code::DestinationMoved);
+    assert_eq!(bench.placed("1.0"), Some(new.clone()));
+
+    // The attempt after that finds what the source shows by then.
+    bench.publish(&Task { attempt: late.attempt.next(), ..late }).await;
+    assert_eq!(digest(&bench.result().await), &new);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_to_date_means_two_questions_and_a_tag_that_moved_away_is_set_right() {
+    let bench = Bench::new().await;
+    let ours = bench.put("1.0", &content::image(1).build());
+    let mut task = bench.task("1.0");
+    bench.publish(&task).await;
+    let _working = bench.work(1);
+    digest(&bench.result().await);
+
+    let TaskKind::Mirror(mirror) = &mut task.kind;
+    let placed = Placed { digest: ours.clone(), fingerprint: Fingerprint::of_copy(&ours) };
+    mirror.destinations = vec![Destination { placed: Some(placed), ..mirror.destinations[0].clone() }];
+    bench.source.log().clear();
+    bench.destination.log().clear();
+    bench.publish(&task).await;
+    assert_eq!(digest(&bench.result().await), &ours);
+    assert_eq!((bench.source.requests().len(), bench.destination.requests().len()), (1, 1));
+
+    bench.destination.store().put_image("mirror/app", Some("1.0"), &content::image(9).build());
+    bench.publish(&task).await;
+    assert!(matches!(end(&bench.result().await), End::Placed { .. }));
+    assert_eq!(bench.placed("1.0"), Some(ours));
+}
