@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use proto::outcome::Spent;
-use proto::{Descriptor, Reference};
+use proto::{Descriptor, Manifest, Reference};
 use registry::{Place, Progress, Pushed};
 
 use crate::context::TaskContext;
@@ -28,17 +28,26 @@ pub(crate) async fn run(cx: &TaskContext, source: &Source, image: &Image, place:
 }
 
 async fn put(cx: &TaskContext, place: &Place, part: &Part) -> Result<(), StageError> {
-    let digest = &part.manifest.digest;
     let name = match &part.sidecar {
         Some(tag) => Reference::Tag(tag.clone()),
-        None => Reference::Digest(digest.clone()),
+        None => Reference::Digest(part.manifest.digest.clone()),
     };
-    let there = place.head(&name).await.map_err(StageError::Destination)?;
-    if there.is_none_or(|head| head.digest != *digest) {
+    if !is_there(place, &name, &part.manifest).await.map_err(StageError::Destination)? {
         place.put_manifest(&name, &part.manifest).await.map_err(StageError::Destination)?;
         cx.note_spent(Spent { manifests_written: 1, ..Spent::default() });
     }
     Ok(())
+}
+
+/// Whether the destination shows the manifest under `name`, and finds it by what it refers to: whoever put it may have
+/// been killed before it was listed there.
+async fn is_there(place: &Place, name: &Reference, manifest: &Manifest) -> Result<bool, registry::Error> {
+    if place.head(name).await?.is_none_or(|head| head.digest != manifest.digest) {
+        return Ok(false);
+    }
+    let Some(subject) = &manifest.subject else { return Ok(true) };
+    let listed = place.referrers(&subject.digest).await?;
+    Ok(listed.iter().any(|referrer| referrer.digest == manifest.digest))
 }
 
 async fn push_blob(cx: &TaskContext, source: &Source, place: &Place, blob: &Descriptor) -> Result<(), StageError> {
