@@ -48,7 +48,8 @@ fn write(out: &mut impl Write, summary: &Summary, report: &Path) -> io::Result<(
     for cause in &summary.causes {
         let more = cause.count.saturating_sub(cause.images.len() as u64);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        writeln!(out, "failed   {} × {}  {}{more}", cause.count, cause.code, cause.images.join(", "))?;
+        let (outcome, images) = (&cause.outcome, cause.images.join(", "));
+        writeln!(out, "{outcome:<8} {} × {}  {images}{more}", cause.count, cause.code)?;
         writeln!(out, "         {}", cause.message)?;
         if let Some(hint) = &cause.hint {
             writeln!(out, "         mend: {hint}")?;

@@ -28,9 +28,11 @@ pub struct Summary {
     pub spent: model::SpentSection,
 }
 
-/// One cause of failure.
+/// One cause why images failed, or were postponed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
+    /// What became of them.
+    pub outcome: String,
     /// Its code.
     pub code: String,
     /// How many destinations of how many images it hit; the first few by name.
@@ -68,11 +70,11 @@ fn causes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Cause>, D::E
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut images: A) -> Result<Vec<Cause>, A::Error> {
-            let mut causes: BTreeMap<String, Cause> = BTreeMap::new();
+            let mut causes = BTreeMap::new();
             while let Some(image) = images.next_element::<Failed>()? {
                 for destination in image.destinations {
                     if let Some(failure) = destination.failure {
-                        note(&mut causes, &image.source, failure);
+                        note(&mut causes, &image.source, destination.outcome, failure);
                     }
                 }
             }
@@ -92,8 +94,9 @@ struct Failed {
     destinations: Vec<model::DestinationSection>,
 }
 
-fn note(causes: &mut BTreeMap<String, Cause>, image: &str, failure: model::FailureSection) {
-    let cause = causes.entry(failure.code.clone()).or_insert_with(|| Cause {
+fn note(causes: &mut BTreeMap<(String, String), Cause>, image: &str, outcome: String, failure: model::FailureSection) {
+    let cause = causes.entry((outcome.clone(), failure.code.clone())).or_insert_with(|| Cause {
+        outcome,
         code: failure.code,
         count: 0,
         images: Vec::new(),

@@ -6,7 +6,7 @@ use proto::Digest;
 use sandbox::{Image, Layer, Registry, content};
 use serde_json::Value;
 
-use crate::support::{Ended, Workshop, failures, totals};
+use crate::support::{Ended, RUN, Workshop, failures, totals};
 
 mod many;
 mod network;
@@ -30,6 +30,7 @@ struct Row {
     images: Vec<String>,
     /// Entries of `registries`.
     registries: Vec<String>,
+    /// In place of that of [`RUN`].
     stall_timeout: &'static str,
 }
 
@@ -59,7 +60,7 @@ impl Row {
             to: vec![format!("{}/mirror/{{path}}", destination.host())],
             images: vec![entry(&source, "app", TAG), entry(&source, "tool", TAG)],
             registries: Vec::new(),
-            stall_timeout: "1s",
+            stall_timeout: "--stall-timeout=1s",
             source,
             destination,
         }
@@ -109,26 +110,28 @@ impl Row {
 
     /// Runs the job: both images arrive, in spite of the fault.
     async fn arrives(&self) -> Value {
-        self.ends(0, "2 pushed", None).await.1
+        self.ends(0, "2 pushed", None).await
     }
 
-    /// Runs the job: `app` fails with `code`, says so, and leaves the tag alone.
+    /// Runs the job: `app` fails with `code`, and its tag is left alone.
     async fn fails(&self, code: &str) -> Value {
-        let (ended, report) = self.ends(1, "1 pushed, 1 failed", Some(code)).await;
-        assert!(ended.stdout.contains(code) && ended.stdout.contains("app:1.0"), "{}", ended.stdout);
-        report
+        self.ends(1, "1 pushed, 1 failed", Some(code)).await
+    }
+
+    /// Runs the job: `app` is postponed with `code`, and its tag is left alone.
+    async fn postpones(&self, code: &str) -> Value {
+        self.ends(5, "1 pushed, 1 postponed", Some(code)).await
     }
 
     /// Runs the job, which must end with this code.
     async fn run(&self, exit: i32) -> Ended {
         self.workshop.job(&self.job());
-        let stall_timeout = format!("--stall-timeout={}", self.stall_timeout);
-        let patience = ["--retry-after=50ms,100ms", "--repeat-after=20ms", &stall_timeout];
-        self.workshop.program(&[&["run", "job.yaml"], &patience[..]].concat()).await.expect(exit)
+        let patience = |arg: &'static str| if arg.starts_with("--stall-timeout") { self.stall_timeout } else { arg };
+        self.workshop.program(&RUN.map(patience)).await.expect(exit)
     }
 
-    /// Runs the job, and checks what must be true of each end.
-    async fn ends(&self, exit: i32, expected: &str, code: Option<&str>) -> (Ended, Value) {
+    /// Runs the job, and checks what must be true of each end. If `app` ends with a code, the summary says so too.
+    async fn ends(&self, exit: i32, expected: &str, code: Option<&str>) -> Value {
         let before = self.shown();
         let ended = self.run(exit).await;
         let report = self.workshop.report().await;
@@ -138,11 +141,16 @@ impl Row {
         assert_eq!(codes, Vec::from_iter(code), "{report:#}");
         match code {
             None => self.assert_whole("app", &self.app),
-            Some(_) => assert_eq!(self.shown(), before),
+            Some(code) => {
+                assert_eq!(self.shown(), before);
+                let outcome = expected.rsplit(' ').next().unwrap();
+                let line = ended.stdout.lines().find(|line| line.contains(&format!("1 × {code}"))).unwrap_or_default();
+                assert!(line.starts_with(outcome) && line.ends_with("/app:1.0"), "{}", ended.stdout);
+            }
         }
         self.assert_whole("tool", &tool());
         assert_eq!(self.destination.open_uploads(), 0, "uploads were left open");
-        (ended, report)
+        report
     }
 
     /// The destination shows `image`, and has all that belongs to it.

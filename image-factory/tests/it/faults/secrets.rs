@@ -82,13 +82,7 @@ async fn no_password_token_or_header_is_in_output_log_report_or_store() {
     for (place, bytes) in places {
         let text = String::from_utf8_lossy(&bytes);
         for secret in &secrets {
-            let at = text.find(secret.as_str());
-            assert_eq!(
-                at,
-                None,
-                "`{secret}` is in {place}: {}",
-                text.lines().find(|line| line.contains(secret.as_str())).unwrap_or_default()
-            );
+            assert!(!text.contains(secret), "`{secret}` is in {place}");
         }
     }
 }

@@ -26,7 +26,7 @@ async fn an_upload_that_stalls_is_begun_again() {
 async fn uploads_that_always_stall_fail() {
     let mut row = Row::with_layer(LAYER).await;
     // There are many of them: each request is repeated, and so is the attempt.
-    row.stall_timeout = "200ms";
+    row.stall_timeout = "--stall-timeout=200ms";
     row.destination.fault(Fault::on("PUT", UPLOADS, Effect::StallUpload { after: 100_000 }));
     row.fails("destination_stalled").await;
 }
