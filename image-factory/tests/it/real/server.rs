@@ -51,7 +51,7 @@ impl Server {
         let mut process = command.spawn().unwrap();
         let mut line = String::new();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        tokio::time::timeout(START, stdout.read_line(&mut line)).await.expect("serve.sh says nothing").unwrap();
+        tokio::time::timeout(START, stdout.read_line(&mut line)).await.unwrap().unwrap();
         let Some(host) = line.trim_end().strip_prefix("address=") else {
             let mut why = String::new();
             process.stderr.take().unwrap().read_to_string(&mut why).await.unwrap();
