@@ -114,13 +114,23 @@ impl Client {
             .map_err(|error| Error::new(Kind::Internal, "name the manifest's media type").caused_by(error))?;
         let mut request = Request::new(Method::PUT, url).header(CONTENT_TYPE, kind);
         request.body = manifest.raw.clone();
-        let answer = registry.call(&request, &Purpose::push(repository)).await?;
+        let purpose = Purpose::push(repository);
+        let answer = registry.retried(async || registry.call_once(&request, &purpose).await.map_err(misread)).await?;
         let digest = named_digest(&answer)?;
         if let Some(kept) = digest.as_ref().filter(|kept| !kept.matches(&manifest.raw)) {
             return Err(answer.error(Kind::Corrupt).because(format!("the registry keeps it as `{kept}`")));
         }
         Ok((PutAnswer { digest }, answer.headers().contains_key("OCI-Subject")))
     }
+}
+
+/// Our digest is right, so one that is called wrong may pass: distribution answers so while somebody else puts the same
+/// content into the repository, since it then reads a file that is just being written.
+fn misread(error: Error) -> Error {
+    if error.status() == Some(400) && error.code() == Some("DIGEST_INVALID") {
+        return error.with_kind(Kind::Unavailable).hinting("does something else push the same image now?");
+    }
+    error
 }
 
 async fn request(

@@ -41,9 +41,16 @@ fn tls_error(error: Error, tls: &rustls::Error) -> Error {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             error.because("the server's certificate is not signed by an authority that is trusted here")
         }
-        rustls::Error::InvalidCertificate(_) => error
+        // No authority of ours would mend these.
+        rustls::Error::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidForName
+            | CertificateError::NotValidForNameContext { .. },
+        ) => error
             .because(tls.to_string())
             .hinting("the server needs another certificate; until then `tls: { skip_verify: true }` goes without"),
+        rustls::Error::InvalidCertificate(_) => error.because(tls.to_string()),
         rustls::Error::AlertReceived(_) => {
             error.because(tls.to_string()).hinting("the server may want a client certificate: `tls.client`")
         }

@@ -111,6 +111,17 @@ async fn manifests_of_other_forms_and_too_large_ones_are_unsupported() {
 }
 
 #[tokio::test]
+async fn a_right_digest_that_is_called_wrong_is_put_again() {
+    let registry = Registry::builder().start().await.unwrap();
+    let image = content::image(1).build();
+    registry.store().put_image("a", None, &image);
+    let fault = registry.fault(Fault::on("PUT", "/manifests/", Effect::refusal(400, "DIGEST_INVALID")).times(2));
+    let manifest = Manifest::parse(image.raw.clone(), None).unwrap();
+    client().put_manifest(&repository(&registry, "a"), &tag("1"), &manifest).await.unwrap();
+    assert_eq!((fault.hits(), registry.store().tag("a", "1")), (2, Some(image.digest())));
+}
+
+#[tokio::test]
 async fn a_manifest_that_the_registry_refuses_is_refused_with_its_own_code() {
     let registry = Registry::builder().start().await.unwrap();
     let manifest = Manifest::parse(content::image(1).build().raw, None).unwrap();

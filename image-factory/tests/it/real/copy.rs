@@ -8,8 +8,8 @@ use crate::support::Workshop;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_tag_means_latest_and_a_digest_means_that_very_image() {
-    let servers = tokio::join!(Server::start("docker-registry"), Server::start_with_password("docker-registry"));
-    let (Some(first), Some(second)) = servers else { return };
+    let servers = Server::start_beside(Server::start_with_password("docker-registry")).await;
+    let Some((first, second)) = servers else { return };
     if !skopeo::is_here().await {
         return;
     }

@@ -39,8 +39,8 @@ SOURCE/team/app  (source)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_stands_for_its_sources_and_destinations() {
-    let servers = tokio::join!(Server::start("docker-registry"), Server::start_with_password("docker-registry"));
-    let (Some(source), Some(destination)) = servers else { return };
+    let servers = Server::start_beside(Server::start_with_password("docker-registry")).await;
+    let Some((source, destination)) = servers else { return };
     let made = Registry::builder().start().await.unwrap();
     let image = content::image(1).build();
     made.store().put_image("team/app", Some("1.2"), &image);

@@ -21,24 +21,24 @@ enum Referrers {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_docker_registry_is_mirrored_into_another_that_wants_a_password() {
-    let servers = tokio::join!(Server::start("docker-registry"), Server::start_with_password("docker-registry"));
+    let servers = Server::start_beside(Server::start_with_password("docker-registry")).await;
     mirror(servers, Referrers::FallbackTag).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_docker_registry_is_mirrored_into_distribution_v3() {
-    let servers = tokio::join!(Server::start("docker-registry"), Server::start("registry"));
+    let servers = Server::start_beside(Server::start("registry")).await;
     mirror(servers, Referrers::FallbackTag).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_docker_registry_is_mirrored_into_olareg_which_lists_referrers_itself() {
-    let servers = tokio::join!(Server::start("docker-registry"), Server::start("olareg"));
+    let servers = Server::start_beside(Server::start("olareg")).await;
     mirror(servers, Referrers::Api).await;
 }
 
-async fn mirror(servers: (Option<Server>, Option<Server>), referrers: Referrers) {
-    let (Some(source), Some(destination)) = servers else { return };
+async fn mirror(servers: Option<(Server, Server)>, referrers: Referrers) {
+    let Some((source, destination)) = servers else { return };
     if !skopeo::is_here().await {
         return;
     }

@@ -31,8 +31,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a `docker-registry`, `registry` (distribution v3) or `olareg`; with none of them on this machine, says
-    /// that the test is skipped.
+    /// Starts a `docker-registry`, `registry` (distribution v3) or `olareg`; if it is not on this machine, says that
+    /// the test is skipped.
     pub(crate) async fn start(kind: &str) -> Option<Self> {
         Self::start_with(kind, false).await
     }
@@ -40,6 +40,11 @@ impl Server {
     /// Starts one that lets only [`USER`] in.
     pub(crate) async fn start_with_password(kind: &str) -> Option<Self> {
         Self::start_with(kind, true).await
+    }
+
+    /// Starts a `docker-registry` and then the other one, so that a test without both says once that it is skipped.
+    pub(crate) async fn start_beside(other: impl Future<Output = Option<Self>>) -> Option<(Self, Self)> {
+        Some((Self::start("docker-registry").await?, other.await?))
     }
 
     async fn start_with(kind: &str, wants_password: bool) -> Option<Self> {
@@ -51,7 +56,7 @@ impl Server {
         let mut process = command.spawn().unwrap();
         let mut line = String::new();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        tokio::time::timeout(START, stdout.read_line(&mut line)).await.expect("serve.sh says nothing").unwrap();
+        tokio::time::timeout(START, stdout.read_line(&mut line)).await.unwrap().unwrap();
         let Some(host) = line.trim_end().strip_prefix("address=") else {
             let mut why = String::new();
             process.stderr.take().unwrap().read_to_string(&mut why).await.unwrap();
