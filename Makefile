@@ -8,7 +8,7 @@ CARGO := cargo
 export IMAGE_FACTORY_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/image-factory
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help build demo test tools lint deny
+.PHONY: help build demo test bench tools lint deny
 .NOTPARALLEL:
 
 help: ## this list
@@ -25,6 +25,10 @@ demo: build ## show the factory at work, with servers of its own; installs at mo
 test: tools lint deny ## install what the tests need, check, and run all tests
 	@$(CARGO) build --workspace --all-targets --locked
 	@$(BIN)/xtask test
+
+bench: ## measure memory, time and requests of the release build, beside skopeo; see deploy/README.md
+	@deploy/tools.sh bench
+	@deploy/bench.sh
 
 tools: ## install what the tests need, see deploy/README.md
 	@deploy/tools.sh test

@@ -4,6 +4,7 @@
 #
 #   deploy/tools.sh build    a C compiler and make
 #   deploy/tools.sh test     these, the Debian packages of the tests, and the Go tools
+#   deploy/tools.sh bench    a C compiler and make, GNU time, and skopeo to compare with
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -66,7 +67,7 @@ go_tool() {
 }
 
 mode=${1:-}
-[[ $mode == build || $mode == test ]] || { echo "usage: deploy/tools.sh build|test" >&2; exit 2; }
+case $mode in build | test | bench) ;; *) echo "usage: deploy/tools.sh build|test|bench" >&2 && exit 2 ;; esac
 
 mkdir -p "$cache/bin"
 exec 9>"$cache/lock"
@@ -82,6 +83,10 @@ if [[ $mode == test ]]; then
     want openssl openssl
     want skopeo skopeo
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
+fi
+if [[ $mode == bench ]]; then
+    want /usr/bin/time time # By its path: the shell has a word of this name.
+    want skopeo skopeo
 fi
 if ! command -v apt-get >/dev/null; then
     say "no apt-get here; wanted, but not installed: ${missing[*]:-nothing} docker-registry"

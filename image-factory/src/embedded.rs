@@ -119,11 +119,12 @@ impl Factory {
     }
 
     async fn standing(&self, run: RunId) -> anyhow::Result<Standing> {
-        let counts = self.store.progress(run).await?.counts;
+        // The run's own counters: counting the rows of its tasks would cost more with every image.
+        let run = self.store.run(run).await?;
         Ok(Standing {
-            images: counts.tasks,
-            complete: self.store.run(run).await?.expanded,
-            done: Outcome::ALL.map(|outcome| counts.of(outcome)),
+            images: run.counts.tasks,
+            complete: run.expanded,
+            done: Outcome::ALL.map(|outcome| run.counts.of(outcome)),
             moving: self.tools.activity.snapshot(),
         })
     }

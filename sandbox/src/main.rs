@@ -5,15 +5,17 @@
 //! ```
 //!
 //! It prints its URL on a line of its own, writes what clients should trust to `DIR/ca.pem`, and runs until it is
-//! interrupted.
+//! interrupted. For each SIGUSR1 it prints a line with the number of requests since the last one, in all and by kind.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use sandbox::{Registry, Store, Tls, content};
+use sandbox::{Log, Registry, Store, Tls, content};
+use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str =
     "usage: sandbox [--port N] [--tls DIR] [--repositories N] [--tags N] [--synthetic BYTES] [--keep BYTES]
@@ -95,6 +97,28 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join("ca.pem"), pem)?;
     }
+    // Before the URL, which says that signals may come.
+    let (mut end, mut count) = (signal(SignalKind::interrupt())?, signal(SignalKind::user_defined1())?);
     writeln!(std::io::stdout(), "{}", registry.url())?;
-    Ok(tokio::signal::ctrl_c().await?)
+    loop {
+        tokio::select! {
+            _ = end.recv() => return Ok(()),
+            _ = count.recv() => {
+                writeln!(std::io::stdout(), "{}", requests(registry.log()))?;
+                registry.log().clear();
+            }
+        }
+    }
+}
+
+/// `17 requests: GET manifests 12, HEAD blobs 5`
+fn requests(log: &Log) -> String {
+    const KINDS: [&str; 5] = ["blobs/uploads", "blobs", "manifests", "referrers", "tags"];
+    let mut counts = BTreeMap::new();
+    for request in log.requests() {
+        let kind = KINDS.into_iter().find(|kind| request.path.contains(&format!("/{kind}/"))).unwrap_or("other");
+        *counts.entry(format!("{} {kind}", request.method)).or_insert(0) += 1;
+    }
+    let parts: Vec<_> = counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    format!("{} requests: {}", counts.values().sum::<u32>(), parts.join(", "))
 }

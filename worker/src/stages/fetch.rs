@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use futures_util::future::try_join;
 use proto::limits::{IMAGE_MANIFEST_BYTES_MAX, INDEX_DEPTH_MAX, MANIFESTS_PER_IMAGE_MAX};
 use proto::{Descriptor, Digest, Manifest, Reference, Tag};
 use registry::Place;
@@ -79,9 +80,9 @@ async fn read(place: &Place, digest: &Digest) -> Result<Manifest, StageError> {
 async fn pointers(place: &Place, manifest: &Manifest) -> Result<Vec<Pointer>, StageError> {
     let children = manifest.children().iter().filter(|child| child.is_manifest());
     let mut found: Vec<Pointer> = children.map(|c| Pointer { digest: c.digest.clone(), sidecar: None }).collect();
-    let referrers = place.referrers(&manifest.digest).await.map_err(StageError::Source)?;
+    let asked = try_join(place.referrers(&manifest.digest), place.cosign_tags(&manifest.digest));
+    let (referrers, sidecars) = asked.await.map_err(StageError::Source)?;
     found.extend(referrers.into_iter().map(|referrer| Pointer { digest: referrer.digest, sidecar: None }));
-    let sidecars = place.cosign_tags(&manifest.digest).await.map_err(StageError::Source)?;
     found.extend(sidecars.into_iter().map(|(tag, head)| Pointer { digest: head.digest, sidecar: Some(tag) }));
     Ok(found)
 }
