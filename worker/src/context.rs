@@ -8,6 +8,7 @@ use proto::outcome::{DestinationResult, Spent, StageTime};
 use proto::task::Mirror;
 use proto::{Digest, Host, Repository, Stage, Task, TaskResult};
 use registry::{Client, Places};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,12 +23,19 @@ pub struct Tools {
     pub activity: Activity,
     /// Where blobs were seen, to mount them from there.
     pub(crate) holders: Holders,
+    /// Which blobs are on their way to where.
+    pub(crate) flights: Flights,
 }
 
 impl Tools {
     /// Tools that reach registries through `client`, and show in `activity` what they do.
     pub fn new(client: Client, activity: Activity) -> Self {
-        Self { places: Arc::new(Places::new(client)), activity, holders: Holders::default() }
+        Self {
+            places: Arc::new(Places::new(client)),
+            activity,
+            holders: Holders::default(),
+            flights: Flights::default(),
+        }
     }
 }
 
@@ -50,6 +58,25 @@ impl Holders {
     pub(crate) fn beside(&self, digest: &Digest, repository: &Repository) -> Option<Repository> {
         let key = (repository.host().clone(), digest.clone());
         lock(&self.0).get(&key).filter(|holder| *holder != repository).cloned()
+    }
+}
+
+/// Lets one attempt at a time send a blob to a repository: the others find it there when their turn comes.
+#[derive(Clone, Default)]
+pub(crate) struct Flights(Arc<Mutex<HashMap<(Repository, Digest), Flight>>>);
+
+/// Held by whoever sends the blob.
+type Flight = Arc<tokio::sync::Mutex<()>>;
+
+impl Flights {
+    /// Waits for its turn, which ends when the guard is dropped. Nobody waits here with a turn elsewhere in hand.
+    pub(crate) async fn turn(&self, repository: &Repository, blob: &Digest) -> OwnedMutexGuard<()> {
+        let flight = {
+            let mut flights = lock(&self.0);
+            flights.retain(|_, flight| Arc::strong_count(flight) > 1);
+            flights.entry((repository.clone(), blob.clone())).or_default().clone()
+        };
+        flight.lock_owned().await
     }
 }
 

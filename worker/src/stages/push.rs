@@ -51,6 +51,10 @@ async fn is_there(place: &Place, name: &Reference, manifest: &Manifest) -> Resul
 }
 
 async fn push_blob(cx: &TaskContext, source: &Source, place: &Place, blob: &Descriptor) -> Result<(), StageError> {
+    let _turn = match place.repository() {
+        Some(repository) => Some(cx.tools.flights.turn(repository, &blob.digest).await),
+        None => None,
+    };
     let there = place.blob_size(&blob.digest).await.map_err(StageError::Destination)?;
     let spent = if there == Some(blob.size) {
         Spent { blobs_skipped: 1, bytes_skipped: blob.size, ..Spent::default() }
