@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic as tests do")]
 
 mod data;
+mod demo;
 mod faults;
 mod real;
 mod run;
