@@ -11,7 +11,7 @@ use crate::text;
 
 /// Prints totals, causes of failure, what was spent and saved, and where the whole report is.
 pub(crate) fn print(summary: &Summary, report: &Path) -> io::Result<()> {
-    write(&mut io::stdout().lock(), summary, report)
+    write(&mut text::stdout(), summary, report)
 }
 
 fn write(out: &mut impl Write, summary: &Summary, report: &Path) -> io::Result<()> {

@@ -58,7 +58,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<Exit> {
     }
     let report = nights.last().map(|night| night.report.display().to_string()).unwrap_or_default();
     say("\nThe report of the last run:");
-    writeln!(std::io::stdout(), "{report}")?;
+    writeln!(text::stdout(), "{report}")?;
     Ok(Exit::Done)
 }
 
