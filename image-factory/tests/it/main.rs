@@ -8,4 +8,5 @@ mod faults;
 mod real;
 mod run;
 mod stopping;
+mod summary;
 mod support;
