@@ -19,7 +19,7 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// Write log lines as JSON. What is logged is set by IMAGE_FACTORY_LOG, as in `info,registry=debug`.
+    /// Write log lines as JSON, and nothing else to standard error. What is logged is set by IMAGE_FACTORY_LOG, as in `info,registry=debug`.
     #[arg(long, global = true)]
     log_json: bool,
 }
@@ -35,7 +35,6 @@ pub(crate) enum Command {
     Run(RunArgs),
     Copy(CopyArgs),
     Doctor(DoctorArgs),
-
     Runs(RunsArgs),
     Report(ReportArgs),
     Demo(DemoArgs),
@@ -111,11 +110,12 @@ Examples:
 
 /// Ask registries what they can do and what we may do there: nothing is changed.
 ///
-/// For each: reachable, TLS, where the credentials come from, right to pull and to push, and what it supports.
+/// For each: reachable, TLS, where the credentials come from, right to pull and to push, and what it supports. That we
+/// may not push is a failure where a file has its destination, and is only told of a reference, which may be a source.
 #[derive(Debug, Args)]
 #[command(after_help = DOCTOR_EXAMPLE)]
 pub(crate) struct DoctorArgs {
-    /// References, or a job file, which stands for all of its sources and destinations.
+    /// References, or job files, which stand for all of their sources and destinations with settings of their own.
     #[arg(required = true, value_name = "REF|FILE")]
     pub(crate) subjects: Vec<String>,
 

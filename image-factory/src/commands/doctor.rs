@@ -1,12 +1,11 @@
 //! `doctor`: what registries can do, and what we may do there.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use jobfile::RepositoryLocation;
+use jobfile::{JobFile, RepositoryLocation};
 use proto::settings::Access;
-use proto::{ImageRef, Repository, Tag};
+use proto::{ImageRef, Tag};
 use registry::{Check, Client, Error, Trust};
 
 use crate::cli::DoctorArgs;
@@ -15,32 +14,34 @@ use crate::files;
 use crate::text;
 
 pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
-    let mut subjects = Subjects { access: files::access(&args.settings)?, images: BTreeMap::new() };
-    for text in &args.subjects {
-        subjects.add(text)?;
-    }
-    let client = Client::new(&subjects.access, args.patience.options())?;
+    let settings = files::access(&args.settings)?;
+    let groups =
+        args.subjects.iter().map(|subject| Group::of(subject, &settings)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut out = text::stdout();
     let mut healthy = true;
-    for Subject { image, role } in subjects.images.values() {
-        writeln!(out, "{}{}", image.repository, role.suffix())?;
-        healthy &= match client.check(image, *role != Role::Source).await {
-            Ok(check) => tell(&mut out, image, &check)?,
-            Err(error) => {
-                complain(&mut out, "reachable", &error)?;
-                false
-            }
-        };
+    for group in groups {
+        let client = Client::new(&group.access, args.patience.options())?;
+        for Subject { image, role } in group.subjects {
+            writeln!(out, "{}{}", image.repository, role.suffix())?;
+            healthy &= match client.check(&image, role != Role::Source).await {
+                Ok(check) => tell(&mut out, &image, role, &check)?,
+                Err(error) => {
+                    complain(&mut out, "reachable", role, &error)?;
+                    false
+                }
+            };
+        }
     }
     Ok(if healthy { Exit::Done } else { Exit::Failed })
 }
 
-/// What is looked at.
-struct Subjects {
+/// What an argument stands for, with the settings that hold for it.
+struct Group {
     access: Access,
-    images: BTreeMap<Repository, Subject>,
+    subjects: Vec<Subject>,
 }
 
+/// What is looked at.
 struct Subject {
     image: ImageRef,
     role: Role,
@@ -67,49 +68,62 @@ impl Role {
     }
 }
 
-impl Subjects {
-    /// A reference, or a file, which stands for its sources and destinations.
-    fn add(&mut self, subject: &str) -> anyhow::Result<()> {
-        if Path::new(subject).is_file() {
-            let file = files::load(Path::new(subject))?;
-            self.access = file.access;
-            for images in file.images {
-                let tag = images.rules.select(&[]).taken.first().map(|taken| taken.tag.clone());
-                self.look_at(&images.source, tag.as_ref(), Role::Source)?;
-                for destination in &images.destinations {
-                    self.look_at(destination, tag.as_ref(), Role::Destination)?;
-                }
+impl Group {
+    /// A file, which stands for its sources and destinations and has settings of its own, or a reference.
+    fn of(text: &str, settings: &Access) -> anyhow::Result<Self> {
+        if Path::new(text).is_file() {
+            return Self::of_file(files::load(Path::new(text))?);
+        }
+        if text.ends_with(".yaml") || text.ends_with(".yml") {
+            return Err(UsageError(format!("there is no file `{text}`")).into());
+        }
+        if is_host(text) {
+            let message = format!("`{text}` is a registry: name a repository there, as in `{text}/team/app`");
+            return Err(UsageError(message).into());
+        }
+        let image = text.parse().map_err(|error| UsageError(format!("{error}, nor is there such a file")))?;
+        Ok(Self { access: settings.clone(), subjects: vec![Subject { image, role: Role::Named }] })
+    }
+
+    fn of_file(file: JobFile) -> anyhow::Result<Self> {
+        let mut group = Self { access: file.access, subjects: Vec::new() };
+        for images in file.images {
+            let tag = images.rules.select(&[]).taken.first().map(|taken| taken.tag.clone());
+            group.look_at(&images.source, tag.as_ref(), Role::Source)?;
+            for destination in &images.destinations {
+                group.look_at(destination, tag.as_ref(), Role::Destination)?;
             }
-            return Ok(());
         }
-        if subject.ends_with(".yaml") || subject.ends_with(".yml") {
-            return Err(UsageError(format!("there is no file `{subject}`")).into());
-        }
-        let image: ImageRef =
-            subject.parse().map_err(|error| UsageError(format!("{error}, nor is there such a file")))?;
-        self.images.insert(image.repository.clone(), Subject { image, role: Role::Named });
-        Ok(())
+        Ok(group)
     }
 
     /// One repository for each registry and account tells enough; layouts are no registries.
     fn look_at(&mut self, location: &RepositoryLocation, tag: Option<&Tag>, role: Role) -> anyhow::Result<()> {
         if let RepositoryLocation::Registry(repository) = location {
             let tag = tag.cloned().map_or_else(|| "latest".parse(), Ok)?;
-            let is_known = |(known, subject): (&Repository, &Subject)| {
+            let is_known = |subject: &Subject| {
+                let known = &subject.image.repository;
                 subject.role == role
                     && known.host() == repository.host()
                     && self.access.settings(known) == self.access.settings(repository)
             };
-            if !self.images.iter().any(is_known) {
-                self.images.insert(repository.clone(), Subject { image: repository.tagged(tag), role });
+            if !self.subjects.iter().any(is_known) {
+                self.subjects.push(Subject { image: repository.tagged(tag), role });
             }
         }
         Ok(())
     }
 }
 
+/// Whether a person means a registry, where a reference would be read as an image of Docker Hub: `redis:7` is one, and
+/// `registry.example.com:5000` is not.
+fn is_host(text: &str) -> bool {
+    let name = text.split([':', '@']).next().unwrap_or_default();
+    !text.contains('/') && (name.contains(['.', '[']) || name == "localhost")
+}
+
 /// Prints what was found; says whether all is well.
-fn tell(out: &mut impl Write, image: &ImageRef, check: &Check) -> io::Result<bool> {
+fn tell(out: &mut impl Write, image: &ImageRef, role: Role, check: &Check) -> io::Result<bool> {
     writeln!(out, "  reachable    yes, {}", check.url)?;
     if let Some(tls) = &check.tls {
         let trust = match tls.trust {
@@ -128,7 +142,7 @@ fn tell(out: &mut impl Write, image: &ImageRef, check: &Check) -> io::Result<boo
         Ok(None) => writeln!(out, "  credentials  none")?,
         Err(error) => {
             // All further questions would end at the same.
-            complain(out, "credentials", error)?;
+            complain(out, "credentials", role, error)?;
             return Ok(false);
         }
     }
@@ -138,14 +152,15 @@ fn tell(out: &mut impl Write, image: &ImageRef, check: &Check) -> io::Result<boo
         Ok(None) => writeln!(out, "  pull         yes, though there is no `{}` yet", image.reference())?,
         Err(error) => {
             healthy = false;
-            complain(out, "pull", error)?;
+            complain(out, "pull", role, error)?;
         }
     }
     match &check.push {
         Some(Ok(())) => writeln!(out, "  push         yes")?,
         Some(Err(error)) => {
-            healthy = false;
-            complain(out, "push", error)?;
+            // A reference may be meant as a source.
+            healthy &= role == Role::Named;
+            complain(out, "push", role, error)?;
         }
         None => {}
     }
@@ -163,9 +178,12 @@ fn referrers(check: &Check) -> &'static str {
     }
 }
 
-fn complain(out: &mut impl Write, what: &str, error: &Error) -> io::Result<()> {
+fn complain(out: &mut impl Write, what: &str, role: Role, error: &Error) -> io::Result<()> {
     writeln!(out, "  {what:<12} no: {}", daemon::ErrorChain(error))?;
     match error.hint() {
+        Some(hint) if role == Role::Named && hint.contains("in the file") => {
+            writeln!(out, "  {:<12} mend: {hint} (given with `--settings FILE`)", "")
+        }
         Some(hint) => writeln!(out, "  {:<12} mend: {hint}", ""),
         None => Ok(()),
     }

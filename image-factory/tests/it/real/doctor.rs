@@ -95,7 +95,8 @@ SOURCE/team/app  (source)
 const UNREACHABLE: &str = "\
 HOST/team/app
   reachable    no: GET https://HOST/v2/: the server's certificate is not signed by an authority that is trusted here
-               mend: name its CA in the file: `tls.ca_file` of this registry, or `network.ca_file`
+               mend: name its CA in the file: `tls.ca_file` of this registry, or `network.ca_file` (given with \
+`--settings FILE`)
 registry.invalid/team/app
   reachable    no: GET https://registry.invalid/v2/: cannot resolve `registry.invalid`: failed to lookup address \
 information: Name or service not known
@@ -134,10 +135,15 @@ async fn the_right_to_push_is_tried_out_and_nothing_is_left_behind() {
     // `reader:pw`.
     let login = format!("{{\"auths\":{{\"{}\":{{\"auth\":\"cmVhZGVyOnB3\"}}}}}}", registry.host());
     workshop.write(".docker/config.json", &login);
-    let ended = workshop.program(&["doctor", &format!("{}/team/app", registry.host())]).await.expect(1);
+    let ended = workshop.program(&["doctor", &format!("{}/team/app", registry.host())]).await.expect(0);
     let (host, digest, home) = (registry.host(), image.digest(), workshop.path().display().to_string());
     assert_eq!(told(&ended.stdout, &[(&host, "HOST"), (digest.as_str(), "DIGEST"), (&home, "HOME")]), READER);
     assert_eq!(registry.open_uploads(), 0);
+
+    let (from, to) = (registry.host(), registry.host());
+    workshop.job(&format!("version: 1\nto: {to}/mirror/{{path}}\nimages:\n  {from}/team/app: latest\n"));
+    let ended = workshop.program(&["doctor", "job.yaml"]).await.expect(1);
+    assert!(ended.stdout.contains("(destination)") && ended.stdout.contains("push         no"), "{}", ended.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,10 +151,36 @@ async fn what_is_neither_a_file_nor_a_reference_is_refused() {
     let workshop = Workshop::new();
     for (subject, expected) in [
         ("factory.yaml", "there is no file `factory.yaml`"),
+        ("localhost", "name a repository there, as in `localhost/team/app`"),
+        ("registry.example.com", "name a repository there, as in `registry.example.com/team/app`"),
+        ("127.0.0.1:5000", "name a repository there, as in `127.0.0.1:5000/team/app`"),
         ("Team/App", "upper-case letters are not allowed in repository names, nor is there such a file"),
     ] {
         let ended = workshop.program(&["doctor", subject]).await.expect(2);
         assert!(ended.stderr.contains(expected), "{}", ended.stderr);
     }
     assert!(workshop.program(&["doctor"]).await.expect(2).stderr.contains("<REF|FILE>"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_two_files_is_looked_at_with_its_own_settings() {
+    let registry = Registry::builder().auth(Auth::Basic(vec![Account::new("robot", "good")])).start().await.unwrap();
+    registry.store().put_image("app", Some("1.0"), &content::image(1).build());
+    let workshop = Workshop::new();
+    for (file, password) in [("good.yaml", "good"), ("wrong.yaml", "wrong")] {
+        workshop.write(password, password);
+        let host = registry.host();
+        let text = format!(
+            "version: 1\nto: oci:out\nimages:\n  {host}/app: \"1.0\"\nregistries:\n  \"{host}\":\n    \
+             auth: {{ username: robot, password: {{ file: {password} }} }}\n"
+        );
+        workshop.write(file, &text);
+    }
+    workshop.program(&["doctor", "good.yaml"]).await.expect(0);
+    for files in [["good.yaml", "wrong.yaml"], ["wrong.yaml", "good.yaml"]] {
+        let ended = workshop.program(&["doctor", files[0], files[1]]).await.expect(1);
+        let pulls: Vec<&str> = ended.stdout.lines().filter(|line| line.starts_with("  pull")).collect();
+        assert_eq!(pulls.len(), 2, "{}", ended.stdout);
+        assert_eq!(pulls.iter().filter(|pull| pull.contains("yes")).count(), 1, "{}", ended.stdout);
+    }
 }
