@@ -11,17 +11,25 @@ mod summary;
 mod text;
 
 use clap::Parser;
+use daemon::telemetry::Format;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
-    daemon::telemetry::init(cli.log_format(), || progress::LogWriter);
+    let format = cli.log_format();
+    daemon::telemetry::init(format, || progress::LogWriter);
+    if format == Format::Json {
+        progress::make_lines_events();
+    }
     match start(cli) {
         Ok(exit) => exit.into(),
         Err(error) => {
-            text::complain(&error);
+            match format {
+                Format::Text => progress::say(&format!("error: {}", daemon::ErrorChain(error.as_ref()))),
+                Format::Json => tracing::error!("{}", daemon::ErrorChain(error.as_ref())),
+            }
             Exit::of_error(&error).into()
         }
     }
@@ -36,7 +44,6 @@ async fn start(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Run(args) => commands::run::run(args).await,
         Command::Copy(args) => commands::copy::run(args).await,
-
         Command::Doctor(args) => commands::doctor::run(args).await,
         Command::Runs(args) => commands::runs::run(args).await,
         Command::Report(args) => commands::report::run(args).await,

@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use coordinator::Event;
@@ -22,6 +24,9 @@ const ROWS: usize = 8;
 
 /// The display of this process, if it has one: log lines must not be written into the middle of it.
 static DISPLAY: OnceLock<MultiProgress> = OnceLock::new();
+
+/// Whether lines for people are log events instead.
+static LINES_ARE_EVENTS: AtomicBool = AtomicBool::new(false);
 
 /// How far a run is.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +58,8 @@ enum Form {
 impl Progress {
     /// Begins to show the run called `name` on standard error.
     pub(crate) fn begin(name: String) -> Self {
-        let form = if io::stderr().is_terminal() { Form::terminal() } else { Form::Lines { last: Instant::now() } };
+        let is_display = io::stderr().is_terminal() && !LINES_ARE_EVENTS.load(Relaxed);
+        let form = if is_display { Form::terminal() } else { Form::Lines { last: Instant::now() } };
         Self { name, began: Instant::now(), form, samples: [(Instant::now(), 0)].into() }
     }
 
@@ -136,14 +142,19 @@ fn time_left(standing: &Standing, done: u64, rate: u64, elapsed: Duration) -> Op
     }
     let running = &standing.moving.running;
     let bytes: u64 = running.iter().map(|r| r.bytes_expected.saturating_sub(r.bytes_done)).sum();
-    let moving = Duration::from_secs(bytes.checked_div(rate).unwrap_or(0));
+    let moving = match bytes {
+        0 => Duration::ZERO,
+        _ => Duration::from_secs(bytes.checked_div(rate)?),
+    };
     let waiting = standing.images.saturating_sub(done + running.len() as u64);
-    Some(moving + elapsed.mul_f64(waiting as f64 / done as f64))
+    let left = moving + elapsed.mul_f64(waiting as f64 / done as f64);
+    Some(left).filter(|left| !left.is_zero())
 }
 
 impl Form {
     fn terminal() -> Self {
-        let display = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let new = || MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let display = DISPLAY.get_or_init(new).clone();
         let line = || {
             let bar = display.add(ProgressBar::no_length());
             // The template is fixed and valid; the default one would show a bar, which is only less pretty.
@@ -152,14 +163,16 @@ impl Form {
         };
         let head = line();
         let rows = (0..ROWS).map(|_| line()).collect();
-        let display = DISPLAY.get_or_init(|| display.clone()).clone();
         Self::Terminal { display, head, rows }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Form::Terminal { display, .. } = &self.form {
+        if let Form::Terminal { display, head, rows } = &self.form {
+            for line in rows.iter().chain([head]) {
+                display.remove(line);
+            }
             // Nobody is left to tell if the terminal is gone.
             let _ = display.clear();
         }
@@ -176,10 +189,23 @@ fn describe(running: &worker::Running) -> String {
     format!("  {stage:<8} {source}  {done} of {all}")
 }
 
+/// From now on every line on standard error is a log event: a program reads them.
+pub(crate) fn make_lines_events() {
+    LINES_ARE_EVENTS.store(true, Relaxed);
+}
+
 /// Writes a line to standard error, above the display if there is one; nobody is left to tell if it is closed.
 pub(crate) fn say(line: &str) {
+    if LINES_ARE_EVENTS.load(Relaxed) {
+        return tracing::info!("{line}");
+    }
     let write = || writeln!(io::stderr(), "{line}");
     let _ = DISPLAY.get().map_or_else(write, |display| display.suspend(write));
+}
+
+/// The same for what a person should look at.
+pub(crate) fn warn(line: &str) {
+    if LINES_ARE_EVENTS.load(Relaxed) { tracing::warn!("{line}") } else { say(line) }
 }
 
 /// Where log lines go: standard error, above the display if there is one.
@@ -193,5 +219,30 @@ impl Write for LogWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of two images done, the other with so many bytes left.
+    fn moving(bytes_left: u64) -> Standing {
+        let (source, stage) = ("r.example/app:1".parse().unwrap(), proto::Stage::Push);
+        let running = vec![worker::Running { source, stage, bytes_done: 0, bytes_expected: bytes_left }];
+        Standing {
+            images: 2,
+            complete: true,
+            moving: Snapshot { running, ..Snapshot::default() },
+            ..Standing::default()
+        }
+    }
+
+    #[test]
+    fn the_time_left_is_told_only_when_it_is_known() {
+        let elapsed = Duration::from_secs(10);
+        assert_eq!(time_left(&moving(1_000), 1, 100, elapsed), Some(Duration::from_secs(10)));
+        assert_eq!(time_left(&moving(1_000), 1, 0, elapsed), None, "nothing moves");
+        assert_eq!(time_left(&moving(0), 1, 100, elapsed), None, "no size is known");
     }
 }

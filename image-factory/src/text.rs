@@ -1,13 +1,7 @@
-//! Words for people: sizes, durations, errors.
+//! Words for people: sizes, durations, and standard output for them.
 
 use std::io::{self, ErrorKind, StdoutLock, Write};
 use std::time::Duration;
-
-/// Writes an error with its causes to standard error.
-pub(crate) fn complain(error: &anyhow::Error) {
-    // Nobody is left to tell if standard error is closed.
-    let _ = writeln!(io::stderr(), "error: {}", daemon::ErrorChain(error.as_ref()));
-}
 
 /// Standard output. Once its reader has gone, as with `| head -1`, the rest is dropped: what was done is done.
 pub(crate) fn stdout() -> Stdout {

@@ -14,7 +14,7 @@ use crate::data::DataFolder;
 use crate::embedded::Factory;
 use crate::exit::{Exit, UsageError};
 use crate::files;
-use crate::progress::say;
+use crate::progress::{say, warn};
 use crate::summary;
 
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
@@ -62,7 +62,7 @@ pub(crate) struct Done {
 pub(crate) async fn mirror(order: Order<'_>, shutdown: &Shutdown) -> anyhow::Result<Option<Done>> {
     let file = files::load(order.file)?;
     if !file.warnings.is_empty() {
-        say(&file.warnings.to_string());
+        warn(&file.warnings.to_string());
     }
     let client = Client::new(&file.access, order.options)?;
     let factory = Factory::open(order.data, client, order.slots, order.retry_after).await?;

@@ -162,3 +162,21 @@ async fn the_report_is_as_its_schema_says() {
     let faults: Vec<String> = schema.iter_errors(&report).map(|fault| fault.to_string()).collect();
     assert_eq!(faults, Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_json_logs_every_line_on_standard_error_is_an_event() {
+    let (source, destination) = (source().await, Registry::builder().start().await.unwrap());
+    let workshop = Workshop::new();
+    workshop.job(&job(&source, &destination));
+    let events = async |job: &str, code: i32| {
+        let output =
+            workshop.command(&["run", job, "--log-json"]).env("IMAGE_FACTORY_LOG", "info").output().await.unwrap();
+        assert_eq!(output.status.code(), Some(code));
+        let lines = String::from_utf8(output.stderr).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>()
+    };
+    let run = events("job.yaml", 0).await;
+    assert!(run.iter().any(|event| event["fields"]["message"].as_str().unwrap().starts_with("pushed  ")), "{run:?}");
+    let refused = events("none.yaml", 2).await;
+    assert!(refused.iter().any(|event| event["level"] == "ERROR"), "{refused:?}");
+}
