@@ -13,6 +13,8 @@ use crate::error::CoordinatorError;
 pub struct Submission {
     /// Name of the job: it owns the destination tags that it sets.
     pub job: String,
+    /// Absolute path of the file.
+    pub path: String,
     /// Git commit of the file, if it lies in a work tree.
     pub commit: Option<String>,
     /// Who started it.
@@ -31,6 +33,7 @@ impl Coordinator {
             id: RunId::new(),
             job: submission.job,
             file_digest: file.digest.clone(),
+            file_path: submission.path,
             git_commit: submission.commit,
             started_by: submission.started_by,
             take_over: submission.take_over,

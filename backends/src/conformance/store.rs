@@ -128,6 +128,7 @@ async fn new_run(store: &Store, job: &str, take_over: bool, started_at: Timestam
         id,
         job: job.to_owned(),
         file_digest: Digest::of(b"file"),
+        file_path: format!("/jobs/{job}.yaml"),
         git_commit: None,
         started_by: "suite".to_owned(),
         take_over,

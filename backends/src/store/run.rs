@@ -15,6 +15,8 @@ pub struct NewRun {
     pub job: String,
     /// Digest of the job's file, includes and all.
     pub file_digest: Digest,
+    /// Absolute path of the job's file.
+    pub file_path: String,
     /// The commit that the file is of, if it lies in a repository.
     pub git_commit: Option<String>,
     /// Who started it.
@@ -34,6 +36,8 @@ pub struct Run {
     pub job: String,
     /// Digest of the job's file.
     pub file_digest: Digest,
+    /// Absolute path of the job's file.
+    pub file_path: String,
     /// The commit that the file is of.
     pub git_commit: Option<String>,
     /// Who started it.
@@ -163,6 +167,7 @@ pub(super) fn read_run(row: &Row) -> Result<Run, StoreError> {
         id: row.parse("id")?,
         job: row.text("job")?,
         file_digest: row.parse("file_digest")?,
+        file_path: row.text("file_path")?,
         git_commit: row.opt_text("git_commit")?,
         started_by: row.text("started_by")?,
         take_over: row.flag("take_over")?,

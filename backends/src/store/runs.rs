@@ -16,12 +16,13 @@ impl Store {
         let mut tx = self.db.begin().await?;
         tx.execute(
             "create a run",
-            "insert into runs (id, job, file_digest, git_commit, started_by, take_over, started_at)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+            "insert into runs (id, job, file_digest, file_path, git_commit, started_by, take_over, started_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
             &[
                 run.id.into(),
                 run.job.as_str().into(),
                 run.file_digest.as_str().into(),
+                run.file_path.as_str().into(),
                 run.git_commit.as_deref().into(),
                 run.started_by.as_str().into(),
                 run.take_over.into(),
@@ -48,6 +49,16 @@ impl Store {
     pub async fn runs(&self, limit: usize) -> Result<Vec<Run>, StoreError> {
         let sql = "select * from runs order by started_at desc, id desc limit $1";
         read_runs(&self.db.rows("list runs", sql, &[limit.into()]).await?)
+    }
+
+    /// The newest run of a job, if it has any.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn newest_run_of(&self, job: &str) -> Result<Option<Run>, StoreError> {
+        let sql = "select * from runs where job = $1 order by started_at desc, id desc limit 1";
+        let rows = self.db.rows("find a job's newest run", sql, &[job.into()]).await?;
+        rows.first().map(read_run).transpose()
     }
 
     /// The run whose id holds `text`, as in [`RunId::short`].

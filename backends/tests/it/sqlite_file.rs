@@ -27,6 +27,7 @@ async fn new_run(store: &Store) -> RunId {
         id,
         job: "nightly".to_owned(),
         file_digest: Digest::of(b"file"),
+        file_path: "/jobs/nightly.yaml".to_owned(),
         git_commit: Some("9c2f".to_owned()),
         started_by: "test".to_owned(),
         take_over: false,

@@ -95,8 +95,13 @@ impl Office {
 
     /// Makes a run of `file` with all its tasks.
     pub(crate) async fn submit(&self, file: &JobFile) -> RunId {
-        let submission =
-            Submission { job: "nightly".into(), commit: None, started_by: "test".into(), take_over: false };
+        let submission = Submission {
+            job: "nightly".into(),
+            path: "/jobs/nightly.yaml".into(),
+            commit: None,
+            started_by: "test".into(),
+            take_over: false,
+        };
         let run = self.coordinator.submit(file, submission).await.unwrap();
         within(Box::pin(self.coordinator.expand(run, file, &CancellationToken::new()))).await.unwrap();
         run

@@ -55,6 +55,9 @@ pub async fn a_run_is_found_by_a_part_of_its_id(store: Store) {
     }
     let newest: Vec<_> = scene.store.runs(1).await.unwrap().into_iter().map(|run| run.job).collect();
     assert_eq!(newest, ["other"]);
+    let newest = scene.store.newest_run_of("nightly").await.unwrap().unwrap();
+    assert_eq!((newest.id, newest.file_path.as_str()), (scene.run, "/jobs/nightly.yaml"));
+    assert_eq!(scene.store.newest_run_of("none").await.unwrap(), None);
 }
 
 /// Texts of one length: `…:05Z` would sort behind `…:05.1Z`.

@@ -6,6 +6,7 @@ create table runs (
     project text not null default 'default',
     job text not null,
     file_digest text not null,
+    file_path text not null,            -- where its file lay: two files of one name are two jobs
     git_commit text,
     started_by text not null,
     take_over bigint not null,          -- 1: takes destination tags that other jobs own
