@@ -61,6 +61,10 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value_t = proto::limits::SLOTS, value_parser = parse_slots)]
     pub(crate) slots: usize,
 
+    /// Name of the job, which owns the tags that it mirrors; default: the file's name without its ending.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) job: Option<String>,
+
     /// Take tags over that another job file has mirrored before.
     #[arg(long)]
     pub(crate) take_over: bool,

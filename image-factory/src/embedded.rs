@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use worker::{Activity, Tools, Worker};
 
 use crate::data::{DataFolder, DataLock};
+use crate::exit::UsageError;
 use crate::progress::{DRAW_EVERY, Progress, Standing, say};
 
 /// A factory within this process, alone in its data folder.
@@ -51,6 +52,19 @@ impl Factory {
             coordinator.interrupt(run.id).await?;
         }
         Ok(Self { coordinator, store, queue, tools, slots, _lock: lock })
+    }
+
+    /// Refuses the job file at `path` if a job of its name was last run from another: both would own the same tags.
+    pub(crate) async fn refuse_namesake(&self, job: &str, path: &str) -> anyhow::Result<()> {
+        match self.store.newest_run_of(job).await? {
+            Some(run) if run.file_path != path => Err(UsageError(format!(
+                "job `{job}` was last run from `{}`, and this file is `{path}`: if it is another job, give it a name \
+                 with `--job`; if the file has moved, say `--job {job}`",
+                run.file_path
+            ))
+            .into()),
+            _ => Ok(()),
+        }
     }
 
     /// Runs `file` to its report. Once `shutdown` drains, running copies are finished, the rest is cancelled, and the

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use jobfile::{JobFile, LoadError};
 use proto::settings::Access;
 
@@ -19,6 +20,12 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<JobFile> {
 /// The name of the job that a file without `jobs` is: the file's own, without its ending.
 pub(crate) fn job_name(path: &Path) -> String {
     path.file_stem().map_or_else(|| "job".to_owned(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// Where a job file lies, whatever it was called by.
+pub(crate) fn absolute(path: &Path) -> anyhow::Result<String> {
+    let found = path.canonicalize().with_context(|| format!("find `{}`", path.display()))?;
+    Ok(found.display().to_string())
 }
 
 /// The commit of the work tree that the file lies in; none if there is none, or no Git.

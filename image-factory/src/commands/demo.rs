@@ -97,6 +97,7 @@ impl Demo {
             file,
             data: &data,
             slots: limits::SLOTS,
+            job: None,
             take_over: false,
             options: Options::default(),
             retry_after: [limits::SECOND_TRY_AFTER, limits::THIRD_TRY_AFTER],

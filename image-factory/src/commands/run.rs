@@ -27,6 +27,7 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         file: &args.file,
         data: &data,
         slots: args.slots,
+        job: args.job.as_deref(),
         take_over: args.take_over,
         options: args.patience.options(),
         retry_after: retry_after(&args.retry_after)?,
@@ -47,6 +48,8 @@ pub(crate) struct Order<'a> {
     pub(crate) file: &'a Path,
     pub(crate) data: &'a DataFolder,
     pub(crate) slots: usize,
+    /// Name of the job; by default the file's.
+    pub(crate) job: Option<&'a str>,
     pub(crate) take_over: bool,
     pub(crate) options: Options,
     pub(crate) retry_after: [Duration; 2],
@@ -66,8 +69,13 @@ pub(crate) async fn mirror(order: Order<'_>, shutdown: &Shutdown) -> anyhow::Res
     }
     let client = Client::new(&file.access, order.options)?;
     let factory = Factory::open(order.data, client, order.slots, order.retry_after).await?;
+    let (job, path) = (files::job_name(order.file), files::absolute(order.file)?);
+    if order.job.is_none() && !order.take_over {
+        factory.refuse_namesake(&job, &path).await?;
+    }
     let submission = Submission {
-        job: files::job_name(order.file),
+        job: order.job.map_or(job, str::to_owned),
+        path,
         commit: files::git_commit(order.file).await,
         started_by: files::user(),
         take_over: order.take_over,

@@ -180,3 +180,28 @@ async fn with_json_logs_every_line_on_standard_error_is_an_event() {
     let refused = events("none.yaml", 2).await;
     assert!(refused.iter().any(|event| event["level"] == "ERROR"), "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_files_of_one_name_are_one_job_only_if_a_person_says_so() {
+    let (source, destination) = (source().await, Registry::builder().start().await.unwrap());
+    let workshop = Workshop::new();
+    let text = job(&source, &destination);
+    for folder in ["x", "y"] {
+        std::fs::create_dir(workshop.path().join(folder)).unwrap();
+        workshop.write(&format!("{folder}/job.yaml"), &text);
+    }
+    workshop.program(&["run", "x/job.yaml"]).await.expect(0);
+    workshop.program(&["run", "y/../x/job.yaml"]).await.expect(0);
+
+    let asked = source.requests().len();
+    let refused = workshop.program(&["run", "y/job.yaml"]).await.expect(2);
+    assert!(refused.stderr.contains("x/job.yaml") && refused.stderr.contains("`--job job`"), "{}", refused.stderr);
+    assert_eq!(source.requests().len(), asked);
+
+    workshop.program(&["run", "y/job.yaml", "--job", "other"]).await.expect(1);
+    assert_eq!(workshop.report().await["run"]["job"], "other");
+    workshop.program(&["run", "y/job.yaml", "--job", "job"]).await.expect(0);
+    workshop.program(&["run", "y/job.yaml"]).await.expect(0);
+    workshop.program(&["run", "x/job.yaml"]).await.expect(2);
+    workshop.program(&["run", "x/job.yaml", "--take-over"]).await.expect(0);
+}
