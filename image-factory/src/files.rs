@@ -1,10 +1,13 @@
 //! What a command wants to know of a job file: its content, its name, its commit, and who runs it.
 
+use std::ffi::OsStr;
 use std::path::Path;
+use std::process::Stdio;
 
 use anyhow::Context;
 use jobfile::{JobFile, LoadError};
 use proto::settings::Access;
+use tokio::process::Command;
 
 use crate::cli::SettingsArgs;
 use crate::exit::UsageError;
@@ -28,20 +31,32 @@ pub(crate) fn absolute(path: &Path) -> anyhow::Result<String> {
     Ok(found.display().to_string())
 }
 
-/// The commit of the work tree that the file lies in; none if there is none, or no Git.
+/// The commit of the work tree that the file lies in, with `-dirty` if the file is not as it is there; none if there
+/// is no work tree, or no Git.
 pub(crate) async fn git_commit(path: &Path) -> Option<String> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut git = tokio::process::Command::new("git");
-    git.arg("-C").arg(folder).args(["rev-parse", "HEAD"]).stdin(std::process::Stdio::null()).kill_on_drop(true);
-    let output = git.output().await.ok().filter(|output| output.status.success())?;
-    let commit = String::from_utf8(output.stdout).ok()?;
-    Some(commit.trim().to_owned()).filter(|commit| !commit.is_empty())
+    let git = async |args: &[&OsStr]| output_of(Command::new("git").arg("-C").arg(folder).args(args)).await;
+    let commit = git(&["rev-parse".as_ref(), "HEAD".as_ref()]).await.filter(|commit| !commit.is_empty())?;
+    let status = ["status", "--porcelain", "--ignored", "--"].map(OsStr::new);
+    let changes = git(&[&status[..], &[path.file_name()?]].concat()).await;
+    Some(if changes.as_deref() == Some("") { commit } else { format!("{commit}-dirty") })
 }
 
 /// Who runs this, as the system names them.
-pub(crate) fn user() -> String {
-    let name = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
+pub(crate) async fn user() -> String {
+    let name = |name| std::env::var(name).ok().filter(|name: &String| !name.is_empty());
+    match name("USER").or_else(|| name("LOGNAME")) {
+        Some(name) => name,
+        // Services and containers have neither.
+        None => output_of(Command::new("id").arg("-un")).await.unwrap_or_else(|| "unknown".to_owned()),
+    }
+}
+
+/// What a program prints, trimmed; none if it fails.
+async fn output_of(program: &mut Command) -> Option<String> {
+    let output = program.stdin(Stdio::null()).kill_on_drop(true).output().await.ok()?;
+    let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
+    Some(text.trim().to_owned())
 }
 
 /// The settings of registries that `--settings` names; without it, the defaults.

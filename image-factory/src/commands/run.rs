@@ -77,7 +77,7 @@ pub(crate) async fn mirror(order: Order<'_>, shutdown: &Shutdown) -> anyhow::Res
         job: order.job.map_or(job, str::to_owned),
         path,
         commit: files::git_commit(order.file).await,
-        started_by: files::user(),
+        started_by: files::user().await,
         take_over: order.take_over,
     };
     let run = factory.run(&file, submission, shutdown).await;

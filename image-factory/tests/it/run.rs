@@ -1,6 +1,7 @@
 //! `run`: from a file to images at their destination, and a report.
 
 use sandbox::{Registry, content};
+use serde_json::Value;
 
 use crate::support::{Workshop, totals};
 
@@ -204,4 +205,32 @@ async fn two_files_of_one_name_are_one_job_only_if_a_person_says_so() {
     workshop.program(&["run", "y/job.yaml"]).await.expect(0);
     workshop.program(&["run", "x/job.yaml"]).await.expect(2);
     workshop.program(&["run", "x/job.yaml", "--take-over"]).await.expect(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_names_who_ran_which_commit_and_whether_the_file_was_changed_since() {
+    let (source, destination) = (source().await, Registry::builder().start().await.unwrap());
+    let workshop = Workshop::new();
+    let text = job(&source, &destination);
+    workshop.job(&text);
+    let shell = |script: &str| {
+        let output =
+            std::process::Command::new("sh").args(["-c", script]).current_dir(workshop.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let commit_of_run = async || {
+        workshop.run().await.expect(0);
+        workshop.report().await["run"].clone()
+    };
+    let outside = commit_of_run().await;
+    assert_eq!((&outside["commit"], outside["started_by"].as_str()), (&Value::Null, Some(shell("id -un").as_str())));
+
+    let commit = "git -c user.name=a -c user.email=a@example.com commit -q --allow-empty -m 1; git rev-parse HEAD";
+    let first = shell(&format!("git init -q; {commit}"));
+    assert_eq!(commit_of_run().await["commit"], format!("{first}-dirty"), "untracked");
+    let second = shell(&format!("git add job.yaml; {commit}"));
+    assert_eq!(commit_of_run().await["commit"], second, "what else lies there does not matter");
+    workshop.job(&(text + "# changed\n"));
+    assert_eq!(commit_of_run().await["commit"], format!("{second}-dirty"), "changed");
 }
