@@ -8,7 +8,7 @@ use proto::{ImageRef, Location, Repository, Tag};
 use crate::access::Registries;
 use crate::fault::{Position, RuleId};
 use crate::rules::{Rules, Taken};
-use crate::template::{RepositoryLocation, Template};
+use crate::template::{RepositoryLocation, Template, layout_folder};
 use crate::tree::{Kind, Node, Value};
 use crate::walk::{Key, Walk};
 
@@ -68,7 +68,6 @@ pub(crate) fn read(walk: &mut Walk, images: &Node, to: &[Template], registries: 
     read
 }
 
-/// The values of `to`.
 /// Reads `to`: one template or a list of them.
 pub(crate) fn templates(walk: &mut Walk, node: &Node) -> Vec<Template> {
     walk.one_or_more(node, "`to`").iter().filter_map(|node| Template::read(walk, node)).collect()
@@ -85,7 +84,10 @@ fn source(folder: &Path, text: &str) -> Result<RepositoryLocation, (String, Stri
     }
     let (path, name) = match text.strip_prefix("oci:").map(|rest| rest.split_once(':')) {
         None => (None, text),
-        Some(Some((path, name))) if !path.is_empty() => (Some(folder.join(path)), name),
+        Some(Some((path, name))) if !path.is_empty() => match layout_folder(folder, path) {
+            Ok(path) => (Some(path), name),
+            Err((message, mend)) => return Err((format!("`{text}` is no source: {message}"), mend.to_owned())),
+        },
         Some(_) => {
             let mend = "write `oci:PATH:REPOSITORY`, as in `oci:mirror:docker.io/library/alpine`";
             return Err((format!("`{text}` does not say which repository of the layout is meant"), mend.to_owned()));

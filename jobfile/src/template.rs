@@ -1,7 +1,7 @@
 //! `to`: where the images of a repository go.
 
 use std::net::Ipv6Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proto::{Digest, Host, ImageRef, LayoutRef, Location, Repository, Tag};
 
@@ -112,7 +112,7 @@ fn target(walk: &Walk, text: &str) -> Result<Target, (&'static str, &'static str
             "" => Err(("it names no folder", "write `oci:PATH`")),
             _ if path.contains(':') => Err(("images in a layout are named by their sources", "write `oci:PATH` alone")),
             _ if path.contains(['{', '}']) => Err(("the path of a layout has no fields", "write `oci:PATH`")),
-            _ => Ok(Target::Layout(walk.folder.join(path))),
+            _ => layout_folder(walk.folder, path).map(Target::Layout),
         };
     }
     let example = "write it as in `registry.example.com/mirror/{path}`";
@@ -139,6 +139,17 @@ fn target(walk: &Walk, text: &str) -> Result<Target, (&'static str, &'static str
         rest = after;
     }
     Ok(Target::Registry(host, path.to_owned()))
+}
+
+/// The folder of a layout. Locations cross the wire as text, in which a `:` ends the path: one that could not be read
+/// back is refused, with how to mend it.
+pub(crate) fn layout_folder(folder: &Path, path: &str) -> Result<PathBuf, (&'static str, &'static str)> {
+    let whole = folder.join(path);
+    match whole.to_str() {
+        Some(text) if !text.contains(':') => Ok(whole),
+        Some(_) => Err(("the path of the folder has a `:`", "move the job file, or write another path")),
+        None => Err(("the path of the folder is not UTF-8", "move the job file, or write another path")),
+    }
 }
 
 /// A registry's host as one part of a path: `:` becomes `_`, which is in no host, so no two hosts become one; an IPv6

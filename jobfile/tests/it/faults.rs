@@ -1,5 +1,7 @@
 //! Faulty files, and what a person is told about each: line, rule, and how to mend it.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::parse;
@@ -164,4 +166,18 @@ fn no_fault_repeats_what_may_be_a_secret() {
 fn a_file_that_is_not_utf_8_is_refused() {
     let faults = jobfile::parse(b"version: \xff", Path::new("first.yaml")).unwrap_err();
     assert_eq!(faults.to_string(), "first.yaml:1:1 yaml the file is not UTF-8; save it as UTF-8");
+}
+
+#[test]
+fn the_folder_of_a_layout_is_refused_if_its_text_could_not_be_read_back() {
+    let texts = [
+        "version: 1\nto: oci:out\nimages:\n  alpine: latest\n",
+        "version: 1\nto: registry.example.com/{path}\nimages:\n  oci:in:docker.io/library/alpine: latest\n",
+    ];
+    let folders: [(&[u8], &str); 2] = [(b"/jobs:1/job.yaml", "has a `:`"), (b"/jobs\xff/job.yaml", "is not UTF-8")];
+    for (text, (file, expected)) in texts.into_iter().flat_map(|text| folders.map(|folder| (text, folder))) {
+        let faults = jobfile::parse(text.as_bytes(), Path::new(OsStr::from_bytes(file))).unwrap_err().to_string();
+        assert!(faults.contains(expected), "{faults}");
+        assert!(jobfile::parse(text.as_bytes(), Path::new("/jobs/job.yaml")).is_ok(), "{text}");
+    }
 }
