@@ -76,7 +76,7 @@ impl Coordinator {
     async fn tell(&self, tasks: &[TaskId]) -> Result<(), CoordinatorError> {
         for EndedTask { source, outcome, failure } in self.store.ended(tasks).await? {
             // Nobody need be listening.
-            let _ = self.events.send(Event::Ended { source, outcome, failure });
+            let _ = self.events.send(Event { source, outcome, failure });
         }
         self.run_finished.notify_one();
         self.tasks_ready.notify_one();

@@ -51,18 +51,15 @@ impl Pace {
     }
 }
 
-/// What a listener hears while runs go on.
+/// What a listener hears while runs go on: an image came to its end.
 #[derive(Debug, Clone)]
-pub enum Event {
-    /// An image came to its end.
-    Ended {
-        /// The image, or the repository that could not be listed.
-        source: String,
-        /// The worst of its destinations' outcomes.
-        outcome: Outcome,
-        /// Why it failed or was postponed.
-        failure: Option<Failure>,
-    },
+pub struct Event {
+    /// The image, or the repository that could not be listed.
+    pub source: String,
+    /// The worst of its destinations' outcomes.
+    pub outcome: Outcome,
+    /// Why it failed or was postponed.
+    pub failure: Option<Failure>,
 }
 
 /// Expands, dispatches, collects and closes the runs of one Store.

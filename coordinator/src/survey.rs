@@ -80,8 +80,7 @@ impl Coordinator {
             hint: error.hint().map(str::to_owned),
         };
         self.store.add_failed_line(run, &source.to_string(), &failure, Timestamp::now()).await?;
-        let event =
-            Event::Ended { source: source.to_string(), outcome: proto::Outcome::Failed, failure: Some(failure) };
+        let event = Event { source: source.to_string(), outcome: proto::Outcome::Failed, failure: Some(failure) };
         // Nobody need be listening.
         let _ = self.events.send(event);
         Ok(())

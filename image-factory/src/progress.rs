@@ -88,7 +88,7 @@ impl Progress {
 
     /// Says that an image came to its end.
     pub(crate) fn tell(&self, event: &Event) {
-        let Event::Ended { source, outcome, failure } = event;
+        let Event { source, outcome, failure } = event;
         let line = match (outcome, failure) {
             (Outcome::Failed | Outcome::Postponed, Some(failure)) => format!("{outcome}  {source}  {failure}"),
             // On a terminal the head counts these; a log should name what moved.
