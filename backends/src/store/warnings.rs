@@ -2,6 +2,7 @@
 
 use proto::RunId;
 
+use super::db::Tx;
 use super::{Store, StoreError};
 
 impl Store {
@@ -11,8 +12,7 @@ impl Store {
     /// The database failed, or the run is unknown.
     pub async fn add_warning(&self, run: RunId, warning: &str) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;
-        let sql = "insert into warnings (run, warning) values ($1, $2) on conflict do nothing";
-        tx.execute("add a warning", sql, &[run.into(), warning.into()]).await?;
+        add_warning(&mut tx, run, warning).await?;
         tx.commit().await
     }
 
@@ -25,4 +25,10 @@ impl Store {
         let rows = self.db.rows("list warnings", sql, &[run.into()]).await?;
         rows.iter().map(|row| row.text("warning")).collect()
     }
+}
+
+pub(super) async fn add_warning(tx: &mut Tx, run: RunId, warning: &str) -> Result<(), StoreError> {
+    let sql = "insert into warnings (run, warning) values ($1, $2) on conflict do nothing";
+    tx.execute("add a warning", sql, &[run.into(), warning.into()]).await?;
+    Ok(())
 }

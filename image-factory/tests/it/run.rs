@@ -77,6 +77,24 @@ async fn only_what_moved_and_what_is_new_is_copied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_signature_that_comes_after_its_image_is_copied_by_the_next_run() {
+    let (source, destination) = (source().await, Registry::builder().start().await.unwrap());
+    let workshop = Workshop::new();
+    workshop.job(&job(&source, &destination)).run().await.expect(0);
+
+    let image = source.store().tag("library/alpine", "3.20").unwrap();
+    let tag = content::cosign_tag(&image, "sig");
+    let signature = content::artifact("application/vnd.dev.cosign.simplesigning.v1+json", b"signed later");
+    source.store().put_image("library/alpine", Some(&tag), &signature);
+    workshop.run().await.expect(0);
+    assert_eq!(destination.store().tag("mirror/library/alpine", &tag), Some(signature.digest()));
+
+    destination.log().clear();
+    workshop.run().await.expect(0);
+    assert_eq!(destination.log().count("PUT", "") + destination.log().count("POST", ""), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_somebody_else_moved_is_set_right() {
     let (source, destination) = (source().await, Registry::builder().start().await.unwrap());
     let workshop = Workshop::new();
