@@ -8,7 +8,7 @@ pub mod model;
 mod summary;
 mod write;
 
-pub use summary::Summary;
+pub use summary::{Cause, Summary};
 pub(crate) use write::write;
 
 /// The JSON Schema of `report.json`, for whoever reads it by program.

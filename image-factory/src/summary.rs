@@ -4,14 +4,15 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use coordinator::report::Summary;
-use coordinator::report::model::RunEnd;
+use coordinator::report::model::{RunEnd, UnlistedSection};
+use coordinator::report::{Cause, Summary};
 
+use crate::exit::Exit;
 use crate::text;
 
 /// Prints totals, causes of failure, what was spent and saved, and where the whole report is.
 pub(crate) fn print(summary: &Summary, report: &Path) -> io::Result<()> {
-    write(&mut io::stdout().lock(), summary, report)
+    write(&mut text::stdout(), summary, report)
 }
 
 fn write(out: &mut impl Write, summary: &Summary, report: &Path) -> io::Result<()> {
@@ -46,22 +47,54 @@ fn write(out: &mut impl Write, summary: &Summary, report: &Path) -> io::Result<(
         )?;
     }
     for cause in &summary.causes {
-        let more = cause.count.saturating_sub(cause.images.len() as u64);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let (outcome, images) = (&cause.outcome, cause.images.join(", "));
-        writeln!(out, "{outcome:<8} {} × {}  {images}{more}", cause.count, cause.code)?;
-        writeln!(out, "         {}", cause.message)?;
-        if let Some(hint) = &cause.hint {
-            writeln!(out, "         mend: {hint}")?;
-        }
+        write_cause(out, cause)?;
     }
-    for unlisted in &summary.unlisted {
-        writeln!(out, "unlisted {}  {}: {}", unlisted.repository, unlisted.failure.code, unlisted.failure.message)?;
+    for UnlistedSection { repository, failure } in &summary.unlisted {
+        writeln!(out, "unlisted {repository}  {}: {}", failure.code, failure.message)?;
+        write_hint(out, failure.hint.as_deref())?;
     }
     for warning in &summary.warnings {
         writeln!(out, "warning  {warning}")?;
     }
-    writeln!(out, "report   {}", report.display())
+    writeln!(out, "report   {}", report.display())?;
+    match next_step(summary) {
+        Some(step) => writeln!(out, "next     {step}"),
+        None => Ok(()),
+    }
+}
+
+/// How many images a cause hit, with the first of them by name.
+fn write_cause(out: &mut impl Write, cause: &Cause) -> io::Result<()> {
+    let Cause { outcome, code, images, destinations, first, .. } = cause;
+    let host = cause.host.as_ref().map(|host| format!(" at {host}")).unwrap_or_default();
+    let places = if destinations > images { format!(" ({destinations} destinations)") } else { String::new() };
+    let more = images.saturating_sub(first.len() as u64);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    writeln!(out, "{outcome:<8} {images} × {code}{host}{places}  {}{more}", first.join(", "))?;
+    writeln!(out, "         {}", cause.message)?;
+    write_hint(out, cause.hint.as_deref())
+}
+
+fn write_hint(out: &mut impl Write, hint: Option<&str>) -> io::Result<()> {
+    match hint {
+        Some(hint) => writeln!(out, "         mend: {hint}"),
+        None => Ok(()),
+    }
+}
+
+/// What to do when something is left to do.
+fn next_step(summary: &Summary) -> Option<&'static str> {
+    if Exit::of_run(summary) == Exit::Done {
+        return None;
+    }
+    let causes = summary.causes.iter().map(|cause| &cause.code);
+    let mut codes = causes.chain(summary.unlisted.iter().map(|unlisted| &unlisted.failure.code));
+    let is_refused = |code: &String| ["_unauthorized", "_forbidden"].iter().any(|end| code.ends_with(end));
+    Some(if codes.any(is_refused) {
+        "`image-factory doctor FILE` tells which credentials are used and what they may; then run it again"
+    } else {
+        "run it again: what is done is not done again"
+    })
 }
 
 /// The part of a run's name that people type.

@@ -1,12 +1,36 @@
 //! Words for people: sizes, durations, errors.
 
-use std::io::Write;
+use std::io::{self, ErrorKind, StdoutLock, Write};
 use std::time::Duration;
 
 /// Writes an error with its causes to standard error.
 pub(crate) fn complain(error: &anyhow::Error) {
     // Nobody is left to tell if standard error is closed.
-    let _ = writeln!(std::io::stderr(), "error: {}", daemon::ErrorChain(error.as_ref()));
+    let _ = writeln!(io::stderr(), "error: {}", daemon::ErrorChain(error.as_ref()));
+}
+
+/// Standard output. Once its reader has gone, as with `| head -1`, the rest is dropped: what was done is done.
+pub(crate) fn stdout() -> Stdout {
+    Stdout(io::stdout().lock())
+}
+
+/// See [`stdout`].
+pub(crate) struct Stdout(StdoutLock<'static>);
+
+impl Write for Stdout {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        match self.0.write(text) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(text.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
+    }
 }
 
 /// `1.2 GiB`, `512 B`.

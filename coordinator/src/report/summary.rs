@@ -1,10 +1,11 @@
 //! What a person reads first: totals, causes of failure, what was spent and saved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::Path;
 
+use proto::{Host, Location};
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 
@@ -28,22 +29,29 @@ pub struct Summary {
     pub spent: model::SpentSection,
 }
 
-/// One cause why images failed, or were postponed.
+/// One cause why images failed, or were postponed: a code at one registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// What became of them.
     pub outcome: String,
     /// Its code.
     pub code: String,
-    /// How many destinations of how many images it hit; the first few by name.
-    pub count: u64,
-    /// The first images that it hit.
-    pub images: Vec<String>,
+    /// The registry where it happened; none if a layout, or this program, is to blame.
+    pub host: Option<Host>,
+    /// How many images it hit.
+    pub images: u64,
+    /// At how many of their destinations.
+    pub destinations: u64,
+    /// The first of these images.
+    pub first: Vec<String>,
     /// What the first of them came back with.
     pub message: String,
     /// What a person can do.
     pub hint: Option<String>,
 }
+
+/// Tells causes apart: outcome, code and registry.
+type Key = (String, String, Option<Host>);
 
 /// Images named for a cause.
 const NAMED: usize = 3;
@@ -58,7 +66,7 @@ impl Summary {
     }
 }
 
-/// Folds the images of a report into causes, most frequent first.
+/// Folds the images of a report into causes, most frequent first, else by their names.
 fn causes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Cause>, D::Error> {
     struct Fold;
 
@@ -72,14 +80,10 @@ fn causes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Cause>, D::E
         fn visit_seq<A: SeqAccess<'de>>(self, mut images: A) -> Result<Vec<Cause>, A::Error> {
             let mut causes = BTreeMap::new();
             while let Some(image) = images.next_element::<Failed>()? {
-                for destination in image.destinations {
-                    if let Some(failure) = destination.failure {
-                        note(&mut causes, &image.source, destination.outcome, failure);
-                    }
-                }
+                note(&mut causes, image);
             }
             let mut causes: Vec<Cause> = causes.into_values().collect();
-            causes.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.code.cmp(&b.code)));
+            causes.sort_by_key(|cause| std::cmp::Reverse(cause.images));
             Ok(causes)
         }
     }
@@ -94,17 +98,41 @@ struct Failed {
     destinations: Vec<model::DestinationSection>,
 }
 
-fn note(causes: &mut BTreeMap<(String, String), Cause>, image: &str, outcome: String, failure: model::FailureSection) {
-    let cause = causes.entry((outcome.clone(), failure.code.clone())).or_insert_with(|| Cause {
-        outcome,
-        code: failure.code,
-        count: 0,
-        images: Vec::new(),
-        message: failure.message,
-        hint: failure.hint,
-    });
-    cause.count += 1;
-    if cause.images.len() < NAMED && cause.images.last().map(String::as_str) != Some(image) {
-        cause.images.push(image.to_owned());
+fn note(causes: &mut BTreeMap<Key, Cause>, image: Failed) {
+    let mut hit = BTreeSet::new();
+    for destination in image.destinations {
+        let Some(failure) = destination.failure else { continue };
+        let host = host(&failure.code, &image.source, &destination.destination);
+        let key = (destination.outcome.clone(), failure.code.clone(), host.clone());
+        let cause = causes.entry(key.clone()).or_insert_with(|| Cause {
+            outcome: destination.outcome,
+            code: failure.code,
+            host,
+            images: 0,
+            destinations: 0,
+            first: Vec::new(),
+            message: failure.message,
+            hint: failure.hint,
+        });
+        cause.destinations += 1;
+        if hit.insert(key) {
+            cause.images += 1;
+            if cause.first.len() < NAMED {
+                cause.first.push(image.source.clone());
+            }
+        }
+    }
+}
+
+/// The registry that a code speaks of, if it is one.
+fn host(code: &str, source: &str, destination: &str) -> Option<Host> {
+    let place = match code.split_once('_')?.0 {
+        "source" => source,
+        "destination" | "target" => destination,
+        _ => return None,
+    };
+    match place.parse() {
+        Ok(Location::Registry(image)) => Some(image.repository.host().clone()),
+        _ => None,
     }
 }

@@ -1,6 +1,8 @@
 //! Writes `report.json` row by row.
 
+use std::fs::Permissions;
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use backends::Store;
@@ -68,8 +70,9 @@ struct Document {
 
 impl Document {
     fn create(folder: &Path) -> std::io::Result<Self> {
-        let file = BufWriter::new(tempfile::NamedTempFile::new_in(folder)?);
-        Ok(Self { file, hasher: Hasher::sha256(), is_first: true })
+        // Readable for whom the umask allows; by default only its owner could read it.
+        let file = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
+        Ok(Self { file: BufWriter::new(file), hasher: Hasher::sha256(), is_first: true })
     }
 
     fn begin(&mut self, run: &model::RunSection) -> std::io::Result<()> {

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use daemon::Shutdown;
 use proto::outcome::{DestinationResult, End, Spent};
 use proto::task::{Destination, Mirror, TaskKind};
-use proto::{Attempt, Digest, LayoutRef, Location, RunId, Task, TaskId, limits};
+use proto::{Attempt, Digest, ImageRef, LayoutRef, Location, RunId, Task, TaskId, limits};
 use registry::Client;
 use worker::{Activity, Tools};
 
@@ -30,38 +30,42 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
         never = show(&tools.activity, args.source.to_string()) => never,
         result = worker::attempt(&tools, &task, shutdown.drain) => result,
     };
-    let mut out = io::stdout().lock();
-    for DestinationResult { location, end } in &result.destinations {
-        match end {
-            End::Placed { digest, .. } => tell(&mut out, location, digest, &result.spent, began)?,
-            End::Failed(failure) | End::Deferred { failure, .. } => {
-                writeln!(out, "failed  {} → {location}", args.source)?;
-                writeln!(out, "        {failure}")?;
-                if let Some(hint) = &failure.hint {
-                    writeln!(out, "        mend: {hint}")?;
-                }
+    let mut out = text::stdout();
+    let [DestinationResult { location, end }] = &result.destinations[..] else {
+        bail!("a copy to one destination came back with {} results", result.destinations.len());
+    };
+    match end {
+        End::Placed { digest, .. } => {
+            tell(&mut out, location, digest, &result.spent, began)?;
+            return Ok(Exit::Done);
+        }
+        End::Failed(failure) | End::Deferred { failure, .. } => {
+            writeln!(out, "failed  {} → {location}", args.source)?;
+            writeln!(out, "        {failure}")?;
+            if let Some(hint) = &failure.hint {
+                writeln!(out, "        mend: {hint}")?;
             }
-            End::Interrupted => writeln!(out, "stopped {} → {location}: the tag was not touched", args.source)?,
+        }
+        End::Interrupted => {
+            writeln!(out, "stopped {} → {location}", args.source)?;
+            writeln!(out, "        run it again to be sure: whether the tag has moved is not known")?;
         }
     }
-    Ok(exit(&result.destinations))
+    Ok(if matches!(end, End::Failed(_)) { Exit::Failed } else { Exit::Incomplete })
 }
 
-fn exit(results: &[DestinationResult]) -> Exit {
-    let exits = results.iter().map(|result| match result.end {
-        End::Placed { .. } => Exit::Done,
-        End::Failed(_) => Exit::Failed,
-        End::Deferred { .. } | End::Interrupted => Exit::Incomplete,
-    });
-    exits.max_by_key(|exit| *exit == Exit::Failed || *exit == Exit::Incomplete).unwrap_or(Exit::Done)
-}
-
-/// A copy has the digest of its source: a destination that names another one would never show it.
+/// A copy has the digest of its source: a destination that names another one would never show it, and one that names
+/// a tag too would be pushed by digest alone.
 fn check_digest(source: &Location, destination: &Location) -> Result<(), UsageError> {
     let pinned = |location: &Location| match location {
         Location::Registry(image) => image.digest.clone(),
         Location::Layout(_) | Location::Archive(_) => None,
     };
+    if let Location::Registry(ImageRef { tag: Some(_), digest: Some(_), .. }) = destination {
+        return Err(UsageError(format!(
+            "the destination, `{destination}`, names a tag and a digest: leave the digest out"
+        )));
+    }
     match pinned(destination) {
         Some(digest) if pinned(source).as_ref() != Some(&digest) => Err(UsageError(format!(
             "the destination names a digest, `{digest}`, that the source does not; leave it out"

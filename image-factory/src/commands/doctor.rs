@@ -12,6 +12,7 @@ use registry::{Check, Client, Error, Trust};
 use crate::cli::DoctorArgs;
 use crate::exit::{Exit, UsageError};
 use crate::files;
+use crate::text;
 
 pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
     let mut subjects = Subjects { access: files::access(&args.settings)?, images: BTreeMap::new() };
@@ -19,7 +20,7 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
         subjects.add(text)?;
     }
     let client = Client::new(&subjects.access, args.patience.options())?;
-    let mut out = io::stdout().lock();
+    let mut out = text::stdout();
     let mut healthy = true;
     for Subject { image, role } in subjects.images.values() {
         writeln!(out, "{}{}", image.repository, role.suffix())?;
@@ -68,9 +69,9 @@ impl Role {
 
 impl Subjects {
     /// A reference, or a file, which stands for its sources and destinations.
-    fn add(&mut self, text: &str) -> anyhow::Result<()> {
-        if Path::new(text).is_file() {
-            let file = files::load(Path::new(text))?;
+    fn add(&mut self, subject: &str) -> anyhow::Result<()> {
+        if Path::new(subject).is_file() {
+            let file = files::load(Path::new(subject))?;
             self.access = file.access;
             for images in file.images {
                 let tag = images.rules.select(&[]).taken.first().map(|taken| taken.tag.clone());
@@ -81,10 +82,11 @@ impl Subjects {
             }
             return Ok(());
         }
-        if text.ends_with(".yaml") || text.ends_with(".yml") {
-            return Err(UsageError(format!("there is no file `{text}`")).into());
+        if subject.ends_with(".yaml") || subject.ends_with(".yml") {
+            return Err(UsageError(format!("there is no file `{subject}`")).into());
         }
-        let image: ImageRef = text.parse().map_err(|error| UsageError(format!("{error}, nor is there such a file")))?;
+        let image: ImageRef =
+            subject.parse().map_err(|error| UsageError(format!("{error}, nor is there such a file")))?;
         self.images.insert(image.repository.clone(), Subject { image, role: Role::Named });
         Ok(())
     }

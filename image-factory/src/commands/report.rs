@@ -12,6 +12,7 @@ use crate::cli::ReportArgs;
 use crate::data::DataFolder;
 use crate::exit::{Exit, UsageError};
 use crate::summary;
+use crate::text;
 
 pub(crate) async fn run(args: ReportArgs) -> anyhow::Result<Exit> {
     let data = DataFolder::open(&args.data)?;
@@ -19,7 +20,7 @@ pub(crate) async fn run(args: ReportArgs) -> anyhow::Result<Exit> {
     let context = || format!("read report `{}`", path.display());
     if args.json {
         let mut file = BufReader::new(File::open(&path).with_context(context)?);
-        io::copy(&mut file, &mut io::stdout().lock())?;
+        io::copy(&mut file, &mut text::stdout())?;
     } else {
         summary::print(&Summary::read(&path).with_context(context)?, &path)?;
     }

@@ -20,6 +20,9 @@ use crate::summary;
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::on_signals().context("listen for signals")?;
     let data = DataFolder::open(&args.data)?;
+    if let Some(folder) = &args.report_dir {
+        prepare(folder)?;
+    }
     let order = Order {
         file: &args.file,
         data: &data,
@@ -32,11 +35,10 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         say("stopped: the next run closes this one and goes on from what is placed");
         return Ok(Exit::Incomplete);
     };
-    let report = match &args.report_dir {
-        Some(folder) => keep(&done.report, folder)?,
-        None => done.report,
-    };
-    summary::print(&done.summary, &report)?;
+    let kept = args.report_dir.as_ref().map(|folder| keep(&done.report, folder)).transpose();
+    let copy = kept.as_ref().ok().and_then(Option::as_ref);
+    summary::print(&done.summary, copy.unwrap_or(&done.report))?;
+    kept?;
     Ok(Exit::of_run(&done.summary))
 }
 
@@ -82,11 +84,17 @@ fn retry_after(delays: &[Duration]) -> Result<[Duration; 2], UsageError> {
     delays.try_into().map_err(|_| UsageError("`--retry-after` takes two times, as in `5s,30s`".to_owned()))
 }
 
+/// Creates the folder for the report, and writes into it: a run of hours should not end with a report that is lost.
+fn prepare(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| tempfile::tempfile_in(folder))
+        .map(drop)
+        .with_context(|| format!("write into report folder `{}`", folder.display()))
+}
+
 /// Copies the report to where the person wants it.
 fn keep(report: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let copy = folder.join("report.json");
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::copy(report, &copy))
-        .with_context(|| format!("write report `{}`", copy.display()))?;
+    std::fs::copy(report, &copy).with_context(|| format!("write report `{}`", copy.display()))?;
     Ok(copy)
 }

@@ -1,6 +1,6 @@
 //! `runs`: past runs, newest first.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use backends::Store;
 use jiff::tz::TimeZone;
@@ -9,10 +9,11 @@ use proto::Outcome;
 use crate::cli::RunsArgs;
 use crate::data::DataFolder;
 use crate::exit::Exit;
+use crate::text;
 
 pub(crate) async fn run(args: RunsArgs) -> anyhow::Result<Exit> {
     let data = DataFolder::open(&args.data)?;
-    let mut out = io::stdout().lock();
+    let mut out = text::stdout();
     if !data.store().exists() {
         writeln!(out, "no runs yet in `{}`", data.path().display())?;
         return Ok(Exit::Done);

@@ -1,5 +1,8 @@
 //! The data folder: one run at a time, and what happens when it cannot be written.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
 use sandbox::{Hold, Registry, content};
 
 use crate::support::{RUN, Workshop, totals, within};
@@ -111,4 +114,43 @@ async fn a_disk_that_gets_full_ends_the_run_and_the_next_one_goes_on() {
     assert_eq!(destination.store().tags(), source.store().tags());
     let runs = workshop.program(&["runs"]).await.expect(0).stdout;
     assert!(runs.lines().nth(1).unwrap().contains("interrupted"), "{runs}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_and_its_copy_are_readable_for_whom_the_umask_allows() {
+    let (_source, _destination, workshop) = set_up().await;
+    let ended = workshop.program(&["run", "job.yaml", "--report-dir", "new/reports"]).await.expect(0);
+    assert!(ended.stdout.contains("new/reports/report.json"), "{}", ended.stdout);
+    let mode = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode();
+    let usual = mode(workshop.write("usual", ""));
+    let run = std::fs::read_dir(workshop.path().join("data/reports")).unwrap().next().unwrap().unwrap();
+    assert_eq!(mode(run.path().join("report.json")), usual);
+    assert_eq!(mode(workshop.path().join("new/reports/report.json")), usual);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_folder_that_cannot_be_is_said_before_anything_is_run() {
+    let (source, _destination, workshop) = set_up().await;
+    workshop.write("file", "");
+    let ended = workshop.program(&["run", "job.yaml", "--report-dir", "file/reports"]).await.expect(3);
+    assert!(ended.stderr.contains("report folder `file/reports`"), "{}", ended.stderr);
+    assert_eq!(source.requests(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_summary_is_printed_though_the_report_cannot_be_copied() {
+    let (_source, _destination, workshop) = set_up().await;
+    std::fs::create_dir_all(workshop.path().join("reports/report.json")).unwrap();
+    let ended = workshop.program(&["run", "job.yaml", "--report-dir", "reports"]).await.expect(3);
+    assert!(ended.stdout.contains("3 pushed"), "{}", ended.stdout);
+    assert!(ended.stderr.contains("write report `reports/report.json`"), "{}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_run_is_one_though_nobody_reads_its_summary() {
+    let (source, destination, workshop) = set_up().await;
+    let mut run = workshop.start(&RUN);
+    drop(run.stdout.take());
+    assert_eq!(within(run.wait()).await.unwrap().code(), Some(0));
+    assert_eq!(destination.store().tags(), source.store().tags());
 }

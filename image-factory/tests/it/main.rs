@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic as tests do")]
 
 mod data;
+mod demo;
 mod faults;
 mod real;
 mod run;
 mod stopping;
+mod summary;
 mod support;

@@ -185,3 +185,19 @@ async fn ctrl_c_twice_leaves_at_once_while_an_upload_stalls() {
     stall.remove();
     mirror.run_again_and_find_all_in_order().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_stopped_claims_nothing_about_its_tag() {
+    let mirror = Mirror::new().await;
+    let hold = Hold::losing(&mirror.destination, "PUT", "/manifests/1.5", 0);
+    let (from, to) =
+        (format!("{}/team/app:1.5", mirror.source.host()), format!("{}/app:1.5", mirror.destination.host()));
+    let copy = mirror.workshop.start(&["copy", &from, &to]);
+    within(hold.reached()).await;
+    signal(&copy, "INT");
+    let ended = mirror.workshop.watch(copy).end().await.expect(5);
+    assert!(ended.stdout.contains("run it again to be sure"), "{}", ended.stdout);
+    drop(hold);
+    mirror.workshop.program(&["copy", &from, &to]).await.expect(0);
+    assert_eq!(mirror.destination.store().tag("app", "1.5"), mirror.source.store().tag("team/app", "1.5"));
+}

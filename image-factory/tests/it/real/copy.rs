@@ -50,7 +50,8 @@ fn settings(workshop: &Workshop, servers: &[&Server]) {
 async fn wrong_arguments_are_refused_with_what_is_wrong_with_them() {
     let workshop = Workshop::new();
     let digest = format!("r.example/app@sha256:{}", "ab".repeat(32));
-    let cases: [(&[&str], &str); 9] = [
+    let both = digest.replace("app@", "app:1@");
+    let cases: [(&[&str], &str); 10] = [
         (&[], "image-factory copy <SOURCE> <DESTINATION>"),
         (&["alpine"], "<DESTINATION>"),
         (&["alpine", "r.example/a", "b"], "unexpected argument 'b'"),
@@ -59,6 +60,7 @@ async fn wrong_arguments_are_refused_with_what_is_wrong_with_them() {
         (&["oci:", "r.example/a"], "expected `PATH` or `PATH:NAME`"),
         (&["alpine@sha256:12", "r.example/a"], "64"),
         (&["alpine", &digest], "leave it out"),
+        (&[&digest, &both], "names a tag and a digest: leave the digest out"),
         (&["alpine", "r.example/a", "--settings", "none.yaml"], "none.yaml"),
     ];
     for (args, expected) in cases {
