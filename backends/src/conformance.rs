@@ -26,6 +26,6 @@ fn loose_task(source: Location) -> Task {
         attempt: Attempt::FIRST,
         solo: false,
         deadline: Duration::from_secs(60),
-        kind: TaskKind::Mirror(Mirror { source, destinations: vec![destination] }),
+        kind: TaskKind::Mirror(Mirror { source, cosign_tags: Vec::new(), destinations: vec![destination] }),
     }
 }

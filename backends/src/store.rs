@@ -41,7 +41,7 @@ use db::Db;
 use proto::limits;
 
 pub use error::StoreError;
-pub use placements::{AuditDue, Placement};
+pub use placements::Placement;
 pub use record::Recorded;
 pub use report::{EndedTask, ReportDestination, ReportRow};
 pub use run::{Counts, NewRun, Progress, Run, RunEnd, RunReport};

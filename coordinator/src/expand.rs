@@ -19,6 +19,7 @@ pub fn expand(images: &Images, listed: &[Tag]) -> Expansion {
     let task = |taken: &jobfile::Taken| NewTask {
         id: TaskId::new(),
         source: images.source_of(taken),
+        cosign_tags: Vec::new(),
         destinations: images.targets(&taken.tag),
     };
     let warning = |rule: &String| format!("{}: no tag matches `{rule}`", images.source);

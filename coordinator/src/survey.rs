@@ -1,10 +1,13 @@
 //! Asks sources which tags they have, and lets `expand` make tasks of them, repository by repository.
 
+use std::collections::{BTreeSet, HashSet};
+
+use backends::store::NewTask;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use jobfile::{Images, JobFile, RepositoryLocation};
 use proto::limits::EXPAND_BATCH;
-use proto::{Class, Failure, ImageRef, RunId, Tag};
+use proto::{Class, Digest, Failure, ImageRef, RunId, Tag};
 use registry::{Client, Layout};
 use tokio_util::sync::CancellationToken;
 
@@ -44,13 +47,29 @@ impl Coordinator {
             Ok(listed) => listed,
             Err(error) => return self.note_unlisted(run, &images.source, &error).await,
         };
-        let expansion = expand(images, &listed);
-        for batch in expansion.tasks.chunks(EXPAND_BATCH) {
+        let mut expansion = expand(images, &listed);
+        let listed: HashSet<&Tag> = listed.iter().collect();
+        for batch in expansion.tasks.chunks_mut(EXPAND_BATCH) {
+            self.note_cosign_tags(batch, &listed).await?;
             self.store.add_tasks(run, batch, Timestamp::now()).await?;
             self.tasks_ready.notify_one();
         }
         for warning in &expansion.warnings {
             self.store.add_warning(run, warning).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes with each task which signatures the source lists for what was placed: they may be newer than that.
+    async fn note_cosign_tags(&self, tasks: &mut [NewTask], listed: &HashSet<&Tag>) -> Result<(), CoordinatorError> {
+        if !listed.iter().any(|tag| tag.as_str().starts_with("sha256-")) {
+            return Ok(());
+        }
+        for task in tasks {
+            let placements = self.store.placements(&task.destinations).await?;
+            let digests: BTreeSet<&Digest> = placements.values().map(|placement| &placement.placed.digest).collect();
+            let tags = digests.into_iter().flat_map(registry::cosign_tags);
+            task.cosign_tags = tags.filter(|tag| listed.contains(tag)).collect();
         }
         Ok(())
     }
@@ -72,13 +91,8 @@ impl Coordinator {
         source: &RepositoryLocation,
         error: &registry::Error,
     ) -> Result<(), CoordinatorError> {
-        let failure = Failure {
-            stage: None,
-            code: error.kind().at_source(),
-            class: error.class(),
-            message: daemon::ErrorChain(error).to_string(),
-            hint: error.hint().map(str::to_owned),
-        };
+        let message = daemon::ErrorChain(error).to_string();
+        let failure = Failure::new(None, error.kind().at_source(), error.class(), &message, error.hint());
         self.store.add_failed_line(run, &source.to_string(), &failure, Timestamp::now()).await?;
         let event = Event { source: source.to_string(), outcome: proto::Outcome::Failed, failure: Some(failure) };
         // Nobody need be listening.

@@ -152,6 +152,7 @@ mod tests {
             deadline: Duration::from_secs(60),
             kind: TaskKind::Mirror(Mirror {
                 source: "alpine:3.22".parse().unwrap(),
+                cosign_tags: Vec::new(),
                 destinations: (0..destinations).map(destination).collect(),
             }),
         }

@@ -133,6 +133,18 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
+/// Characters of a message at most: what others said may be of any length, and a result must fit into a message.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+
+impl Failure {
+    /// A failure with a message that fits on a line of a report, whatever a hostile side said.
+    pub fn new(stage: Option<Stage>, code: Code, class: Class, message: &str, hint: Option<&str>) -> Self {
+        let one_line = message.chars().map(|c| if c.is_control() { ' ' } else { c });
+        let message = one_line.take(MESSAGE_CHARS_MAX).collect();
+        Self { stage, code, class, message, hint: hint.map(str::to_owned) }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.message)

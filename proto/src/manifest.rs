@@ -205,13 +205,15 @@ impl Manifest {
         }
     }
 
-    /// The blobs of an image, config first, foreign layers left out; nothing for an index.
+    /// The blobs that this names, foreign layers left out: an image's config and layers; those children of an index
+    /// that are no manifests (build caches are such).
     pub fn blobs(&self) -> impl Iterator<Item = &Descriptor> {
-        let (config, layers) = match &self.content {
+        let (config, rest) = match &self.content {
             Content::Image { config, layers } => (Some(config), layers.as_slice()),
-            Content::Index(_) => (None, [].as_slice()),
+            Content::Index(children) => (None, children.as_slice()),
         };
-        config.into_iter().chain(layers).filter(|blob| !blob.is_foreign())
+        let is_index = self.is_index();
+        config.into_iter().chain(rest).filter(move |blob| !(blob.is_foreign() || is_index && blob.is_manifest()))
     }
 
     /// Whether this is an index.

@@ -10,7 +10,7 @@ use crate::digest::Digest;
 use crate::failure::{Failure, Stage};
 use crate::ids::{Attempt, RunId, TaskId};
 use crate::image::Location;
-use crate::task::Fingerprint;
+use crate::task::{Fingerprint, Task};
 
 /// How a task ended at a destination, from best to worst; a task's own outcome is the worst of its destinations'.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,6 +75,25 @@ pub struct TaskResult {
     /// How long each stage took, in the order in which they ran.
     #[serde(default)]
     pub stages: Vec<StageTime>,
+    /// What is worth a person's look, and is no failure.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+impl TaskResult {
+    /// The result of an attempt that found out nothing and took nothing.
+    pub fn new(task: &Task, destinations: Vec<DestinationResult>) -> Self {
+        Self {
+            run: task.run,
+            task: task.id,
+            attempt: task.attempt,
+            source_digest: None,
+            destinations,
+            spent: Spent::default(),
+            stages: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// How an attempt ended at one destination.

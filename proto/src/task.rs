@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::ids::{Attempt, RunId, TaskId};
-use crate::image::Location;
+use crate::image::{Location, Tag};
 
 /// One attempt of one task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub enum TaskKind {
 pub struct Mirror {
     /// The image.
     pub source: Location,
+    /// Those of cosign's tags that the source lists for what was placed: an image is not up to date without them.
+    #[serde(default)]
+    pub cosign_tags: Vec<Tag>,
     /// Where it is to go: those that are not done yet.
     pub destinations: Vec<Destination>,
 }
@@ -56,7 +59,8 @@ pub struct Mirror {
 pub struct Destination {
     /// The tag to set.
     pub location: Location,
-    /// What lay under the tag when it was last verified; the tag is moved only from this, or from nothing.
+    /// What lay under the tag when it was last verified: an image whose tag still shows this, made of what the source
+    /// shows, is up to date.
     #[serde(default)]
     pub placed: Option<Placed>,
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proto::{Class, Code};
@@ -89,9 +90,12 @@ impl Kind {
 }
 
 /// A failed request or read: one line for people, and what the caller must know. It holds no secrets: URLs are
-/// without query and user, texts of the other side are excerpts.
+/// without query and user, texts of the other side are excerpts. Clones are cheap enough to tell all who wait for the
+/// same thing.
+#[derive(Clone)]
 pub struct Error(Box<Facts>);
 
+#[derive(Clone)]
 struct Facts {
     kind: Kind,
     tried: String,
@@ -102,7 +106,7 @@ struct Facts {
     /// Longer than this is not waited for but handed up.
     patience: Duration,
     hint: Option<&'static str>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
@@ -129,7 +133,7 @@ impl Error {
 
     /// With the error below it.
     pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(source.into().into());
         self
     }
 

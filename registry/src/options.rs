@@ -29,6 +29,9 @@ pub struct Options {
     pub retry_delay_max: Duration,
     /// Longest `Retry-After` that a request waits for; a longer one is an error of class `Defer`.
     pub retry_after_max: Duration,
+    /// How long a registry that was not reached counts as such for everybody: asked anew by each, one that is down
+    /// would keep each waiting in turn.
+    pub unreached_for: Duration,
     /// How often the read of one blob is resumed after a cut.
     pub resumes: u32,
     /// Requests that read, and requests that write, under way at once at one registry, unless its settings say else.
@@ -54,6 +57,7 @@ impl Default for Options {
             retry_delay: Duration::from_millis(250),
             retry_delay_max: Duration::from_secs(5),
             retry_after_max: limits::RETRY_AFTER_MAX,
+            unreached_for: Duration::from_secs(5),
             resumes: 10,
             concurrency: 16,
             chunk_bytes: 16 * 1024 * 1024,

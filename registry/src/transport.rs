@@ -1,6 +1,7 @@
 //! One registry under one set of settings: requests with slots, authorization and bounded retries.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use proto::settings::{Network, RegistrySettings, Tls};
 use proto::{Host, Repository};
@@ -24,6 +25,8 @@ pub(crate) struct Registry {
     wire: Wire,
     /// Learned by the first request, which asks `/v2/`.
     base: OnceCell<Url>,
+    /// Why it was not learned, and when.
+    unreached: Mutex<Option<(Instant, Error)>>,
     pub(crate) auth: Authenticator,
     pub(crate) learned: Learned,
     pub(crate) tls_seen: Arc<tls::Seen>,
@@ -85,6 +88,7 @@ impl Registry {
         Ok(Self {
             plain_http,
             base: OnceCell::new(),
+            unreached: Mutex::default(),
             auth: Authenticator::new(wire.clone(), Keyring::new(host.clone(), keyring, options.clone())),
             learned: Learned::default(),
             tls_seen,
@@ -104,10 +108,26 @@ impl Registry {
 
     /// The registry's root; the first call asks it how it wants to be spoken to.
     ///
-    /// Only one asks at a time, but all who need it wait between their tries together: in turn, the images of a run
-    /// would need hours to fail at a registry that is down.
+    /// One asks, with all its tries, for all who wait meanwhile, and for those who come soon after: in turn, the images
+    /// of a run would need hours to fail at a registry that is down.
     pub(crate) async fn base(&self) -> Result<&Url, Error> {
-        self.retried(|| self.base.get_or_try_init(|| self.greet())).await
+        let greet = async || match self.unreached() {
+            Some(error) => Err(error),
+            None => self.retried(|| self.greet()).await.inspect_err(|error| self.note_unreached(error)),
+        };
+        self.base.get_or_try_init(greet).await
+    }
+
+    /// Why the registry was not reached a moment ago.
+    fn unreached(&self) -> Option<Error> {
+        let unreached = self.unreached.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, error) = unreached.as_ref()?;
+        (at.elapsed() < self.options.unreached_for).then(|| error.clone())
+    }
+
+    fn note_unreached(&self, error: &Error) {
+        let mut unreached = self.unreached.lock().unwrap_or_else(PoisonError::into_inner);
+        *unreached = Some((Instant::now(), error.clone()));
     }
 
     async fn greet(&self) -> Result<Url, Error> {

@@ -19,7 +19,7 @@ pub async fn attempt(tools: &Tools, task: &Task, interrupt: CancellationToken) -
     let destinations = work.await.unwrap_or_else(|panic| {
         let message = panic_message(panic.as_ref());
         tracing::error!(task.id = %task.id, "attempt {} panicked: {message}", task.message_id());
-        everywhere(mirror, &End::Failed(our_fault(message)))
+        everywhere(mirror, &End::Failed(our_fault(&message)))
     });
     cx.into_result(task, destinations)
 }
@@ -30,9 +30,10 @@ pub(crate) fn everywhere(mirror: &Mirror, end: &End) -> Vec<DestinationResult> {
     mirror.destinations.iter().map(|destination| result(&destination.location)).collect()
 }
 
-fn our_fault(message: String) -> Failure {
-    let hint = "this is a fault of Image Factory: please report it with this message".to_owned();
-    Failure { stage: None, code: Code::Internal, class: Class::Bug, message, hint: Some(hint) }
+/// A failure that nobody outside can mend.
+pub(crate) fn our_fault(message: &str) -> Failure {
+    let hint = "this is a fault of Image Factory: please report it with this message";
+    Failure::new(None, Code::Internal, Class::Bug, message, Some(hint))
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use backends::queue::{Delivery, Lane, Queue, QueueError};
 use daemon::{ErrorChain, Shutdown};
-use proto::Envelope;
+use proto::envelope::EnvelopeError;
+use proto::outcome::End;
+use proto::task::TaskKind;
+use proto::{Envelope, Task, TaskResult};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::attempt::attempt;
+use crate::attempt::{attempt, everywhere, our_fault};
 use crate::context::Tools;
 
 /// Takes tasks from the queue, as many at once as it has slots.
@@ -96,9 +99,11 @@ async fn handle(queue: Arc<dyn Queue>, tools: Tools, delivery: Delivery, interru
         }
     };
     let result = attempt(&tools, &task, interrupt).await;
-    let published = match Envelope::of_result(&result) {
+    let envelope = Envelope::of_result(&result).or_else(|error| Envelope::of_result(&unsayable(&task, &error)));
+    let published = match envelope {
         Ok(envelope) => queue.publish(Lane::Results, &envelope).await,
         Err(error) => {
+            // Even its names are too much for a message; as a dead letter it comes to the coordinator's notice.
             tracing::error!(message.id = id, "write result of {id}: {}", ErrorChain(&error));
             return;
         }
@@ -110,4 +115,11 @@ async fn handle(queue: Arc<dyn Queue>, tools: Tools, delivery: Delivery, interru
     if let Err(error) = settled {
         tracing::warn!(message.id = id, "settle {id}: {}", ErrorChain(&error));
     }
+}
+
+/// The result of an attempt whose own result does not fit into a message.
+fn unsayable(task: &Task, error: &EnvelopeError) -> TaskResult {
+    let TaskKind::Mirror(mirror) = &task.kind;
+    let failure = our_fault(&format!("write the result: {}", ErrorChain(error)));
+    TaskResult::new(task, everywhere(mirror, &End::Failed(failure)))
 }

@@ -95,6 +95,7 @@ struct Notes {
     spent: Spent,
     /// The longest run of each stage: destinations pass through theirs side by side.
     stages: BTreeMap<Stage, Duration>,
+    warnings: Vec<String>,
 }
 
 impl TaskContext {
@@ -122,6 +123,12 @@ impl TaskContext {
         lock(&self.notes).spent += spent;
     }
 
+    /// Notes what is worth a person's look, and is no failure.
+    pub(crate) fn warn(&self, warning: String) {
+        tracing::warn!("{warning}");
+        lock(&self.notes).warnings.push(warning);
+    }
+
     /// Whether this attempt left anything at a destination that the next one need not do again.
     pub(crate) fn has_done_work(&self) -> bool {
         let spent = lock(&self.notes).spent;
@@ -139,6 +146,7 @@ impl TaskContext {
             source_digest: notes.source_digest,
             destinations,
             spent: notes.spent,
+            warnings: notes.warnings,
             stages: notes.stages.into_iter().map(time).collect(),
         }
     }

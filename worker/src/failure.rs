@@ -25,8 +25,8 @@ pub(crate) enum StageError {
     Incomplete(Digest),
     #[error("the destination's tag shows {}, expected {}", or_nothing(found), or_nothing(expected))]
     Moved { expected: Option<Digest>, found: Option<Digest> },
-    #[error("the attempt's time was over before one blob was complete")]
-    Deadline,
+    #[error("the attempt's time was over in stage {0}, before one blob was complete")]
+    Deadline(Stage),
 }
 
 impl From<PushError> for StageError {
@@ -48,16 +48,18 @@ pub(crate) fn end_of(stage: Stage, error: &StageError) -> End {
         StageError::Incomplete(_) => (Code::DestinationIncomplete, Class::Retry, None),
         // The next attempt begins with what the tag shows then, and decides anew.
         StageError::Moved { .. } => (Code::DestinationMoved, Class::Retry, Some("does another tool write this tag?")),
-        StageError::Deadline => {
+        StageError::Deadline(Stage::Push) => {
             (Code::BlobExceedsDeadline, Class::Reject, Some("the connection is too slow for this image's blobs"))
         }
+        StageError::Deadline(Stage::Resolve | Stage::Fetch) => (Code::SourceStalled, Class::Retry, None),
+        StageError::Deadline(Stage::Verify | Stage::Tag) => (Code::DestinationStalled, Class::Retry, None),
     };
     // The side is in the code; a registry's error says on its own what was tried.
     let message = match error {
         StageError::Source(source) | StageError::Destination(source) => ErrorChain(source).to_string(),
         ours => ours.to_string(),
     };
-    let failure = Failure { stage: Some(stage), code, class, message, hint: hint.map(str::to_owned) };
+    let failure = Failure::new(Some(stage), code, class, &message, hint);
     match (class, error) {
         (Class::Defer, StageError::Source(source) | StageError::Destination(source)) => {
             End::Deferred { wait: source.retry_after().unwrap_or(DEFER_WITHOUT_TIME), failure }

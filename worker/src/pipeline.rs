@@ -2,8 +2,9 @@
 
 use futures_util::future::join_all;
 use proto::outcome::{DestinationResult, End};
-use proto::task::{Fingerprint, Mirror};
+use proto::task::{Destination, Fingerprint, Mirror};
 use proto::{Digest, Stage};
+use tokio::sync::OnceCell;
 
 use crate::attempt::everywhere;
 use crate::context::TaskContext;
@@ -12,46 +13,43 @@ use crate::stages::fetch::{self, Image};
 use crate::stages::resolve::{self, Source, Target};
 use crate::stages::{push, tag, verify};
 
-/// Brings an image to its destinations. They share what is read from the source and nothing else: one that is down
-/// does not hold up the others.
+/// The image's manifests, read by the first destination that needs them.
+type SharedImage = OnceCell<Result<Image, End>>;
+
+/// Brings an image to its destinations, side by side. They share what is read from the source and nothing else: one
+/// that is down does not hold up the others.
 pub(crate) async fn mirror(cx: &TaskContext, task: &Mirror) -> Vec<DestinationResult> {
     let source = match run_stage(cx, Stage::Resolve, resolve::source(cx, &task.source)).await {
         Ok(source) => source,
         Err(end) => return everywhere(task, &end),
     };
-    let resolve = |destination| run_stage(cx, Stage::Resolve, resolve::destination(cx, &source, destination));
-    let targets = join_all(task.destinations.iter().map(resolve)).await;
-
-    // The source's manifests are read only if some destination needs them.
-    let image = if targets.iter().any(|target| matches!(target, Ok(Target::Open(_)))) {
-        Some(run_stage(cx, Stage::Fetch, fetch::run(&source)).await)
-    } else {
-        None
-    };
-
-    let ends = join_all(targets.iter().map(|target| finish(cx, &source, image.as_ref(), target))).await;
+    let image = SharedImage::new();
+    let deliveries = task.destinations.iter().map(|destination| deliver(cx, task, &source, &image, destination));
+    let ends = join_all(deliveries).await;
 
     let fingerprint = Fingerprint::of_copy(&source.digest);
-    let result = |(destination, end): (&proto::task::Destination, Result<Digest, End>)| DestinationResult {
+    let result = |(destination, end): (&Destination, Result<Digest, End>)| DestinationResult {
         location: destination.location.clone(),
         end: end.map_or_else(|end| end, |digest| End::Placed { digest, fingerprint: fingerprint.clone() }),
     };
     task.destinations.iter().zip(ends).map(result).collect()
 }
 
-/// What is left at one destination: everything below the name, then proof that it is there, then the name.
-async fn finish(
+/// One destination: everything below the name, then proof that it is there, then the name.
+async fn deliver(
     cx: &TaskContext,
+    task: &Mirror,
     source: &Source,
-    image: Option<&Result<Image, End>>,
-    target: &Result<Target, End>,
+    image: &SharedImage,
+    destination: &Destination,
 ) -> Result<Digest, End> {
-    let (target, image) = match (target, image) {
-        (Ok(Target::Open(target)), Some(Ok(image))) => (target, image),
-        (Err(end), _) | (Ok(Target::Open(_)), Some(Err(end))) => return Err(end.clone()),
-        (Ok(_), _) => return Ok(source.digest.clone()),
+    let target = match run_stage(cx, Stage::Resolve, resolve::destination(cx, task, source, destination)).await? {
+        Target::UpToDate => return Ok(source.digest.clone()),
+        Target::Open(target) => target,
     };
+    let image = image.get_or_init(|| run_stage(cx, Stage::Fetch, fetch::run(source))).await;
+    let image = image.as_ref().map_err(End::clone)?;
     run_stage(cx, Stage::Push, push::run(cx, source, image, &target.place)).await?;
     run_stage(cx, Stage::Verify, verify::run(image, &target.place)).await?;
-    run_stage(cx, Stage::Tag, tag::run(cx, image, target)).await
+    run_stage(cx, Stage::Tag, tag::run(cx, image, &target)).await
 }

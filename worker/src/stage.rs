@@ -21,7 +21,7 @@ pub(crate) async fn run_stage<T>(
     let result = tokio::select! {
         biased;
         () = cx.interrupt.cancelled() => return Err(End::Interrupted),
-        () = tokio::time::sleep_until(cx.deadline) => Err(StageError::Deadline),
+        () = tokio::time::sleep_until(cx.deadline) => Err(StageError::Deadline(stage)),
         result = work.instrument(tracing::info_span!("stage", stage = %stage)) => result,
     };
     cx.note_stage(stage, began.elapsed());

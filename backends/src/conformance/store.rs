@@ -149,6 +149,7 @@ fn new_task(source: &str, destinations: &[&str]) -> NewTask {
     NewTask {
         id: TaskId::new(),
         source: location(&format!("source.example.com/{source}")),
+        cosign_tags: Vec::new(),
         destinations: destinations.iter().map(|name| location(&format!("mirror.example.com/{name}"))).collect(),
     }
 }
@@ -182,6 +183,7 @@ fn results(task: &Task, ends: &[End]) -> TaskResult {
             .collect(),
         spent: Spent { bytes_read: 7, ..Spent::default() },
         stages: vec![StageTime { stage: Stage::Resolve, ms: 3 }],
+        warnings: Vec::new(),
     }
 }
 

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use proto::failure::{Class, Code};
 use proto::task::{Destination, Mirror, Placed, TaskKind};
-use proto::{Attempt, Failure, Location, Outcome, RunId, Task, TaskId, limits};
+use proto::{Attempt, Failure, Location, Outcome, RunId, Tag, Task, TaskId, limits};
 
 use super::db::{Row, Tx, to_json};
 use super::placements::read_placed;
@@ -26,6 +26,7 @@ struct Due {
     attempt: Attempt,
     solo: bool,
     source: Location,
+    cosign_tags: Vec<Tag>,
 }
 
 impl Store {
@@ -117,7 +118,7 @@ async fn open_runs(tx: &mut Tx) -> Result<Vec<Taker>, StoreError> {
 
 /// Tasks of a run that are due and whose tags no other task holds, those that wait longest first.
 async fn due_tasks(tx: &mut Tx, run: RunId, limit: usize, now: Timestamp) -> Result<Vec<Due>, StoreError> {
-    let sql = "select id, attempt, dead_letters, source from tasks
+    let sql = "select id, attempt, dead_letters, source, cosign_tags from tasks
         where run = $1 and state = 'ready' and not_before <= $2
             and not exists (
                 select 1 from destinations
@@ -131,6 +132,7 @@ async fn due_tasks(tx: &mut Tx, run: RunId, limit: usize, now: Timestamp) -> Res
             attempt: Attempt(row.number("attempt")?),
             solo: row.flag("dead_letters")?,
             source: row.parse("source")?,
+            cosign_tags: row.json("cosign_tags")?,
         })
     };
     rows.iter().map(read).collect()
@@ -166,7 +168,7 @@ async fn take(
         attempt: due.attempt,
         solo: due.solo,
         deadline: limits::ATTEMPT_DEADLINE,
-        kind: TaskKind::Mirror(Mirror { source: due.source, destinations }),
+        kind: TaskKind::Mirror(Mirror { source: due.source, cosign_tags: due.cosign_tags, destinations }),
     }))
 }
 

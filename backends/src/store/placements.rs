@@ -22,19 +22,6 @@ pub struct Placement {
     pub run: RunId,
 }
 
-/// A destination tag of which a late result said something else than the record does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditDue {
-    /// The tag.
-    pub location: Location,
-    /// What was on record.
-    pub recorded: Digest,
-    /// What the late result named.
-    pub named: Digest,
-    /// When it came.
-    pub noticed_at: Timestamp,
-}
-
 impl Store {
     /// What lies under these tags; those where nothing was placed are missing.
     ///
@@ -50,24 +37,6 @@ impl Store {
             }
         }
         Ok(placements)
-    }
-
-    /// The destination tags that late results of this run make us doubt, for its report.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn audits_due(&self, run: RunId) -> Result<Vec<AuditDue>, StoreError> {
-        let sql = "select * from audits_due where run = $1 order by target, noticed_at";
-        let rows = self.db.rows("list audits that are due", sql, &[run.into()]).await?;
-        let read = |row: &Row| {
-            Ok(AuditDue {
-                location: row.parse("target")?,
-                recorded: row.parse("recorded_digest")?,
-                named: row.parse("named_digest")?,
-                noticed_at: row.parse("noticed_at")?,
-            })
-        };
-        rows.iter().map(read).collect()
     }
 }
 

@@ -12,6 +12,7 @@ use proto::{Attempt, Failure, Outcome, RunId, TaskId, TaskResult, limits};
 use super::db::{Tx, to_json};
 use super::placements::update_placements;
 use super::settle::{Tally, settle};
+use super::warnings::add_warning;
 use super::{Store, StoreError};
 
 /// What became of a message about an attempt.
@@ -100,6 +101,9 @@ impl Store {
         update_placements(tx, &found.job, result, recorded != Recorded::First, now).await?;
         if recorded == Recorded::First {
             apply(tx, &found, result, self.retry_after, now).await?;
+            for warning in &result.warnings {
+                add_warning(tx, found.run, warning).await?;
+            }
             settle(tx, found.run, result.task, now, tally).await?;
         }
         Ok(recorded)

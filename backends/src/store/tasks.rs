@@ -1,7 +1,7 @@
 //! What `expand` writes: the tasks of a run, and the repositories that it could not list.
 
 use jiff::Timestamp;
-use proto::{Attempt, Failure, Location, Outcome, RunId, TaskId};
+use proto::{Attempt, Failure, Location, Outcome, RunId, Tag, TaskId};
 
 use super::db::{Tx, to_json};
 use super::run::Counts;
@@ -15,6 +15,8 @@ pub struct NewTask {
     pub id: TaskId,
     /// The image.
     pub source: Location,
+    /// Those of cosign's tags that the source lists for what lies at the destinations.
+    pub cosign_tags: Vec<Tag>,
     /// Where it is to go.
     pub destinations: Vec<Location>,
 }
@@ -31,7 +33,7 @@ impl Store {
         let mut counts = Counts::default();
         for task in tasks {
             let source = task.source.to_string();
-            if insert_task(&mut tx, run, task.id, "mirror", &source, now).await? {
+            if insert_task(&mut tx, run, task.id, ("mirror", &task.cosign_tags), &source, now).await? {
                 counts.tasks += 1;
                 insert_destinations(&mut tx, task, now).await?;
             }
@@ -56,7 +58,7 @@ impl Store {
         let mut tx = self.db.begin().await?;
         require_open(&mut tx, run).await?;
         let id = TaskId::new();
-        if insert_task(&mut tx, run, id, "listing", source, now).await? {
+        if insert_task(&mut tx, run, id, ("listing", &[]), source, now).await? {
             tx.execute(
                 "close a failed line",
                 "update tasks set state = 'done', outcome = $2, failure = $3, ended_at = $4 where id = $1",
@@ -95,18 +97,26 @@ async fn insert_task(
     tx: &mut Tx,
     run: RunId,
     id: TaskId,
-    kind: &'static str,
+    (kind, cosign_tags): (&'static str, &[Tag]),
     source: &str,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let inserted = tx
         .execute(
             "add a task",
-            "insert into tasks (id, run, kind, source, state, attempt, tries, dead_letters, deferred, not_before,
-                 spent, stages)
-             values ($1, $2, $3, $4, 'ready', $5, 0, 0, 0, $6, '{}', '[]')
+            "insert into tasks (id, run, kind, source, cosign_tags, state, attempt, tries, dead_letters, deferred,
+                 not_before, spent, stages)
+             values ($1, $2, $3, $4, $5, 'ready', $6, 0, 0, 0, $7, '{}', '[]')
              on conflict do nothing",
-            &[id.into(), run.into(), kind.into(), source.into(), Attempt::FIRST.0.into(), now.into()],
+            &[
+                id.into(),
+                run.into(),
+                kind.into(),
+                source.into(),
+                to_json(&cosign_tags).into(),
+                Attempt::FIRST.0.into(),
+                now.into(),
+            ],
         )
         .await?;
     Ok(inserted == 1)

@@ -40,6 +40,7 @@ async fn new_run(store: &Store) -> RunId {
 fn task(n: usize) -> NewTask {
     NewTask {
         id: TaskId::new(),
+        cosign_tags: Vec::new(),
         source: format!("source.example.com/app:{n}").parse().unwrap(),
         destinations: vec![format!("mirror.example.com/app:{n}").parse().unwrap()],
     }

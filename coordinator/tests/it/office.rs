@@ -200,5 +200,6 @@ pub(crate) fn placed(task: &Task) -> TaskResult {
         destinations: mirror.destinations.iter().map(result).collect(),
         spent: Spent::default(),
         stages: Vec::new(),
+        warnings: Vec::new(),
     }
 }

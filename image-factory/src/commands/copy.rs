@@ -97,7 +97,7 @@ fn made_up_task(source: Location, destination: Location) -> Task {
         attempt: Attempt::FIRST,
         solo: true,
         deadline: limits::ATTEMPT_DEADLINE,
-        kind: TaskKind::Mirror(Mirror { source, destinations }),
+        kind: TaskKind::Mirror(Mirror { source, cosign_tags: Vec::new(), destinations }),
     }
 }
 

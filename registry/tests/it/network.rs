@@ -1,9 +1,14 @@
 //! The way to the registry: names, proxies, redirects.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use proto::Class;
 use proto::settings::{Access, Auth as FileAuth, Network, RegistrySettings, Secret};
 use registry::{Env, Kind, Options};
 use sandbox::{Account, Auth, Registry, Tokens, content};
+use tokio::net::TcpListener;
 
 use crate::script::{Script, answer};
 use crate::setup::{
@@ -28,6 +33,49 @@ async fn a_port_where_nobody_listens_is_unavailable() {
     let error = client().head_manifest(&repository, &tag("1")).await.unwrap_err();
     assert_eq!((error.kind(), error.class()), (Kind::Unavailable, Class::Retry), "{error}");
     assert!(error.to_string().contains("cannot connect: Connection refused"), "{error}");
+}
+
+/// A port that takes connections and never says a word, and how many it took.
+async fn silence() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let taken = Arc::<AtomicUsize>::default();
+    let count = taken.clone();
+    // It ends with the test's runtime.
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            open.push(stream);
+        }
+    });
+    (host, taken)
+}
+
+/// Asks a silent registry `together` times at once, and then once more; each tries twice. How many connections it took.
+async fn asked_in_silence(together: usize, unreached_for: Duration) -> usize {
+    let (host, taken) = silence().await;
+    let options = Options { retries: 1, answer_timeout: Duration::from_millis(100), unreached_for, ..options() };
+    let client = client_with(&Access { registries: vec![plain(&host)], ..Access::default() }, options);
+    let (repository, tag) = (format!("{host}/a").parse().unwrap(), tag("1"));
+    let heads = (0..together).map(|_| client.head_manifest(&repository, &tag));
+    let mut heads = futures_util::future::join_all(heads).await;
+    heads.push(client.head_manifest(&repository, &tag).await);
+    for head in heads {
+        let error = head.unwrap_err();
+        assert_eq!((error.kind(), error.class()), (Kind::Stalled, Class::Retry), "{error}");
+    }
+    taken.load(Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn a_registry_that_never_answers_fails_all_who_wait_together_and_who_come_soon_after() {
+    assert_eq!(asked_in_silence(12, Duration::from_secs(3_600)).await, 2);
+}
+
+#[tokio::test]
+async fn a_registry_that_was_not_reached_is_asked_again_after_a_while() {
+    assert_eq!(asked_in_silence(1, Duration::ZERO).await, 4);
 }
 
 /// A proxy that answers for every registry.

@@ -99,7 +99,8 @@ impl RegistryService {
         }
         for child in list("manifests") {
             let digest = digest_of(&child)?;
-            if self.store.manifest(repository, &digest).is_none() {
+            // A build cache lists layers here, and distribution is content with those too.
+            if self.store.manifest(repository, &digest).is_none() && !self.store.has_blob(repository, &digest) {
                 lacking.insert(digest);
             }
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use proto::outcome::Spent;
-use proto::{Descriptor, Manifest, Reference};
+use proto::{Descriptor, Manifest, Reference, Tag};
 use registry::{Place, Progress, Pushed};
 
 use crate::context::TaskContext;
@@ -19,23 +19,42 @@ const CONCURRENCY: usize = 4;
 /// Afterwards the destination has all that the top manifest leads to; the image's own tag is untouched.
 pub(crate) async fn run(cx: &TaskContext, source: &Source, image: &Image, place: &Place) -> Result<(), StageError> {
     let blobs = image.blobs();
-    cx.activity.expect_bytes(blobs.iter().map(|blob| blob.size).sum());
+    cx.activity.expect_bytes(blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size)));
     concurrently(CONCURRENCY, blobs.iter().map(|blob| push_blob(cx, source, place, blob))).await?;
-    for level in image.below.iter().rev() {
+    for level in &image.below {
         concurrently(CONCURRENCY, level.iter().map(|part| put(cx, place, part))).await?;
     }
     Ok(())
 }
 
 async fn put(cx: &TaskContext, place: &Place, part: &Part) -> Result<(), StageError> {
-    let name = match &part.sidecar {
-        Some(tag) => Reference::Tag(tag.clone()),
-        None => Reference::Digest(part.manifest.digest.clone()),
-    };
-    if !is_there(place, &name, &part.manifest).await.map_err(StageError::Destination)? {
-        place.put_manifest(&name, &part.manifest).await.map_err(StageError::Destination)?;
-        cx.note_spent(Spent { manifests_written: 1, ..Spent::default() });
+    for tag in &part.sidecars {
+        put_sidecar(cx, place, tag, &part.manifest).await?;
     }
+    let name = Reference::Digest(part.manifest.digest.clone());
+    if !is_there(place, &name, &part.manifest).await.map_err(StageError::Destination)? {
+        put_as(cx, place, &name, &part.manifest).await?;
+    }
+    Ok(())
+}
+
+/// Signatures that the destination has and the source has not stay: nothing else may have them.
+async fn put_sidecar(cx: &TaskContext, place: &Place, tag: &Tag, manifest: &Manifest) -> Result<(), StageError> {
+    let name = Reference::Tag(tag.clone());
+    match place.head(&name).await.map_err(StageError::Destination)? {
+        None => put_as(cx, place, &name, manifest).await?,
+        Some(head) if head.digest == manifest.digest => {}
+        Some(head) => cx.warn(format!(
+            "`{tag}` shows {} at the destination and {} at the source; it was left alone",
+            head.digest, manifest.digest
+        )),
+    }
+    Ok(())
+}
+
+async fn put_as(cx: &TaskContext, place: &Place, name: &Reference, manifest: &Manifest) -> Result<(), StageError> {
+    place.put_manifest(name, manifest).await.map_err(StageError::Destination)?;
+    cx.note_spent(Spent { manifests_written: 1, ..Spent::default() });
     Ok(())
 }
 
@@ -70,10 +89,13 @@ async fn push_blob(cx: &TaskContext, source: &Source, place: &Place, blob: &Desc
 }
 
 async fn send_blob(cx: &TaskContext, source: &Source, place: &Place, blob: &Descriptor) -> Result<Spent, StageError> {
-    let holder = place.repository().and_then(|repository| cx.tools.holders.beside(&blob.digest, repository));
+    let near = place.repository().and_then(|repository| {
+        let own_source = || source.place.repository().filter(|from| from.host() == repository.host()).cloned();
+        cx.tools.holders.beside(&blob.digest, repository).or_else(own_source)
+    });
     let activity = cx.activity.clone();
     let progress: Progress = Arc::new(move |bytes| activity.wrote(bytes));
-    match place.push_blob(blob, holder.as_ref(), &source.place, &progress).await? {
+    match place.push_blob(blob, near.as_ref(), &source.place, &progress).await? {
         Pushed::Mounted => Ok(Spent { blobs_mounted: 1, bytes_mounted: blob.size, ..Spent::default() }),
         Pushed::Uploaded => {
             Ok(Spent { blobs_written: 1, bytes_written: blob.size, bytes_read: blob.size, ..Spent::default() })

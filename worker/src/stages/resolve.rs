@@ -1,7 +1,7 @@
 //! Asks which digest the source has now, and what each destination shows.
 
-use proto::task::{Destination, Fingerprint};
-use proto::{Digest, Location, Reference};
+use proto::task::{Destination, Fingerprint, Mirror};
+use proto::{Digest, Location, Reference, Tag};
 use registry::Place;
 
 use crate::context::TaskContext;
@@ -50,14 +50,30 @@ fn pinned(location: &Location) -> Option<Digest> {
 /// Asks a destination what its tag shows, and compares with what is on record.
 pub(crate) async fn destination(
     cx: &TaskContext,
+    task: &Mirror,
     source: &Source,
     destination: &Destination,
 ) -> Result<Target, StageError> {
     let place = cx.tools.places.destination(&destination.location).await.map_err(StageError::Destination)?;
     let shown = place.resolve().await.map_err(StageError::Destination)?.map(|head| head.digest);
-    let wanted = Fingerprint::of_copy(&source.digest);
-    match &destination.placed {
-        Some(placed) if placed.fingerprint == wanted && shown.as_ref() == Some(&placed.digest) => Ok(Target::UpToDate),
-        _ => Ok(Target::Open(OpenTarget { place, shown })),
+    let placed = destination.placed.as_ref().map(|placed| &placed.digest);
+    if let Some(other) = shown.as_ref().filter(|shown| Some(*shown) != placed && **shown != source.digest) {
+        cx.warn(format!("{} showed {other}, which is not what was placed there; it is replaced", destination.location));
     }
+    let wanted = Fingerprint::of_copy(&source.digest);
+    let is_ours = destination.placed.as_ref().is_some_and(|placed| placed.fingerprint == wanted);
+    if is_ours && shown.as_ref() == placed && has_all(&place, &task.cosign_tags).await? {
+        return Ok(Target::UpToDate);
+    }
+    Ok(Target::Open(OpenTarget { place, shown }))
+}
+
+/// Whether none of the signatures that the source lists is missing.
+async fn has_all(place: &Place, cosign_tags: &[Tag]) -> Result<bool, StageError> {
+    for tag in cosign_tags {
+        if place.head(&Reference::Tag(tag.clone())).await.map_err(StageError::Destination)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

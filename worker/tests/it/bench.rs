@@ -123,7 +123,11 @@ impl Bench {
             attempt: Attempt::FIRST,
             solo: false,
             deadline: PATIENCE,
-            kind: TaskKind::Mirror(Mirror { source: at(&self.source, "team/app"), destinations: vec![destination] }),
+            kind: TaskKind::Mirror(Mirror {
+                source: at(&self.source, "team/app"),
+                cosign_tags: Vec::new(),
+                destinations: vec![destination],
+            }),
         }
     }
 

@@ -6,3 +6,4 @@ mod bench;
 mod consuming;
 mod draining;
 mod placing;
+mod shapes;

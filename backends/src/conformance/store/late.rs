@@ -69,7 +69,7 @@ pub async fn a_late_result_updates_placements_and_moves_no_ended_run(store: Stor
     let target = destinations(&task)[0].location.clone();
     let placement = scene.store.placements(std::slice::from_ref(&target)).await.unwrap().remove(&target).unwrap();
     assert_eq!((placement.placed.digest, placement.seen_at), (Digest::of(b"one"), scene.now));
-    assert!(scene.store.audits_due(scene.run).await.unwrap().is_empty(), "nothing was on record before");
+    assert!(scene.store.warnings(scene.run).await.unwrap().is_empty(), "nothing was on record before");
 }
 
 /// What an older run says again is doubted, noted, and not believed.
@@ -89,10 +89,11 @@ pub async fn an_old_result_that_comes_again_never_puts_a_placement_back(store: S
     let target = destinations(&new)[0].location.clone();
     let placement = scene.store.placements(std::slice::from_ref(&target)).await.unwrap().remove(&target).unwrap();
     assert_eq!((placement.placed.digest, placement.run), (Digest::of(b"new"), next));
-    let audits = scene.store.audits_due(scene.run).await.unwrap();
-    assert_eq!(audits.len(), 1);
-    assert_eq!((&audits[0].recorded, &audits[0].named), (&Digest::of(b"new"), &Digest::of(b"old")));
-    assert_eq!((&audits[0].location, audits[0].noticed_at), (&target, scene.now));
+    scene.store.add_warning(scene.run, "what else there is").await.unwrap();
+    let (recorded, named) = (Digest::of(b"new"), Digest::of(b"old"));
+    let doubt = format!("`{target}` was recorded as {recorded}, and a late result named {named}: look at it");
+    assert_eq!(scene.store.warnings(scene.run).await.unwrap(), ["what else there is", &doubt], "once");
+    assert!(scene.store.warnings(next).await.unwrap().is_empty(), "it was the older run's result");
 }
 
 /// An attempt that was lost may have moved the tag: that was this task, whatever was learned meanwhile.

@@ -32,6 +32,7 @@ create table tasks (
     run text not null references runs (id),
     kind text not null,                 -- mirror; listing: a repository that could not be listed
     source text not null,
+    cosign_tags text not null,          -- those that the source lists for what was placed
     state text not null,                -- ready, published, done
     attempt bigint not null,
     tries bigint not null,              -- attempts that failed with class retry
