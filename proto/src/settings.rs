@@ -1,5 +1,6 @@
 //! How to reach registries: what the job file says of them, with names of secrets and never the secrets themselves.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ impl Access {
 }
 
 /// What holds for all connections.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// URL of the proxy; none means what the environment says. Loopback never uses one.
     pub proxy: Option<String>,
@@ -32,6 +33,16 @@ pub struct Network {
     pub direct: Vec<String>,
     /// PEM file of certificates to trust beside those of the system.
     pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for Network {
+    /// Without the user in the proxy's URL: there may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { proxy, direct, ca_file } = self;
+        // What is no URL may hold one all the same.
+        let proxy = proxy.as_deref().map(|url| url.rsplit_once('@').map_or(url, |(_, host)| host));
+        f.debug_struct("Network").field("proxy", &proxy).field("direct", direct).field("ca_file", ca_file).finish()
+    }
 }
 
 /// Settings of the registries and repositories that match `pattern`; the longest pattern that matches wins.
@@ -156,5 +167,18 @@ mod tests {
         assert_eq!(chosen(&["a*b*c.io", "ab*b.io", "*a*a*.io"], "abc.io/app").as_deref(), Some("a*b*c.io"));
         assert_eq!(chosen(&["ab*b.io", "*a*a*.io", "*.io.io"], "ab.io/app"), None);
         assert_eq!(chosen(&["docker.io/a/b"], "docker.io/b"), None);
+    }
+
+    #[test]
+    fn no_password_of_a_proxy_is_shown() {
+        for (proxy, shown) in [
+            ("http://user:hu@sh@proxy.test:3128", "\"proxy.test:3128\""),
+            ("user:hush@proxy.test", "\"proxy.test\""),
+            ("http://proxy.test", "\"http://proxy.test\""),
+        ] {
+            let network = Network { proxy: Some(proxy.to_owned()), ..Network::default() };
+            let text = format!("{:?}", Access { network, registries: Vec::new() });
+            assert!(text.contains(shown) && !text.contains("user") && !text.contains("sh@"), "{text}");
+        }
     }
 }
