@@ -19,8 +19,13 @@ pub struct Access {
 impl Access {
     /// The settings for `repository`: those of the longest pattern that matches it.
     pub fn settings(&self, repository: &Repository) -> Option<&RegistrySettings> {
-        let matching = self.registries.iter().filter(|settings| settings.matches(repository));
-        matching.max_by_key(|settings| (settings.pattern.len(), &settings.pattern))
+        self.position(repository).and_then(|position| self.registries.get(position))
+    }
+
+    /// Where the settings for `repository` stand in the list.
+    pub fn position(&self, repository: &Repository) -> Option<usize> {
+        let matching = self.registries.iter().enumerate().filter(|(_, settings)| settings.matches(repository));
+        matching.max_by_key(|(_, settings)| (settings.pattern.len(), &settings.pattern)).map(|(position, _)| position)
     }
 }
 
@@ -64,7 +69,7 @@ impl RegistrySettings {
     /// Whether these settings are meant for `repository`: its registry matches, and its path begins with the prefix.
     fn matches(&self, repository: &Repository) -> bool {
         let parts: Vec<&str> = repository.path().split('/').collect();
-        let mut pattern = self.pattern.split('/');
+        let mut pattern = self.pattern.trim_end_matches('/').split('/');
         pattern.next().is_some_and(|host| matches_part(host, repository.host().as_str()))
             && pattern.enumerate().all(|(i, prefix)| parts.get(i).is_some_and(|part| matches_part(prefix, part)))
     }
@@ -167,6 +172,41 @@ mod tests {
         assert_eq!(chosen(&["a*b*c.io", "ab*b.io", "*a*a*.io"], "abc.io/app").as_deref(), Some("a*b*c.io"));
         assert_eq!(chosen(&["ab*b.io", "*a*a*.io", "*.io.io"], "ab.io/app"), None);
         assert_eq!(chosen(&["docker.io/a/b"], "docker.io/b"), None);
+    }
+
+    #[test]
+    fn patterns_match_whole_parts() {
+        for (pattern, repository, expected) in [
+            ("quay.io", "quay.io/a/b", true),
+            ("quay.io/", "quay.io/a/b", true),
+            ("quay.io", "quay.io.evil.example/a", false),
+            ("docker.io/oracle/", "docker.io/oracle/db", true),
+            ("docker.io/oracle", "docker.io/oracles/db", false),
+            ("docker.io/oracle/db/x", "docker.io/oracle/db", false),
+            ("*.example.com", "a.test/b.example.com", false),
+            ("*", "anything:5000/a", true),
+            ("docker.io/*/db", "docker.io/oracle/db/x", true),
+            ("a*b*c", "axxbyyc:80/z", false),
+            ("a*b*c:80", "axxbyyc:80/z", true),
+            ("a*b*c:80", "axxc:80/z", false),
+            ("host.test:5000", "host.test/a", false),
+        ] {
+            assert_eq!(chosen(&[pattern], repository).is_some(), expected, "{pattern} {repository}");
+        }
+    }
+
+    #[test]
+    fn of_patterns_of_one_length_the_same_wins_in_any_order() {
+        for patterns in [["a*.test", "*a.test"], ["*a.test", "a*.test"]] {
+            assert_eq!(chosen(&patterns, "aa.test/app").as_deref(), Some("a*.test"));
+        }
+    }
+
+    #[test]
+    fn settings_stand_where_they_are_said_to() {
+        let registries = ["quay.io", "docker.io", "*"].map(settings).into();
+        let access = Access { network: Network::default(), registries };
+        assert_eq!(access.position(&"alpine".parse().unwrap()), Some(1));
     }
 
     #[test]

@@ -12,7 +12,6 @@ use crate::capabilities::Capabilities;
 use crate::error::Error;
 use crate::options::Options;
 use crate::proxy::Proxies;
-use crate::settings;
 use crate::transport::Registry;
 
 /// Speaks to any number of registries. Clones share everything: connections, tokens, slots, what was learned.
@@ -58,11 +57,10 @@ impl Client {
 
     pub(crate) async fn registry(&self, repository: &Repository) -> Result<Arc<Registry>, Error> {
         let Shared { access, options, registries, .. } = &*self.0;
-        let settings = settings::find(access, repository);
-        let key = (repository.host().clone(), settings.map(|(place, _)| place));
+        let key = (repository.host().clone(), access.position(repository));
         let place = registries.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
         let new = async || {
-            let settings = settings.map(|(_, settings)| settings);
+            let settings = access.settings(repository);
             let host = repository.host().clone();
             Registry::new(host, settings, &access.network, options.clone()).await.map(Arc::new)
         };

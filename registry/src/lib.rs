@@ -7,7 +7,7 @@
 //! - [`Place`]: a registry, a layout or an archive, under the same verbs
 //! - `transport`: one registry under one set of settings: slots, authorization, retries
 //! - `wire`: one request: timeouts, redirects, errors told apart (`unanswered`); below it `tls`, `proxy`, `dns`
-//! - `settings`: which settings hold for a repository; `pages`: how listings go on
+//! - `pages`: how listings go on
 //! - `auth`: credentials, challenges, tokens
 //! - `capabilities`: what a registry turned out to be able to do
 //! - [`Check`]: a look at a registry for people
@@ -27,7 +27,6 @@ mod pages;
 mod place;
 mod proxy;
 mod referrers;
-mod settings;
 mod tags;
 mod tls;
 mod transport;
