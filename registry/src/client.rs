@@ -8,7 +8,6 @@ use proto::settings::Access;
 use proto::{Digest, Host, Repository};
 use tokio::sync::OnceCell;
 
-use crate::capabilities::Capabilities;
 use crate::error::Error;
 use crate::options::Options;
 use crate::proxy::Proxies;
@@ -45,14 +44,6 @@ impl Client {
             registries: Mutex::default(),
             subjects: Mutex::default(),
         })))
-    }
-
-    /// What the registry of `repository` turned out to be able to do so far.
-    ///
-    /// # Errors
-    /// The settings of the registry name files or secrets that cannot be read.
-    pub async fn capabilities(&self, repository: &Repository) -> Result<Capabilities, Error> {
-        Ok(self.registry(repository).await?.learned.get())
     }
 
     pub(crate) async fn registry(&self, repository: &Repository) -> Result<Arc<Registry>, Error> {
@@ -104,7 +95,7 @@ mod tests {
             let _ = c.head_manifest(&r, &t).await;
             let _ = c.put_manifest(&r, &t, &m).await;
             let _ = c.referrers(&r, &d.digest).await;
-            let _ = c.tags(&r).all().await;
+            let _ = c.tags(&r).await;
             let _ = c.push_blob(&r, &d, None, s, &p).await;
             let _ = c.read_blob(&r, &d).await.map(|stream| stream.bytes(0));
         }

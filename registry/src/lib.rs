@@ -33,7 +33,7 @@ mod transport;
 mod unanswered;
 mod wire;
 
-pub use blobs::{BlobSource, BlobStream, Progress, PushError, Pushed, RepositorySource};
+pub use blobs::{BlobSource, BlobStream, Progress, PushError, Pushed};
 pub use capabilities::Capabilities;
 pub use check::Check;
 pub use client::Client;
@@ -43,7 +43,6 @@ pub use manifests::{ManifestHead, PutAnswer};
 pub use options::{Env, Options};
 pub use place::{Place, Places};
 pub use referrers::{cosign_tags, fallback_tag};
-pub use tags::TagPages;
 pub use tls::{TlsFacts, Trust};
 
 /// The example of the README is compiled.

@@ -6,7 +6,7 @@ use sandbox::{Features, Registry, content};
 use serde_json::json;
 
 use crate::script::{Script, answer};
-use crate::setup::{client, repository};
+use crate::setup::{capabilities, client, repository};
 
 fn without_api(features: &mut Features) {
     features.referrers = false;
@@ -49,7 +49,7 @@ async fn with_the_api_nothing_else_is_written() {
     let put = put_referrers(&client, &registry, &image, &["x", "y"]).await;
     assert_eq!(listed(&client, &registry, &image.digest()).await, put);
     assert_eq!(registry.store().tag_names("a").unwrap(), [""; 0]);
-    assert_eq!(client.capabilities(&repository(&registry, "a")).await.unwrap().referrers, Some(true));
+    assert_eq!(capabilities(&client, &repository(&registry, "a")).await.referrers, Some(true));
     assert!(listed(&client, &registry, &Digest::of(b"unknown")).await.is_empty());
 }
 
@@ -74,7 +74,7 @@ async fn without_the_api_32_writers_at_once_lose_no_entry_of_the_fallback_tag() 
     assert_eq!(listed(&client, &registry, &image.digest()).await, put);
     let tag = fallback_tag(&image.digest()).unwrap();
     assert_eq!(registry.store().tag_names("a").unwrap(), [tag.as_str()]);
-    assert_eq!(client.capabilities(&repository(&registry, "a")).await.unwrap().referrers, Some(false));
+    assert_eq!(capabilities(&client, &repository(&registry, "a")).await.referrers, Some(false));
     // That there is no API is asked for once by each of those that did not know yet, and then no more.
     registry.log().clear();
     listed(&client, &registry, &image.digest()).await;
