@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use proto::Envelope;
 use proto::envelope::EnvelopeError;
-use proto::failure::Class;
 
 /// Which way a message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,13 +95,4 @@ pub enum QueueError {
         #[source]
         source: EnvelopeError,
     },
-}
-
-impl QueueError {
-    /// What to do about it.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Unreadable { .. } => Class::Bug,
-        }
-    }
 }

@@ -107,14 +107,7 @@ impl Coordinator {
 /// They could not be listed to the end: a part of them proves nothing.
 pub async fn list(client: &Client, source: &RepositoryLocation) -> Result<Vec<Tag>, registry::Error> {
     match source {
-        RepositoryLocation::Registry(repository) => {
-            let mut pages = client.tags(repository);
-            let mut tags = Vec::new();
-            while let Some(page) = pages.next_page().await? {
-                tags.extend(page);
-            }
-            Ok(tags)
-        }
+        RepositoryLocation::Registry(repository) => client.tags(repository).await,
         RepositoryLocation::Layout { path, repository } => {
             let names = Layout::open_folder(path).await?.names().await?;
             let images = names.iter().filter_map(|name| name.parse::<ImageRef>().ok());

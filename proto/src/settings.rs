@@ -1,5 +1,6 @@
 //! How to reach registries: what the job file says of them, with names of secrets and never the secrets themselves.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -18,13 +19,18 @@ pub struct Access {
 impl Access {
     /// The settings for `repository`: those of the longest pattern that matches it.
     pub fn settings(&self, repository: &Repository) -> Option<&RegistrySettings> {
-        let matching = self.registries.iter().filter(|settings| settings.matches(repository));
-        matching.max_by_key(|settings| (settings.pattern.len(), &settings.pattern))
+        self.position(repository).and_then(|position| self.registries.get(position))
+    }
+
+    /// Where the settings for `repository` stand in the list.
+    pub fn position(&self, repository: &Repository) -> Option<usize> {
+        let matching = self.registries.iter().enumerate().filter(|(_, settings)| settings.matches(repository));
+        matching.max_by_key(|(_, settings)| (settings.pattern.len(), &settings.pattern)).map(|(position, _)| position)
     }
 }
 
 /// What holds for all connections.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
     /// URL of the proxy; none means what the environment says. Loopback never uses one.
     pub proxy: Option<String>,
@@ -32,6 +38,16 @@ pub struct Network {
     pub direct: Vec<String>,
     /// PEM file of certificates to trust beside those of the system.
     pub ca_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for Network {
+    /// Without the user in the proxy's URL: there may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { proxy, direct, ca_file } = self;
+        // What is no URL may hold one all the same.
+        let proxy = proxy.as_deref().map(|url| url.rsplit_once('@').map_or(url, |(_, host)| host));
+        f.debug_struct("Network").field("proxy", &proxy).field("direct", direct).field("ca_file", ca_file).finish()
+    }
 }
 
 /// Settings of the registries and repositories that match `pattern`; the longest pattern that matches wins.
@@ -53,7 +69,7 @@ impl RegistrySettings {
     /// Whether these settings are meant for `repository`: its registry matches, and its path begins with the prefix.
     fn matches(&self, repository: &Repository) -> bool {
         let parts: Vec<&str> = repository.path().split('/').collect();
-        let mut pattern = self.pattern.split('/');
+        let mut pattern = self.pattern.trim_end_matches('/').split('/');
         pattern.next().is_some_and(|host| matches_part(host, repository.host().as_str()))
             && pattern.enumerate().all(|(i, prefix)| parts.get(i).is_some_and(|part| matches_part(prefix, part)))
     }
@@ -156,5 +172,53 @@ mod tests {
         assert_eq!(chosen(&["a*b*c.io", "ab*b.io", "*a*a*.io"], "abc.io/app").as_deref(), Some("a*b*c.io"));
         assert_eq!(chosen(&["ab*b.io", "*a*a*.io", "*.io.io"], "ab.io/app"), None);
         assert_eq!(chosen(&["docker.io/a/b"], "docker.io/b"), None);
+    }
+
+    #[test]
+    fn patterns_match_whole_parts() {
+        for (pattern, repository, expected) in [
+            ("quay.io", "quay.io/a/b", true),
+            ("quay.io/", "quay.io/a/b", true),
+            ("quay.io", "quay.io.evil.example/a", false),
+            ("docker.io/oracle/", "docker.io/oracle/db", true),
+            ("docker.io/oracle", "docker.io/oracles/db", false),
+            ("docker.io/oracle/db/x", "docker.io/oracle/db", false),
+            ("*.example.com", "a.test/b.example.com", false),
+            ("*", "anything:5000/a", true),
+            ("docker.io/*/db", "docker.io/oracle/db/x", true),
+            ("a*b*c", "axxbyyc:80/z", false),
+            ("a*b*c:80", "axxbyyc:80/z", true),
+            ("a*b*c:80", "axxc:80/z", false),
+            ("host.test:5000", "host.test/a", false),
+        ] {
+            assert_eq!(chosen(&[pattern], repository).is_some(), expected, "{pattern} {repository}");
+        }
+    }
+
+    #[test]
+    fn of_patterns_of_one_length_the_same_wins_in_any_order() {
+        for patterns in [["a*.test", "*a.test"], ["*a.test", "a*.test"]] {
+            assert_eq!(chosen(&patterns, "aa.test/app").as_deref(), Some("a*.test"));
+        }
+    }
+
+    #[test]
+    fn settings_stand_where_they_are_said_to() {
+        let registries = ["quay.io", "docker.io", "*"].map(settings).into();
+        let access = Access { network: Network::default(), registries };
+        assert_eq!(access.position(&"alpine".parse().unwrap()), Some(1));
+    }
+
+    #[test]
+    fn no_password_of_a_proxy_is_shown() {
+        for (proxy, shown) in [
+            ("http://user:hu@sh@proxy.test:3128", "\"proxy.test:3128\""),
+            ("user:hush@proxy.test", "\"proxy.test\""),
+            ("http://proxy.test", "\"http://proxy.test\""),
+        ] {
+            let network = Network { proxy: Some(proxy.to_owned()), ..Network::default() };
+            let text = format!("{:?}", Access { network, registries: Vec::new() });
+            assert!(text.contains(shown) && !text.contains("user") && !text.contains("sh@"), "{text}");
+        }
     }
 }

@@ -8,11 +8,9 @@ use proto::settings::Access;
 use proto::{Digest, Host, Repository};
 use tokio::sync::OnceCell;
 
-use crate::capabilities::Capabilities;
 use crate::error::Error;
 use crate::options::Options;
 use crate::proxy::Proxies;
-use crate::settings;
 use crate::transport::Registry;
 
 /// Speaks to any number of registries. Clones share everything: connections, tokens, slots, what was learned.
@@ -48,21 +46,12 @@ impl Client {
         })))
     }
 
-    /// What the registry of `repository` turned out to be able to do so far.
-    ///
-    /// # Errors
-    /// The settings of the registry name files or secrets that cannot be read.
-    pub async fn capabilities(&self, repository: &Repository) -> Result<Capabilities, Error> {
-        Ok(self.registry(repository).await?.learned.get())
-    }
-
     pub(crate) async fn registry(&self, repository: &Repository) -> Result<Arc<Registry>, Error> {
         let Shared { access, options, registries, .. } = &*self.0;
-        let settings = settings::find(access, repository);
-        let key = (repository.host().clone(), settings.map(|(place, _)| place));
+        let key = (repository.host().clone(), access.position(repository));
         let place = registries.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
         let new = async || {
-            let settings = settings.map(|(_, settings)| settings);
+            let settings = access.settings(repository);
             let host = repository.host().clone();
             Registry::new(host, settings, &access.network, options.clone()).await.map(Arc::new)
         };
@@ -106,7 +95,7 @@ mod tests {
             let _ = c.head_manifest(&r, &t).await;
             let _ = c.put_manifest(&r, &t, &m).await;
             let _ = c.referrers(&r, &d.digest).await;
-            let _ = c.tags(&r).all().await;
+            let _ = c.tags(&r).await;
             let _ = c.push_blob(&r, &d, None, s, &p).await;
             let _ = c.read_blob(&r, &d).await.map(|stream| stream.bytes(0));
         }

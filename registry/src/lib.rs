@@ -7,7 +7,7 @@
 //! - [`Place`]: a registry, a layout or an archive, under the same verbs
 //! - `transport`: one registry under one set of settings: slots, authorization, retries
 //! - `wire`: one request: timeouts, redirects, errors told apart (`unanswered`); below it `tls`, `proxy`, `dns`
-//! - `settings`: which settings hold for a repository; `pages`: how listings go on
+//! - `pages`: how listings go on
 //! - `auth`: credentials, challenges, tokens
 //! - `capabilities`: what a registry turned out to be able to do
 //! - [`Check`]: a look at a registry for people
@@ -27,14 +27,13 @@ mod pages;
 mod place;
 mod proxy;
 mod referrers;
-mod settings;
 mod tags;
 mod tls;
 mod transport;
 mod unanswered;
 mod wire;
 
-pub use blobs::{BlobSource, BlobStream, Progress, PushError, Pushed, RepositorySource};
+pub use blobs::{BlobSource, BlobStream, Progress, PushError, Pushed};
 pub use capabilities::Capabilities;
 pub use check::Check;
 pub use client::Client;
@@ -44,7 +43,6 @@ pub use manifests::{ManifestHead, PutAnswer};
 pub use options::{Env, Options};
 pub use place::{Place, Places};
 pub use referrers::{cosign_tags, fallback_tag};
-pub use tags::TagPages;
 pub use tls::{TlsFacts, Trust};
 
 /// The example of the README is compiled.

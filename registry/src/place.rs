@@ -49,11 +49,6 @@ impl Places {
         Self { client, layouts: Mutex::default() }
     }
 
-    /// The client of the registries.
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
     /// Opens a place to read from it. At a registry nothing is asked yet.
     ///
     /// # Errors

@@ -30,10 +30,12 @@ pub fn cosign_tags(subject: &Digest) -> Vec<Tag> {
 
 impl Client {
     /// What points to `subject` (distribution-spec, end-12a); nothing if the subject itself is not there. Not
-    /// filtered: the entries of fallback tags do not always say what they are.
+    /// filtered: the entries of fallback tags do not always say what they are. Of each its types, digest and size; what
+    /// else is noted of it may be long, and stands in the referrer itself.
     ///
     /// # Errors
-    /// `Unsupported` if there are more than `limits::MANIFESTS_PER_IMAGE_MAX`, and those of any request.
+    /// `Unsupported` if there are more than `limits::MANIFESTS_PER_IMAGE_MAX`, on more pages than that, or of types
+    /// longer in all than `limits::MANIFEST_BYTES_MAX`, and those of any request.
     pub async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
         match self.referrers_by_api(repository, subject).await? {
             Some(referrers) => Ok(referrers),
@@ -52,7 +54,7 @@ impl Client {
             return Ok(None);
         }
         let mut url = Some(registry.url(&format!("/v2/{}/referrers/{subject}", repository.path())).await?);
-        let mut found = Vec::new();
+        let (mut found, mut pages, mut bytes) = (Vec::new(), 0, 0);
         while let Some(page) = url {
             let request =
                 Request::new(Method::GET, page).header(ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
@@ -69,8 +71,11 @@ impl Client {
                 }
                 Err(error) => return Err(error),
             };
+            pages += 1;
+            bytes += entries.iter().map(types_bytes).sum::<usize>();
             found.extend(entries);
-            if found.len() > limits::MANIFESTS_PER_IMAGE_MAX {
+            // Without an end to pages, empty ones could lead in a circle.
+            if found.len().max(pages) > limits::MANIFESTS_PER_IMAGE_MAX || bytes > limits::MANIFEST_BYTES_MAX {
                 return Err(too_many(&request.tried()));
             }
             url = next;
@@ -85,7 +90,7 @@ impl Client {
             Ok(index) if index.children().len() > limits::MANIFESTS_PER_IMAGE_MAX => {
                 Err(too_many(&format!("read the referrers of `{repository}@{subject}`")))
             }
-            Ok(index) => Ok(index.children().to_vec()),
+            Ok(index) => Ok(index.children().iter().map(bare).collect()),
             Err(error) if error.is_not_found() => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -136,7 +141,17 @@ async fn read_page(
     let index = Manifest::parse(raw, Some(media_type::OCI_INDEX)).map_err(|error| {
         answer.error(Kind::Refused).because("the list of referrers is not readable").caused_by(error)
     })?;
-    Ok(Some((index.children().to_vec(), pages::next(&answer, &request.url)?)))
+    Ok(Some((index.children().iter().map(bare).collect(), pages::next(&answer, &request.url)?)))
+}
+
+/// Without what others noted.
+fn bare(entry: &Descriptor) -> Descriptor {
+    let bare = Descriptor::new(entry.media_type.clone(), entry.digest.clone(), entry.size);
+    Descriptor { artifact_type: entry.artifact_type.clone(), ..bare }
+}
+
+fn types_bytes(entry: &Descriptor) -> usize {
+    entry.media_type.len() + entry.artifact_type.as_ref().map_or(0, String::len)
 }
 
 /// Whether an error of the API means that there is none; a token service that fails is another matter.
@@ -166,5 +181,6 @@ fn with_entry(index: Option<&Manifest>, referrer: &Manifest) -> Result<Manifest,
 }
 
 fn too_many(tried: &str) -> Error {
-    Error::new(Kind::Unsupported, tried).because(format!("more than {} referrers", limits::MANIFESTS_PER_IMAGE_MAX))
+    Error::new(Kind::Unsupported, tried)
+        .because(format!("more than {} referrers, or larger than they may be", limits::MANIFESTS_PER_IMAGE_MAX))
 }

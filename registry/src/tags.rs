@@ -1,4 +1,4 @@
-//! The tags of a repository, page by page, so that no list is ever whole in memory.
+//! The tags of a repository, read page by page to the end.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ const PAGE_TAGS: usize = 1000;
 /// Largest page: some registries send all tags in one.
 const PAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// The tags of a repository, read as they are asked for.
-pub struct TagPages {
+/// A listing, read page by page.
+struct TagPages {
     client: Client,
     repository: Repository,
     state: State,
@@ -41,19 +41,25 @@ struct Page {
 }
 
 impl Client {
-    /// The tags of `repository` (distribution-spec, end-8a and end-8b). Nothing is asked before the first page is.
-    pub fn tags(&self, repository: &Repository) -> TagPages {
-        TagPages { client: self.clone(), repository: repository.clone(), state: State::Start, seen: HashSet::new() }
+    /// All tags of `repository`, in the registry's order (distribution-spec, end-8a and end-8b).
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such repository, `Refused` if the listing is not readable, leads in a circle or has no
+    /// end, and those of any request. A part of a listing proves nothing, so there is none.
+    pub async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+        let (client, repository) = (self.clone(), repository.clone());
+        let mut pages = TagPages { client, repository, state: State::Start, seen: HashSet::new() };
+        let mut tags = Vec::new();
+        while let Some(page) = pages.next_page().await? {
+            tags.extend(page);
+        }
+        Ok(tags)
     }
 }
 
 impl TagPages {
-    /// The next tags, in the registry's order; none after the last. A page may be empty.
-    ///
-    /// # Errors
-    /// `NotFound` if there is no such repository, `Refused` if the listing is not readable or leads in a circle, and
-    /// those of any request.
-    pub async fn next_page(&mut self) -> Result<Option<Vec<Tag>>, Error> {
+    /// The next tags; none after the last. A page may be empty.
+    async fn next_page(&mut self) -> Result<Option<Vec<Tag>>, Error> {
         let (registry, url) = match std::mem::replace(&mut self.state, State::End) {
             State::Start => {
                 let registry = self.client.registry(&self.repository).await?;
@@ -86,18 +92,6 @@ impl TagPages {
         }
         // What is no tag cannot be asked for either.
         Ok(Some(new.iter().filter_map(|name| name.parse().ok()).collect()))
-    }
-
-    /// All tags at once, for repositories whose size is known to be small.
-    ///
-    /// # Errors
-    /// As [`next_page`](Self::next_page).
-    pub async fn all(mut self) -> Result<Vec<Tag>, Error> {
-        let mut tags = Vec::new();
-        while let Some(page) = self.next_page().await? {
-            tags.extend(page);
-        }
-        Ok(tags)
     }
 }
 

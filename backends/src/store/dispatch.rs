@@ -94,18 +94,6 @@ impl Store {
         let rows = self.db.rows("count published tasks", sql, &[]).await?;
         rows.first().map_or(Ok(0), |row| row.number("count"))
     }
-
-    /// When the next task becomes due that is not due yet.
-    ///
-    /// # Errors
-    /// The database failed.
-    pub async fn next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "select min(tasks.not_before) as at from runs
-             join tasks on tasks.run = runs.id and tasks.state = 'ready' and tasks.not_before > $1
-             where runs.report_digest is null and runs.ended_at is null";
-        let rows = self.db.rows("find the next task", sql, &[now.into()]).await?;
-        rows.first().map_or(Ok(None), |row| row.opt_parse("at"))
-    }
 }
 
 async fn open_runs(tx: &mut Tx) -> Result<Vec<Taker>, StoreError> {

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use proto::RunId;
-use proto::failure::Class;
 
 /// What went wrong between us and the Store.
 #[derive(Debug, thiserror::Error)]
@@ -55,32 +54,4 @@ pub enum StoreError {
 
 fn list(runs: &[RunId]) -> String {
     runs.iter().map(|run| format!("`{run}`")).collect::<Vec<_>>().join(", ")
-}
-
-impl StoreError {
-    /// What to do about it.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Open { source, .. } | Self::Statement { source, .. } => class_of(source),
-            Self::Migrate(_) | Self::NoSuchRun(_) | Self::AmbiguousRun { .. } | Self::RunEnded(_) => Class::Reject,
-            Self::Corrupt { .. } => Class::Bug,
-        }
-    }
-}
-
-/// By SQLite's primary result codes (sqlite.org/rescode.html), which are the low byte of the extended ones.
-fn class_of(error: &sqlx::Error) -> Class {
-    const BUSY: u32 = 5;
-    const LOCKED: u32 = 6;
-    const READ_ONLY: u32 = 8;
-    const IO: u32 = 10;
-    const FULL: u32 = 13;
-    const CANNOT_OPEN: u32 = 14;
-    const NOT_A_DATABASE: u32 = 26;
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
-    match (error, code.map(|code| code & 0xff)) {
-        (sqlx::Error::PoolTimedOut | sqlx::Error::Io(_), _) | (_, Some(BUSY | LOCKED)) => Class::Retry,
-        (_, Some(READ_ONLY | IO | FULL | CANNOT_OPEN | NOT_A_DATABASE)) => Class::Reject,
-        _ => Class::Bug,
-    }
 }

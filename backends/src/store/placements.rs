@@ -42,10 +42,11 @@ impl Store {
 
 /// Takes over what a result says of destination tags, late or not: it was seen there.
 ///
-/// A late result that names another digest than recorded makes an audit due; it is believed unless a newer run has
-/// spoken since.
+/// `run` and `job` are the task's own: what the result says of its run may be wrong. A late result that names another
+/// digest than recorded makes an audit due; it is believed unless a newer run has spoken since.
 pub(super) async fn update_placements(
     tx: &mut Tx,
+    run: RunId,
     job: &str,
     result: &TaskResult,
     late: bool,
@@ -54,7 +55,7 @@ pub(super) async fn update_placements(
     for destination in &result.destinations {
         let End::Placed { digest, fingerprint } = &destination.end else { continue };
         let target = destination.location.to_string();
-        if late && !confirm_late(tx, result.run, &target, digest, now).await? {
+        if late && !confirm_late(tx, run, &target, digest, now).await? {
             continue;
         }
         tx.execute(
@@ -62,14 +63,7 @@ pub(super) async fn update_placements(
             "insert into placements (target, job, digest, fingerprint, seen_at, run) values ($1, $2, $3, $4, $5, $6)
              on conflict (project, target) do update set digest = excluded.digest,
                  fingerprint = excluded.fingerprint, seen_at = excluded.seen_at, run = excluded.run",
-            &[
-                target.into(),
-                job.into(),
-                digest.as_str().into(),
-                fingerprint.as_str().into(),
-                now.into(),
-                result.run.into(),
-            ],
+            &[target.into(), job.into(), digest.as_str().into(), fingerprint.as_str().into(), now.into(), run.into()],
         )
         .await?;
     }

@@ -98,7 +98,7 @@ impl Store {
             return Ok(Recorded::Stale);
         };
         let recorded = classify(tx, &found, result, now).await?;
-        update_placements(tx, &found.job, result, recorded != Recorded::First, now).await?;
+        update_placements(tx, found.run, &found.job, result, recorded != Recorded::First, now).await?;
         if recorded == Recorded::First {
             apply(tx, &found, result, self.retry_after, now).await?;
             for warning in &result.warnings {

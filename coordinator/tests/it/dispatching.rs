@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 
 use backends::{Lane, Queue};
 use coordinator::CoordinatorError;
+use proto::Attempt;
 use proto::limits::DELIVERIES_MAX;
-use proto::{Attempt, RunId, TaskResult};
+use sqlx::{Connection, SqliteConnection};
 
 use crate::office::{Office, placed};
 
@@ -45,12 +46,14 @@ async fn a_task_published_before_a_crash_is_published_again_and_its_second_resul
 
 #[tokio::test]
 async fn a_result_that_the_store_does_not_take_is_not_acked_and_ends_the_coordinator() {
-    let office = Office::new().await;
+    let (office, path) = Office::with_file().await;
     office.submit_tags(&["1"]).await;
     let work = async {
         let (delivery, task) = office.next_task().await;
-        // No Store takes a result of a run that does not exist.
-        office.answer(&TaskResult { run: RunId::new(), ..placed(&task) }).await;
+        // Behind the Store's back: from now on it takes no result.
+        let mut file = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+        sqlx::query("drop table attempts").execute(&mut file).await.unwrap();
+        office.answer(&placed(&task)).await;
         delivery.ack().await.unwrap();
     };
     let error = office.failing_during(work).await;

@@ -1,6 +1,6 @@
 //! What the tests share: a coordinator with a Store, a Queue that can be made to fail, and workers by script.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -75,7 +75,17 @@ pub(crate) struct Office {
 
 impl Office {
     pub(crate) async fn new() -> Self {
-        let store = Store::in_memory().await.unwrap();
+        Self::over(Store::in_memory().await.unwrap(), tempfile::tempdir().unwrap())
+    }
+
+    /// An office whose Store is a file, and the file.
+    pub(crate) async fn with_file() -> (Self, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        (Self::over(Store::open(&path).await.unwrap(), folder), path)
+    }
+
+    fn over(store: Store, folder: TempDir) -> Self {
         let queue = Arc::new(TestQueue {
             inner: MemoryQueue::new(),
             store: store.clone(),
@@ -83,7 +93,6 @@ impl Office {
             is_mute: AtomicBool::new(false),
             ready_when_published: Mutex::default(),
         });
-        let folder = tempfile::tempdir().unwrap();
         let coordinator = coordinator(&store, &queue, folder.path());
         Self { store, queue, coordinator, folder }
     }

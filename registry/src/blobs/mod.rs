@@ -8,4 +8,4 @@ mod stream;
 pub(crate) mod watch;
 
 pub use push::{Progress, PushError, Pushed};
-pub use stream::{BlobSource, BlobStream, RepositorySource};
+pub use stream::{BlobSource, BlobStream};

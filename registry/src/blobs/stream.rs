@@ -7,9 +7,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use proto::digest::Hasher;
-use proto::{Descriptor, Digest, Repository};
+use proto::{Descriptor, Digest};
 
-use crate::client::Client;
 use crate::error::{Error, Kind};
 
 /// The bytes of a blob. The last of them come only after all were found to have the digest and the size of the
@@ -111,22 +110,6 @@ impl fmt::Debug for BlobStream {
 pub trait BlobSource: Send + Sync {
     /// Opens `blob` at its start.
     async fn open(&self, blob: &Descriptor) -> Result<BlobStream, Error>;
-}
-
-/// The blobs of a repository.
-#[derive(Debug, Clone)]
-pub struct RepositorySource {
-    /// How to reach it.
-    pub client: Client,
-    /// Where they lie.
-    pub repository: Repository,
-}
-
-#[async_trait]
-impl BlobSource for RepositorySource {
-    async fn open(&self, blob: &Descriptor) -> Result<BlobStream, Error> {
-        self.client.read_blob(&self.repository, blob).await
-    }
 }
 
 /// One blob that is in memory.

@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use proto::Class;
-use registry::{Client, Kind, Options, PushError, Pushed, RepositorySource};
+use proto::{Class, Repository};
+use registry::{Client, Kind, Options, Place, PushError, Pushed};
 use sandbox::{Effect, Fault, Registry, RetryAfter};
 
-use crate::setup::{blob, client, client_with, counter, no_progress, options, repository};
+use crate::setup::{blob, capabilities, client, client_with, counter, no_progress, options, repository};
 
 async fn push(client: &Client, registry: &Registry, bytes: &Bytes) -> Result<Pushed, PushError> {
     let descriptor = proto::Descriptor::new("t", proto::Digest::of(bytes), bytes.len() as u64);
@@ -20,6 +20,11 @@ fn destination(result: Result<Pushed, PushError>) -> registry::Error {
         Err(PushError::Destination(error)) => error,
         other => panic!("expected a fault of the destination, got {other:?}"),
     }
+}
+
+/// The blobs of a repository.
+fn source_in(client: &Client, repository: &Repository) -> Place {
+    Place::Repository { client: client.clone(), image: repository.to_string().parse().unwrap() }
 }
 
 #[tokio::test]
@@ -48,7 +53,7 @@ async fn a_blob_streams_from_one_repository_to_another_of_the_same_registry_with
     let (bytes, descriptor) = blob(1, 3_000_000);
     registry.store().put_blob("from", bytes.clone());
     let client = client_with(&Default::default(), Options { concurrency: 1, ..options() });
-    let source = RepositorySource { client: client.clone(), repository: repository(&registry, "from") };
+    let source = source_in(&client, &repository(&registry, "from"));
     let to = ["to/1", "to/2", "to/3"].map(|path| repository(&registry, path));
     let progress = no_progress();
     let pushes = to.iter().map(|to| client.push_blob(to, &descriptor, None, &source, &progress));
@@ -67,13 +72,13 @@ async fn a_blob_that_is_near_is_mounted_and_not_read() {
     registry.store().put_blob("from", bytes);
     let client = client();
     let from = repository(&registry, "from");
-    let source = RepositorySource { client: client.clone(), repository: from.clone() };
+    let source = source_in(&client, &from);
     let to = repository(&registry, "to");
     let pushed = client.push_blob(&to, &descriptor, Some(&from), &source, &no_progress()).await.unwrap();
     assert_eq!(pushed, Pushed::Mounted);
     assert!(registry.store().has_blob("to", &descriptor.digest));
     assert_eq!([registry.log().count("GET", "/blobs/"), registry.log().count("PUT", "/blobs/")], [0, 0]);
-    assert!(client.capabilities(&to).await.unwrap().mounts);
+    assert!(capabilities(&client, &to).await.mounts);
 }
 
 #[tokio::test]
@@ -123,7 +128,7 @@ async fn a_registry_that_refuses_large_puts_gets_chunks_and_that_is_remembered()
     assert!(registry.store().blob("to", &descriptor.digest).unwrap() == bytes);
     // The registry's least length wins over ours.
     assert_eq!(registry.log().count("PATCH", ""), 4);
-    assert!(client.capabilities(&repository(&registry, "to")).await.unwrap().chunks_only);
+    assert!(capabilities(&client, &repository(&registry, "to")).await.chunks_only);
     registry.log().clear();
     let (bytes, _) = blob(2, 500_000);
     push(&client, &registry, &bytes).await.unwrap();
@@ -202,7 +207,7 @@ async fn a_fault_of_the_source_is_told_from_one_of_the_destination_and_no_blob_a
         from.store().put_blob("from", bytes);
         from.fault(Fault::on("GET", "/blobs/", effect.clone()));
         let client = client_with(&Default::default(), Options { resumes: 1, ..options() });
-        let source = RepositorySource { client: client.clone(), repository: repository(&from, "from") };
+        let source = source_in(&client, &repository(&from, "from"));
         let to_repository = repository(&to, "to");
         let result = client.push_blob(&to_repository, &descriptor, None, &source, &no_progress()).await;
         match result {
@@ -222,7 +227,7 @@ async fn a_source_that_is_slow_to_answer_is_not_the_destinations_stall() {
     from.fault(Fault::on("GET", "/blobs/", Effect::CutBody { after: 500_000 }).times(1));
     from.fault(Fault::on("GET", "/blobs/", Effect::Latency(Duration::from_millis(1500))).after(1));
     let client = client_with(&Default::default(), Options { stall_timeout: Duration::from_millis(500), ..options() });
-    let source = RepositorySource { client: client.clone(), repository: repository(&from, "from") };
+    let source = source_in(&client, &repository(&from, "from"));
     let to_repository = repository(&to, "to");
     client.push_blob(&to_repository, &descriptor, None, &source, &no_progress()).await.unwrap();
     assert_eq!(to.log().count("PUT", ""), 1);

@@ -1,12 +1,12 @@
 //! Referrers: by the API, by the fallback tag, and the tag kept up to date without losing an entry.
 
-use proto::{Digest, Manifest, Reference};
-use registry::{Client, cosign_tags, fallback_tag};
+use proto::{Descriptor, Digest, Manifest, Reference};
+use registry::{Client, Error, Kind, cosign_tags, fallback_tag};
 use sandbox::{Features, Registry, content};
 use serde_json::json;
 
 use crate::script::{Script, answer};
-use crate::setup::{client, repository};
+use crate::setup::{capabilities, client, repository};
 
 fn without_api(features: &mut Features) {
     features.referrers = false;
@@ -49,7 +49,7 @@ async fn with_the_api_nothing_else_is_written() {
     let put = put_referrers(&client, &registry, &image, &["x", "y"]).await;
     assert_eq!(listed(&client, &registry, &image.digest()).await, put);
     assert_eq!(registry.store().tag_names("a").unwrap(), [""; 0]);
-    assert_eq!(client.capabilities(&repository(&registry, "a")).await.unwrap().referrers, Some(true));
+    assert_eq!(capabilities(&client, &repository(&registry, "a")).await.referrers, Some(true));
     assert!(listed(&client, &registry, &Digest::of(b"unknown")).await.is_empty());
 }
 
@@ -74,7 +74,7 @@ async fn without_the_api_32_writers_at_once_lose_no_entry_of_the_fallback_tag() 
     assert_eq!(listed(&client, &registry, &image.digest()).await, put);
     let tag = fallback_tag(&image.digest()).unwrap();
     assert_eq!(registry.store().tag_names("a").unwrap(), [tag.as_str()]);
-    assert_eq!(client.capabilities(&repository(&registry, "a")).await.unwrap().referrers, Some(false));
+    assert_eq!(capabilities(&client, &repository(&registry, "a")).await.referrers, Some(false));
     // That there is no API is asked for once by each of those that did not know yet, and then no more.
     registry.log().clear();
     listed(&client, &registry, &image.digest()).await;
@@ -108,24 +108,56 @@ async fn the_fallback_tag_keeps_what_others_wrote_and_lists_nothing_twice() {
     assert_eq!((&stored["manifests"][0], &stored["unknown"]), (&index["manifests"][0], &json!([1])));
 }
 
-#[tokio::test]
-async fn pages_of_the_api_are_followed() {
-    let page = |seed: u8| {
-        let digest = Digest::of(&[seed]);
-        json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [{
-            "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": 1,
-        }] })
-        .to_string()
-    };
-    let kind = "Content-Type: application/vnd.oci.image.index.v1+json\r\n";
-    let script = Script::start(move |head| match head {
-        _ if head.contains("/referrers/") && head.contains("page=2") => answer(200, kind, &page(2)),
-        _ if head.contains("/referrers/") => answer(200, &format!("{kind}Link: <?page=2>; rel=\"next\"\r\n"), &page(1)),
-        _ => answer(200, "", ""),
+/// A page of the API with these entries.
+fn page(entries: &serde_json::Value) -> String {
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": entries }).to_string()
+}
+
+/// An entry with all that may stand in one.
+fn entry(seed: u8, artifact_type: &str) -> serde_json::Value {
+    json!({
+        "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": Digest::of(&[seed]), "size": 1,
+        "artifactType": artifact_type, "annotations": { "note": "long" }, "urls": ["https://example.com/long"],
+    })
+}
+
+/// What comes of an API with a first page, and a second that leads to the first if `circle`.
+async fn listed_in_pages(first: String, second: String, circle: bool) -> Result<Vec<Descriptor>, Error> {
+    let script = Script::start(move |head| {
+        let kind = "Content-Type: application/vnd.oci.image.index.v1+json\r\n";
+        let to = |number| format!("{kind}Link: <?page={number}>; rel=\"next\"\r\n");
+        match head {
+            _ if head.contains("/referrers/") && head.contains("page=2") && circle => answer(200, &to(1), &second),
+            _ if head.contains("/referrers/") && head.contains("page=2") => answer(200, kind, &second),
+            _ if head.contains("/referrers/") => answer(200, &to(2), &first),
+            _ => answer(200, "", ""),
+        }
     })
     .await;
     let repository = format!("{}/a", script.host()).parse().unwrap();
-    assert_eq!(client().referrers(&repository, &Digest::of(b"")).await.unwrap().len(), 2);
+    client().referrers(&repository, &Digest::of(b"")).await
+}
+
+#[tokio::test]
+async fn pages_of_the_api_are_followed_and_notes_on_entries_are_not_kept() {
+    let [first, second] = [1, 2].map(|seed| page(&json!([entry(seed, "application/x-test")])));
+    let expected = [1, 2].map(|seed| {
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        let artifact_type = Some("application/x-test".to_owned());
+        Descriptor { artifact_type, ..Descriptor::new(media_type, Digest::of(&[seed]), 1) }
+    });
+    assert_eq!(listed_in_pages(first, second, false).await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_list_of_referrers_that_has_no_end_or_is_too_large_is_refused() {
+    let empty = page(&json!([]));
+    let [first, second] = [1, 2].map(|seed| page(&json!([entry(seed, &"x".repeat(3 * 1024 * 1024))])));
+    for (first, second, circle) in [(empty.clone(), empty, true), (first, second, false)] {
+        let error = listed_in_pages(first, second, circle).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Unsupported, "{error}");
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use proto::settings::{Access, Auth, RegistrySettings, Tls};
 use proto::{Descriptor, Digest, Reference, Repository};
-use registry::{Client, Env, Error, Options, Progress};
+use registry::{Capabilities, Client, Env, Error, Options, Progress};
 
 /// Options that do not keep a test waiting. No environment: nothing of this machine is seen.
 pub(crate) fn options() -> Options {
@@ -68,6 +68,12 @@ pub(crate) fn client_of(host: &str, username: &str, password: &str) -> Client {
 
 pub(crate) fn repository(registry: &sandbox::Registry, path: &str) -> Repository {
     format!("{}/{path}", registry.host()).parse().unwrap()
+}
+
+/// What the client has learned of a registry, as a look at it tells.
+pub(crate) async fn capabilities(client: &Client, repository: &Repository) -> Capabilities {
+    let image = repository.to_string().parse().unwrap();
+    client.check(&image, false).await.unwrap().capabilities
 }
 
 pub(crate) fn tag(name: &str) -> Reference {

@@ -35,12 +35,9 @@ async fn all_tags_are_listed_each_once_however_the_registry_pages() {
         (0, TagPaging::Links, None, 1),
     ] {
         let registry = registry_with_tags(count, paging, page_max).await;
-        let mut pages = client().tags(&repository(&registry, "a"));
         let mut seen = BTreeSet::new();
-        while let Some(page) = pages.next_page().await.unwrap() {
-            for tag in page {
-                assert!(seen.insert(tag.to_string()), "{tag} twice, {paging:?}");
-            }
+        for tag in client().tags(&repository(&registry, "a")).await.unwrap() {
+            assert!(seen.insert(tag.to_string()), "{tag} twice, {paging:?}");
         }
         assert_eq!(seen.len(), count, "{paging:?} {page_max:?}");
         assert_eq!(registry.log().count("GET", "/tags/list"), requests, "{count} {paging:?} {page_max:?}");
@@ -50,7 +47,7 @@ async fn all_tags_are_listed_each_once_however_the_registry_pages() {
 #[tokio::test]
 async fn a_repository_that_is_not_there_is_not_found() {
     let registry = Registry::builder().start().await.unwrap();
-    let error = client().tags(&repository(&registry, "nothing")).all().await.unwrap_err();
+    let error = client().tags(&repository(&registry, "nothing")).await.unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
 }
 
@@ -59,7 +56,7 @@ async fn a_listing_without_tags_and_names_that_are_no_tags_are_borne() {
     for (body, count) in [(r#"{"name":"a","tags":null}"#, 0), (r#"{"tags":["ok","no tag","../x"]}"#, 1)] {
         let script = Script::start(move |_| answer(200, "", body)).await;
         let repository = format!("{}/a", script.host()).parse().unwrap();
-        assert_eq!(client().tags(&repository).all().await.unwrap().len(), count);
+        assert_eq!(client().tags(&repository).await.unwrap().len(), count);
     }
 }
 
@@ -76,7 +73,7 @@ async fn a_listing_that_leads_in_a_circle_or_elsewhere_is_refused() {
         })
         .await;
         let repository = format!("{}/a", script.host()).parse().unwrap();
-        let error = client().tags(&repository).all().await.unwrap_err();
+        let error = client().tags(&repository).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Refused, "{link}");
         assert_eq!(script.count("GET /v2/a/tags/"), requests, "{link}");
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proto::failure::{Class, Code};
-use proto::{Attempt, Digest, Outcome, TaskId};
+use proto::{Attempt, Digest, Outcome, RunId, TaskId};
 
 use super::{Scene, add_task, destinations, failed, new_run, placed, result};
 use crate::Store;
@@ -114,6 +114,19 @@ pub async fn pushed_or_up_to_date_follows_from_the_digest_at_the_first_attempt(s
     add_task(&scene.store, next, "app:1", &["app:1"], scene.now).await;
     scene.record(result(&scene.publish_one().await, placed("one"))).await;
     assert_eq!(scene.store.progress(next).await.unwrap().counts.up_to_date, 1);
+}
+
+/// A result that no Store took would come again for ever.
+pub async fn a_result_is_of_the_run_of_its_task_whatever_run_it_names(store: Store) {
+    let scene = Scene::new(store).await;
+    scene.add("app:1", &["app:1"]).await;
+    let task = scene.publish_one().await;
+    let mut answer = result(&task, placed("one"));
+    answer.run = RunId::new();
+    assert_eq!(scene.record(answer.clone()).await, Recorded::First);
+    assert_eq!(scene.record(answer).await, Recorded::Duplicate);
+    let target = destinations(&task)[0].location.clone();
+    assert_eq!(scene.store.placements(std::slice::from_ref(&target)).await.unwrap()[&target].run, scene.run);
 }
 
 /// Else it would be tried for ever.
