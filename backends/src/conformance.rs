@@ -5,10 +5,12 @@
 pub mod queue;
 pub mod store;
 
+use std::path::Path;
 use std::time::Duration;
 
 use proto::task::{Destination, Mirror, TaskKind};
 use proto::{Attempt, Location, RunId, Task, TaskId};
+use sqlx::{Connection, SqliteConnection};
 
 /// How long a suite waits for what must happen: far above need, so that only what never happens fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,4 +30,10 @@ fn loose_task(source: Location) -> Task {
         deadline: Duration::from_secs(60),
         kind: TaskKind::Mirror(Mirror { source, cosign_tags: Vec::new(), destinations: vec![destination] }),
     }
+}
+
+/// Damages the SQLite file of a Store, behind its back: from now on it takes no result. For tests of who uses a Store.
+pub async fn damage_store(path: &Path) {
+    let mut file = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
+    sqlx::query("drop table attempts").execute(&mut file).await.unwrap();
 }

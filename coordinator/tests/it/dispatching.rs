@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
+use backends::conformance::damage_store;
 use backends::{Lane, Queue};
 use coordinator::CoordinatorError;
 use proto::Attempt;
 use proto::limits::DELIVERIES_MAX;
-use sqlx::{Connection, SqliteConnection};
 
 use crate::office::{Office, placed};
 
@@ -50,9 +50,7 @@ async fn a_result_that_the_store_does_not_take_is_not_acked_and_ends_the_coordin
     office.submit_tags(&["1"]).await;
     let work = async {
         let (delivery, task) = office.next_task().await;
-        // Behind the Store's back: from now on it takes no result.
-        let mut file = SqliteConnection::connect(path.to_str().unwrap()).await.unwrap();
-        sqlx::query("drop table attempts").execute(&mut file).await.unwrap();
+        damage_store(&path).await;
         office.answer(&placed(&task)).await;
         delivery.ack().await.unwrap();
     };
