@@ -96,7 +96,7 @@ pub(crate) struct CopyArgs {
     /// Where it lies: a reference, `oci:FOLDER[:NAME]` or `oci-archive:FILE[:NAME]`.
     pub(crate) source: Location,
 
-    /// Where it is to go, in the same forms.
+    /// Where it is to go, in the same forms. A layout folder is added to; an archive is written anew, with this image.
     pub(crate) destination: Location,
 
     #[command(flatten)]

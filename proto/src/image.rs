@@ -115,6 +115,10 @@ impl FromStr for Repository {
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let (host, path) = match text.split_once('/') {
             Some((first, path)) if names_a_host(first) => (first.parse()?, path),
+            // Docker would look for it at Docker Hub, where no such name is; a person left something out.
+            None if text == "localhost" || text.contains(['.', ':', '[']) && text.parse::<Host>().is_ok() => {
+                return Err(invalid("repository", text, "it names a registry alone; write `HOST/team/app`"));
+            }
             _ => (Host::docker_hub(), text),
         };
         if host.as_str() == DOCKER_HUB && !path.contains('/') {
@@ -302,6 +306,8 @@ mod tests {
     #[test]
     fn refused_references_say_why() {
         assert!(image("quay.io/Team/app").contains("upper-case"));
+        assert!(image("127.0.0.1:5000").contains("names a registry alone"));
+        assert!(image("quay.io").contains("names a registry alone"));
         assert!(image("docker://alpine").contains("leave out `docker://`"));
         assert!(image("quay.io/a//b").contains("separated by `/`"));
         assert!(image("quay.io/a:.x").contains("not a valid tag"));

@@ -24,9 +24,13 @@ impl Archive {
     /// Begins an archive that is to lie at `target`; an older one there stays until [`finish`](Self::finish).
     ///
     /// # Errors
-    /// `Io` or `NotFound`: the folder of `target` cannot be written.
+    /// `Io` or `NotFound`: the folder of `target` cannot be written. `Unsupported`: what lies there is no archive.
     pub async fn create(target: impl Into<PathBuf>) -> Result<Self, Error> {
         let target = target.into();
+        if target.exists() {
+            // Anything else is somebody's file, and would be gone.
+            Layout::open_archive(&target).await?;
+        }
         let parent = parent(&target).to_owned();
         let prefix = partial_prefix(&target);
         let folder = blocking(move || {

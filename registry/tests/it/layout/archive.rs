@@ -45,6 +45,16 @@ async fn an_archive_that_is_not_finished_leaves_the_older_one_and_nothing_else()
 }
 
 #[tokio::test]
+async fn a_file_that_is_no_archive_is_not_written_over() {
+    let folder = folder();
+    let path = folder.path().join("job.yaml");
+    fs::write(&path, "version: 1\n").unwrap();
+    assert_eq!(Archive::create(&path).await.err().unwrap().kind(), Kind::Unsupported);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "version: 1\n");
+    assert_eq!(entries(folder.path()), ["job.yaml"]);
+}
+
+#[tokio::test]
 async fn blobs_with_long_digests_fit_into_an_archive() {
     let folder = folder();
     let target = folder.path().join("a.tar");
