@@ -90,8 +90,8 @@ async fn push_blob(cx: &TaskContext, source: &Source, place: &Place, blob: &Desc
 
 async fn send_blob(cx: &TaskContext, source: &Source, place: &Place, blob: &Descriptor) -> Result<Spent, StageError> {
     let near = place.repository().and_then(|repository| {
-        let own_source = || source.place.repository().filter(|from| from.host() == repository.host()).cloned();
-        cx.tools.holders.beside(&blob.digest, repository).or_else(own_source)
+        // From another registry it is no help, which is for the client to see.
+        cx.tools.holders.beside(&blob.digest, repository).or_else(|| source.place.repository().cloned())
     });
     let activity = cx.activity.clone();
     let progress: Progress = Arc::new(move |bytes| activity.wrote(bytes));
