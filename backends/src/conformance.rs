@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use proto::task::{Destination, Mirror, TaskKind};
-use proto::{Attempt, Location, RunId, Task, TaskId};
+use proto::{Attempt, Content, Location, RunId, Task, TaskId};
 use sqlx::{Connection, SqliteConnection};
 
 /// How long a suite waits for what must happen: far above need, so that only what never happens fails.
@@ -21,7 +21,11 @@ fn location(text: &str) -> Location {
 
 /// A task for the queue that no store knows.
 fn loose_task(source: Location) -> Task {
-    let destination = Destination { location: location("registry.example.com/mirror/app:1"), placed: None };
+    let destination = Destination {
+        location: location("registry.example.com/mirror/app:1"),
+        content: Content::default(),
+        placed: None,
+    };
     Task {
         run: RunId::new(),
         id: TaskId::new(),

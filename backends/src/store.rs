@@ -45,7 +45,7 @@ pub use placements::Placement;
 pub use record::Recorded;
 pub use report::{EndedTask, ReportDestination, ReportRow};
 pub use run::{Counts, NewRun, Progress, Run, RunEnd, RunReport};
-pub use tasks::NewTask;
+pub use tasks::{NewDestination, NewTask, Origin};
 
 /// Keeps runs, tasks and placements. Clones share one database.
 ///

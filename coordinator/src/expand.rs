@@ -1,30 +1,89 @@
 //! From the tags of a source to tasks. Pure.
 
-use backends::store::NewTask;
-use jobfile::Images;
-use proto::{Tag, TaskId};
+use std::collections::BTreeMap;
 
-/// What one line of the file means, now that the tags of its source are known.
+use backends::store::{NewDestination, NewTask, Origin};
+use jobfile::{Line, Source, Taken};
+use proto::{Class, Code, Failure, Location, Tag, TaskId};
+
+/// What a job wants of a repository, now that its tags are known.
 #[derive(Debug, Default)]
 pub struct Expansion {
-    /// One task for each tag that is taken.
+    /// One task for each image that some line takes, with the destinations of all that do.
     pub tasks: Vec<NewTask>,
+    /// Why nothing is taken for lines that find another number of tags than they expect; none if all is as expected.
+    pub failure: Option<Failure>,
     /// What is worth a look: rules that found nothing.
     pub warnings: Vec<String>,
 }
 
-/// Applies the rules of a line to the tags that its source has.
-pub fn expand(images: &Images, listed: &[Tag]) -> Expansion {
-    let selection = images.rules.select(listed);
-    let task = |taken: &jobfile::Taken| NewTask {
-        id: TaskId::new(),
-        source: images.source_of(taken),
-        cosign_tags: Vec::new(),
-        destinations: images.targets(&taken.tag),
-    };
-    let warning = |rule: &String| format!("{}: no tag matches `{rule}`", images.source);
-    Expansion {
-        tasks: selection.taken.iter().map(task).collect(),
-        warnings: selection.idle.iter().map(warning).collect(),
+/// Applies the rules of all lines for a repository to the tags that it has.
+pub fn expand(source: &Source, listed: &[Tag]) -> Expansion {
+    let mut expansion = Expansion::default();
+    let mut found = Found::default();
+    let mut unexpected = Vec::new();
+    for line in &source.lines {
+        let selection = line.rules.select(listed);
+        if !line.expect.allows(selection.taken.len()) {
+            unexpected.push(describe_unexpected(line, selection.taken.len()));
+            continue;
+        }
+        let warning = |rule: &String| format!("{}: no tag matches `{rule}`", source.location);
+        expansion.warnings.extend(selection.idle.iter().map(warning));
+        for taken in &selection.taken {
+            found.note(source, line, taken);
+        }
+    }
+    if !unexpected.is_empty() {
+        let message = format!("select tags of `{}`: {}", source.location, unexpected.join("; "));
+        let hint = "look with `image-factory tags`; if it is right, change `expect`";
+        let code = Code::SelectionUnexpected;
+        expansion.failure = Some(Failure::new(None, code, Class::Reject, &message, Some(hint)));
+    }
+    expansion.tasks = found.tasks;
+    expansion
+}
+
+fn describe_unexpected(line: &Line, tags: usize) -> String {
+    let bound = |word, bound: Option<u32>| bound.map(|bound| format!("{word} {bound}"));
+    let bounds: Vec<String> =
+        [bound("at least", line.expect.min), bound("at most", line.expect.max)].into_iter().flatten().collect();
+    format!("{tags} are selected by {}, where {} are expected", line.place, bounds.join(" and "))
+}
+
+/// Tasks so far, each source once.
+#[derive(Default)]
+struct Found {
+    tasks: Vec<NewTask>,
+    /// Where the task of a source is among them.
+    positions: BTreeMap<Location, usize>,
+}
+
+impl Found {
+    /// Adds what `line` wants done with a tag; where another line wants the same, that one was first and stays.
+    fn note(&mut self, source: &Source, line: &Line, taken: &Taken) {
+        let image = source.image(taken);
+        let position = *self.positions.entry(image.clone()).or_insert_with(|| {
+            let task = NewTask { id: TaskId::new(), source: image, cosign_tags: Vec::new(), destinations: Vec::new() };
+            self.tasks.push(task);
+            self.tasks.len() - 1
+        });
+        let Some(task) = self.tasks.get_mut(position) else { return };
+        for location in line.targets(&taken.tag) {
+            if task.destinations.iter().all(|destination| destination.location != location) {
+                let (content, origin) = (line.content.clone(), origin(line, taken));
+                task.destinations.push(NewDestination { location, content, origin });
+            }
+        }
+    }
+}
+
+fn origin(line: &Line, taken: &Taken) -> Origin {
+    Origin {
+        group: line.group.clone(),
+        owner: line.owner.clone(),
+        kind: line.kind,
+        rule: taken.rule.clone(),
+        place: line.place.to_string(),
     }
 }

@@ -24,7 +24,7 @@ pub struct Submission {
 }
 
 impl Coordinator {
-    /// Makes a run; its tasks come with [`Coordinator::expand`].
+    /// Makes a run, with the warnings of its file; its tasks come with [`Coordinator::expand`].
     ///
     /// # Errors
     /// The Store does not take it.
@@ -40,6 +40,9 @@ impl Coordinator {
             started_at: Timestamp::now(),
         };
         self.store.create_run(&run).await?;
+        for warning in file.warnings.lines() {
+            self.store.add_warning(run.id, &warning).await?;
+        }
         Ok(run.id)
     }
 }

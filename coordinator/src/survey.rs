@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use backends::store::NewTask;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
-use jobfile::{Images, JobFile, RepositoryLocation};
+use jobfile::{Job, RepositoryLocation, Source};
 use proto::limits::EXPAND_BATCH;
 use proto::{Class, Digest, Failure, ImageRef, RunId, Tag};
 use registry::{Client, Layout};
@@ -26,12 +26,9 @@ impl Coordinator {
     ///
     /// # Errors
     /// The Store does not take the tasks.
-    pub async fn expand(&self, run: RunId, file: &JobFile, stop: &CancellationToken) -> Result<(), CoordinatorError> {
-        for warning in file.warnings.lines() {
-            self.store.add_warning(run, &warning).await?;
-        }
-        let lines = file.images.iter().map(|images| self.expand_line(run, images));
-        let all = stream::iter(lines).buffer_unordered(CONCURRENCY).try_collect::<()>();
+    pub async fn expand(&self, run: RunId, job: &Job, stop: &CancellationToken) -> Result<(), CoordinatorError> {
+        let sources = job.sources.iter().map(|source| self.expand_source(run, source));
+        let all = stream::iter(sources).buffer_unordered(CONCURRENCY).try_collect::<()>();
         if let Some(result) = stop.run_until_cancelled(all).await {
             result?;
             self.store.set_expanded(run, Timestamp::now()).await?;
@@ -40,14 +37,18 @@ impl Coordinator {
         Ok(())
     }
 
-    async fn expand_line(&self, run: RunId, images: &Images) -> Result<(), CoordinatorError> {
-        let listed =
-            if images.rules.need_listing() { self.list_patiently(&images.source).await } else { Ok(Vec::new()) };
+    async fn expand_source(&self, run: RunId, source: &Source) -> Result<(), CoordinatorError> {
+        let location = &source.location;
+        let listed = if source.needs_listing() { self.list_patiently(location).await } else { Ok(Vec::new()) };
         let listed = match listed {
             Ok(listed) => listed,
-            Err(error) => return self.note_unlisted(run, &images.source, &error).await,
+            Err(error) => {
+                let message = daemon::ErrorChain(&error).to_string();
+                let failure = Failure::new(None, error.kind().at_source(), error.class(), &message, error.hint());
+                return self.note_failed_source(run, location, failure).await;
+            }
         };
-        let mut expansion = expand(images, &listed);
+        let mut expansion = expand(source, &listed);
         let listed: HashSet<&Tag> = listed.iter().collect();
         for batch in expansion.tasks.chunks_mut(EXPAND_BATCH) {
             self.note_cosign_tags(batch, &listed).await?;
@@ -57,7 +58,10 @@ impl Coordinator {
         for warning in &expansion.warnings {
             self.store.add_warning(run, warning).await?;
         }
-        Ok(())
+        match expansion.failure {
+            Some(failure) => self.note_failed_source(run, location, failure).await,
+            None => Ok(()),
+        }
     }
 
     /// Notes with each task which signatures the source lists for what was placed: they may be newer than that.
@@ -66,7 +70,8 @@ impl Coordinator {
             return Ok(());
         }
         for task in tasks {
-            let placements = self.store.placements(&task.destinations).await?;
+            let locations: Vec<_> = task.destinations.iter().map(|to| to.location.clone()).collect();
+            let placements = self.store.placements(&locations).await?;
             let digests: BTreeSet<&Digest> = placements.values().map(|placement| &placement.placed.digest).collect();
             let tags = digests.into_iter().flat_map(registry::cosign_tags);
             task.cosign_tags = tags.filter(|tag| listed.contains(tag)).collect();
@@ -85,14 +90,13 @@ impl Coordinator {
         list(&self.client, source).await
     }
 
-    async fn note_unlisted(
+    /// A repository of which nothing, or not all, becomes tasks is a line of the report.
+    async fn note_failed_source(
         &self,
         run: RunId,
         source: &RepositoryLocation,
-        error: &registry::Error,
+        failure: Failure,
     ) -> Result<(), CoordinatorError> {
-        let message = daemon::ErrorChain(error).to_string();
-        let failure = Failure::new(None, error.kind().at_source(), error.class(), &message, error.hint());
         self.store.add_failed_line(run, &source.to_string(), &failure, Timestamp::now()).await?;
         let event = Event { source: source.to_string(), outcome: proto::Outcome::Failed, failure: Some(failure) };
         // Nobody need be listening.

@@ -53,7 +53,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
 
-    /// Folder for the report; default: `reports/<run>` in the data folder.
+    /// Folder for the report, with a folder for each job if there are several; default: `reports/<run>` in the data folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) report_dir: Option<PathBuf>,
 
@@ -61,7 +61,7 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value_t = proto::limits::SLOTS, value_parser = parse_slots)]
     pub(crate) slots: usize,
 
-    /// Name of the job, which owns the tags that it mirrors; default: the file's name without its ending.
+    /// The only job of the file to run. A file without `jobs` is one job, which gets this name instead of the file's own.
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) job: Option<String>,
 

@@ -11,7 +11,7 @@ use backends::{MemoryQueue, Queue, Store};
 use coordinator::intake::Submission;
 use coordinator::{Coordinator, Pace};
 use daemon::Shutdown;
-use jobfile::JobFile;
+use jobfile::{Job, JobFile};
 use proto::{Outcome, RunId, limits};
 use registry::Client;
 use tokio_util::sync::CancellationToken;
@@ -58,8 +58,8 @@ impl Factory {
     pub(crate) async fn refuse_namesake(&self, job: &str, path: &str) -> anyhow::Result<()> {
         match self.store.newest_run_of(job).await? {
             Some(run) if run.file_path != path => Err(UsageError(format!(
-                "job `{job}` was last run from `{}`, and this file is `{path}`: if it is another job, give it a name \
-                 with `--job`; if the file has moved, say `--job {job}`",
+                "job `{job}` was last run from `{}`, and this file is `{path}`: if it is another job, give it another \
+                 name, under `jobs` or with `--job`; if the file has moved, say `--job {job}`",
                 run.file_path
             ))
             .into()),
@@ -67,21 +67,22 @@ impl Factory {
         }
     }
 
-    /// Runs `file` to its report. Once `shutdown` drains, running copies are finished, the rest is cancelled, and the
+    /// Runs a job of `file` to its report. Once `shutdown` drains, running copies are finished, the rest is cancelled, and the
     /// report says so; once it stops, nothing more is done, and none is returned.
     pub(crate) async fn run(
         &self,
         file: &JobFile,
+        job: &Job,
         submission: Submission,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Option<RunId>> {
-        let job = submission.job.clone();
+        let name = submission.job.clone();
         let run = self.coordinator.submit(file, submission).await?;
         tokio::select! {
             biased;
             () = shutdown.stop.cancelled() => Ok(None),
-            never = self.show(run, format!("{job}  run {}", run.short())) => match never {},
-            result = Box::pin(self.work(run, file, shutdown)) => result.map(|()| Some(run)),
+            never = self.show(run, format!("{name}  run {}", run.short())) => match never {},
+            result = Box::pin(self.work(run, job, shutdown)) => result.map(|()| Some(run)),
         }
     }
 
@@ -92,7 +93,7 @@ impl Factory {
     }
 
     /// Everything at once, ending in this order: no more is taken, what ended is recorded, what is left is cancelled.
-    async fn work(&self, run: RunId, file: &JobFile, shutdown: &Shutdown) -> anyhow::Result<()> {
+    async fn work(&self, run: RunId, job: &Job, shutdown: &Shutdown) -> anyhow::Result<()> {
         let taking = Shutdown { drain: shutdown.drain.child_token(), stop: shutdown.stop.child_token() };
         let recording = CancellationToken::new();
         let worker = Worker::new(self.queue.clone(), self.tools.clone(), self.slots, limits::DRAIN_GRACE);
@@ -111,7 +112,7 @@ impl Factory {
             taking.drain.cancel();
             anyhow::Ok(())
         };
-        let expand = async { self.coordinator.expand(run, file, &taking.drain).await.context("expand the job file") };
+        let expand = async { self.coordinator.expand(run, job, &taking.drain).await.context("expand the job file") };
         let coordinate = async { self.coordinator.run(&recording).await.context("coordinate") };
         tokio::try_join!(take, conclude, expand, coordinate)?;
         self.coordinator.interrupt(run).await.context("close the run")

@@ -31,6 +31,18 @@ impl Exit {
         if error.is::<UsageError>() { Self::Usage } else { Self::Broken }
     }
 
+    /// The one of both that a script should hear of: what failed weighs more than what was not reached.
+    pub(crate) fn worse(self, other: Self) -> Self {
+        let weight = |exit: Self| match exit {
+            Self::Done => 0,
+            Self::Incomplete => 1,
+            Self::Failed => 2,
+            Self::Usage => 3,
+            Self::Broken => 4,
+        };
+        if weight(other) > weight(self) { other } else { self }
+    }
+
     /// The code for a run: what failed weighs more than what was not reached.
     pub(crate) fn of_run(summary: &Summary) -> Self {
         let totals = &summary.totals;

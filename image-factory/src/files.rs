@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::Context;
-use jobfile::{JobFile, LoadError};
+use jobfile::{Job, JobFile, LoadError};
 use proto::settings::Access;
 use tokio::process::Command;
 
@@ -20,9 +20,25 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<JobFile> {
     })
 }
 
-/// The name of the job that a file without `jobs` is: the file's own, without its ending.
-pub(crate) fn job_name(path: &Path) -> String {
-    path.file_stem().map_or_else(|| "job".to_owned(), |stem| stem.to_string_lossy().into_owned())
+/// The jobs of a file, or the one called `wanted`, each by its name. A file without `jobs` is one job, whose name is
+/// `wanted`, else the file's own without its ending.
+pub(crate) fn jobs<'f>(
+    file: &'f JobFile,
+    path: &Path,
+    wanted: Option<&str>,
+) -> Result<Vec<(String, &'f Job)>, UsageError> {
+    let stem = || path.file_stem().map_or_else(|| "job".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let named = file.jobs.iter().map(|job| match &job.name {
+        Some(name) => (name.clone(), job),
+        None => (wanted.map_or_else(stem, str::to_owned), job),
+    });
+    let jobs: Vec<_> = named.filter(|(name, _)| wanted.is_none_or(|wanted| wanted == name)).collect();
+    if jobs.is_empty() {
+        let names: Vec<_> = file.jobs.iter().filter_map(|job| job.name.as_deref()).collect();
+        let wanted = wanted.unwrap_or_default();
+        return Err(UsageError(format!("the file has no job `{wanted}`: its jobs are {}", names.join(", "))));
+    }
+    Ok(jobs)
 }
 
 /// Where a job file lies, whatever it was called by.

@@ -1,9 +1,26 @@
 //! What is wrong with a file: all of it at once, each with its line, its rule and how to mend it.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-/// A place in the file; both count from 1, columns in characters.
+/// A place in one of the files that a job file consists of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The file, as it was named or found.
+    pub file: Arc<Path>,
+    /// Where in it.
+    pub position: Position,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position { line, column } = self.position;
+        write!(f, "{}:{line}:{column}", self.file.display())
+    }
+}
+
+/// A position in a file; both count from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The line.
@@ -53,7 +70,7 @@ rules! {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// Where.
-    pub position: Position,
+    pub place: Place,
     /// Which rule it breaks.
     pub rule: RuleId,
     /// What is wrong.
@@ -62,20 +79,19 @@ pub struct Fault {
     pub mend: String,
 }
 
-/// Everything that is wrong with a file, or odd about it, in the order of its lines.
+/// Everything that is wrong with a job file, or odd about it, in the order of files and lines.
 ///
 /// Printed one to a line, as `file:line:column rule-id message; how to mend`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults {
-    file: PathBuf,
     list: Vec<Fault>,
 }
 
 impl Faults {
-    pub(crate) fn new(file: &Path, mut list: Vec<Fault>) -> Self {
+    pub(crate) fn new(mut list: Vec<Fault>) -> Self {
         list.sort();
         list.dedup();
-        Self { file: file.to_owned(), list }
+        Self { list }
     }
 
     /// Whether there are none.
@@ -92,9 +108,8 @@ impl Faults {
 impl Faults {
     /// Each as its line.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.list.iter().map(|Fault { position: Position { line, column }, rule, message, mend }| {
-            let (message, mend) = (printable(message), printable(mend));
-            format!("{}:{line}:{column} {} {message}; {mend}", self.file.display(), rule.as_str())
+        self.list.iter().map(|Fault { place, rule, message, mend }| {
+            format!("{place} {} {}; {}", rule.as_str(), printable(message), printable(mend))
         })
     }
 }

@@ -3,48 +3,24 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use proto::{ImageRef, Location, Repository, Tag};
+use proto::{Content, ImageRef, Repository, Tag};
 
 use crate::access::Registries;
-use crate::fault::{Position, RuleId};
-use crate::rules::{Rules, Taken};
+use crate::fault::RuleId;
+use crate::job::{Expect, Line, Source};
+use crate::rules::Rules;
 use crate::template::{RepositoryLocation, Template, layout_folder};
 use crate::tree::{Kind, Node, Value};
 use crate::walk::{Key, Walk};
 
-/// A repository to mirror: a line of `images`.
-#[derive(Debug, Clone)]
-pub struct Images {
-    /// Where the images come from. No two lines have the same.
-    pub source: RepositoryLocation,
-    /// Where they go, one for each value of `to`, all different.
-    pub destinations: Vec<RepositoryLocation>,
-    /// Which tags.
-    pub rules: Rules,
-    /// Where the file says so.
-    pub position: Position,
-}
-
-impl Images {
-    /// The image that `taken` names, at its source.
-    pub fn source_of(&self, taken: &Taken) -> Location {
-        self.source.image(&taken.tag, taken.digest.as_ref())
-    }
-
-    /// The image under `tag`, at each destination.
-    pub fn targets(&self, tag: &Tag) -> Vec<Location> {
-        self.destinations.iter().map(|destination| destination.image(tag, None)).collect()
-    }
-}
-
 /// Reads `images`, and expands the templates of `to` for each.
-pub(crate) fn read(walk: &mut Walk, images: &Node, to: &[Template], registries: &Registries) -> Vec<Images> {
+pub(crate) fn read(walk: &mut Walk, images: &Node, to: &[Template], registries: &Registries) -> Vec<Source> {
     let mend = "write a map of repositories to tags, as in `docker.io/library/alpine: \">=3.18\"`";
     let entries = walk.entries(images, "`images`", mend).unwrap_or_default();
     if matches!(&images.value, Value::Map(map) if map.is_empty()) {
         walk.fault(images.position, RuleId::Value, "`images` is an empty map", mend);
     }
-    let mut read: Vec<Images> = Vec::new();
+    let mut read: Vec<Source> = Vec::new();
     let mut lines: BTreeMap<RepositoryLocation, usize> = BTreeMap::new();
     for (key, node) in entries {
         let source = source(walk.folder, key.text);
@@ -62,7 +38,18 @@ pub(crate) fn read(walk: &mut Walk, images: &Node, to: &[Template], registries: 
             continue;
         }
         let destinations = destinations(walk, key, &source, to, registries);
-        read.push(Images { source, destinations, rules, position: key.position });
+        let line = Line {
+            group: None,
+            owner: None,
+            kind: proto::Kind::Image,
+            rules,
+            destinations,
+            content: Content::default(),
+            expect: Expect::default(),
+            place: walk.place(key.position),
+            settings: Vec::new(),
+        };
+        read.push(Source { location: source, lines: vec![line] });
     }
     collisions(walk, &read);
     read
@@ -188,42 +175,46 @@ fn destinations(
 
 /// What is known to go to one destination.
 struct Claims<'i> {
-    first: &'i Images,
+    first: Claimant<'i>,
     /// The first of which a listing decides what it takes.
-    listed: Option<&'i Images>,
+    listed: Option<Claimant<'i>>,
     /// Tags that are asked for by name.
-    tags: BTreeMap<&'i Tag, &'i Images>,
+    tags: BTreeMap<&'i Tag, Claimant<'i>>,
 }
+
+/// Who claims a destination.
+type Claimant<'i> = (&'i Source, &'i Line);
 
 /// Refuses two sources for one destination tag. Which tags a pattern takes is known only from a listing, so two sources
 /// may share a repository only if both name their tags, and different ones.
-fn collisions(walk: &mut Walk, images: &[Images]) {
+fn collisions(walk: &mut Walk, sources: &[Source]) {
     let mut claims: BTreeMap<&RepositoryLocation, Claims> = BTreeMap::new();
-    for image in images {
-        for destination in &image.destinations {
-            let needs_listing = image.rules.need_listing();
+    for (source, line) in sources.iter().flat_map(|source| source.lines.iter().map(move |line| (source, line))) {
+        let claimant = (source, line);
+        for destination in &line.destinations {
+            let needs_listing = line.rules.need_listing();
             let Some(claim) = claims.get_mut(destination) else {
-                let tags = image.rules.exact().map(|(tag, _)| (tag, image)).collect();
-                let listed = needs_listing.then_some(image);
-                claims.insert(destination, Claims { first: image, listed, tags });
+                let tags = line.rules.exact().map(|(tag, _)| (tag, claimant)).collect();
+                let listed = needs_listing.then_some(claimant);
+                claims.insert(destination, Claims { first: claimant, listed, tags });
                 continue;
             };
-            let shared = image.rules.exact().find_map(|(tag, _)| Some((tag, *claim.tags.get(tag)?)));
+            let shared = line.rules.exact().find_map(|(tag, _)| Some((tag, *claim.tags.get(tag)?)));
             let uncertain = if needs_listing { Some(claim.first) } else { claim.listed };
             let (what, other) = match (shared, uncertain) {
                 (Some((tag, other)), _) => (format!("`{destination}:{tag}`"), Some(other)),
                 (None, other) => (format!("`{destination}`"), other),
             };
-            if let Some(Images { source, position, .. }) = other {
+            if let Some((other, Line { place, .. })) = other {
                 let message = format!(
-                    "{what} is the destination of `{}` and of `{source}` in line {}",
-                    image.source, position.line
+                    "{what} is the destination of `{}` and of `{}` in line {}",
+                    source.location, other.location, place.position.line
                 );
                 let mend = "tell them apart by `{registry}` and `{path}` in `to`, or name different tags";
-                walk.fault(image.position, RuleId::Collision, message, mend);
+                walk.fault(line.place.position, RuleId::Collision, message, mend);
             }
-            claim.listed = claim.listed.or(needs_listing.then_some(image));
-            claim.tags.extend(image.rules.exact().map(|(tag, _)| (tag, image)));
+            claim.listed = claim.listed.or(needs_listing.then_some(claimant));
+            claim.tags.extend(line.rules.exact().map(|(tag, _)| (tag, claimant)));
         }
     }
 }

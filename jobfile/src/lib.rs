@@ -1,10 +1,11 @@
 //! The job file: what a person writes, read into values that cannot be wrong, or refused with all faults at once.
 //!
 //! Pure but for [`load`]: no network, no runtime. [`parse`] reads the text; [`Rules::select`] says which tags of a
-//! listing are wanted; [`Images::targets`] says where they go.
+//! listing are wanted; [`Line::targets`] says where they go.
 //!
 //! # Layout
 //!
+//! - `job`: what comes out
 //! - `tree`: YAML as values that know their lines
 //! - `walk`: values of known types out of the tree
 //! - `access`: `registries` and `network`
@@ -16,6 +17,7 @@
 mod access;
 mod fault;
 mod images;
+mod job;
 mod rules;
 mod template;
 mod tree;
@@ -25,6 +27,7 @@ mod walk;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proto::Digest;
 use proto::settings::Access;
@@ -32,8 +35,8 @@ use proto::settings::Access;
 use crate::access::Registries;
 use crate::walk::Walk;
 
-pub use fault::{Fault, Faults, Position, RuleId};
-pub use images::Images;
+pub use fault::{Fault, Faults, Place, Position, RuleId};
+pub use job::{Expect, Job, Line, Setting, Source};
 pub use rules::{Dropped, Rules, Selection, Taken, Why};
 pub use template::RepositoryLocation;
 
@@ -45,8 +48,8 @@ pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub struct JobFile {
     /// The digest of the file's bytes: a run is known by it.
     pub digest: Digest,
-    /// What to mirror, in the order of the file.
-    pub images: Vec<Images>,
+    /// What runs together, in the order of the file: at least one.
+    pub jobs: Vec<Job>,
     /// How to reach the registries.
     pub access: Access,
     /// What is odd, but may be meant.
@@ -98,9 +101,10 @@ fn folder_of(file: &Path) -> &Path {
 }
 
 fn parse_in(content: &[u8], file: &Path, folder: &Path) -> Result<JobFile, Faults> {
-    let start = Position { line: 1, column: 1 };
+    let file: Arc<Path> = file.into();
     let refuse = |rule, message: String, mend: &str| {
-        Err(Faults::new(file, vec![Fault { position: start, rule, message, mend: mend.to_owned() }]))
+        let place = Place { file: file.clone(), position: Position { line: 1, column: 1 } };
+        Err(Faults::new(vec![Fault { place, rule, message, mend: mend.to_owned() }]))
     };
     if content.len() > FILE_BYTES_MAX {
         return refuse(RuleId::Size, format!("the file has more than {FILE_BYTES_MAX} bytes"), "write several files");
@@ -108,8 +112,8 @@ fn parse_in(content: &[u8], file: &Path, folder: &Path) -> Result<JobFile, Fault
     let Ok(text) = std::str::from_utf8(content) else {
         return refuse(RuleId::Yaml, "the file is not UTF-8".to_owned(), "save it as UTF-8");
     };
-    let mut walk = Walk { folder, faults: Vec::new(), warnings: Vec::new() };
-    let (images, registries) = match tree::read(text, &mut walk.faults) {
+    let mut walk = Walk { folder, file: file.clone(), faults: Vec::new(), warnings: Vec::new() };
+    let (sources, registries) = match tree::read(text, &file, &mut walk.faults) {
         Ok(tree) => top(&mut walk, &tree),
         Err(fault) => {
             walk.faults.push(fault);
@@ -117,15 +121,16 @@ fn parse_in(content: &[u8], file: &Path, folder: &Path) -> Result<JobFile, Fault
         }
     };
     if !walk.faults.is_empty() {
-        return Err(Faults::new(file, walk.faults));
+        return Err(Faults::new(walk.faults));
     }
-    warn_of_unused(&mut walk, &images, &registries);
-    let warnings = Faults::new(file, walk.warnings);
-    Ok(JobFile { digest: Digest::of(content), images, access: registries.access, warnings })
+    warn_of_unused(&mut walk, &sources, &registries);
+    let warnings = Faults::new(walk.warnings);
+    let jobs = vec![Job { name: None, sources }];
+    Ok(JobFile { digest: Digest::of(content), jobs, access: registries.access, warnings })
 }
 
 /// The file's top level.
-fn top(walk: &mut Walk, tree: &tree::Node) -> (Vec<Images>, Registries) {
+fn top(walk: &mut Walk, tree: &tree::Node) -> (Vec<Source>, Registries) {
     let known = ["version", "to", "images", "registries", "network"];
     let Some(fields) = walk.fields(tree, "the file", &known) else { return Default::default() };
     let needed = [
@@ -147,8 +152,9 @@ fn top(walk: &mut Walk, tree: &tree::Node) -> (Vec<Images>, Registries) {
     (images.unwrap_or_default(), registries)
 }
 
-fn warn_of_unused(walk: &mut Walk, images: &[Images], registries: &Registries) {
-    let locations = images.iter().flat_map(|images| std::iter::once(&images.source).chain(&images.destinations));
+fn warn_of_unused(walk: &mut Walk, sources: &[Source], registries: &Registries) {
+    let destinations = sources.iter().flat_map(|source| &source.lines).flat_map(|line| &line.destinations);
+    let locations = sources.iter().map(|source| &source.location).chain(destinations);
     let repositories: Vec<_> = locations.map(RepositoryLocation::repository).collect();
     for (pattern, position) in registries.unused(&repositories) {
         let message = format!("no source and no destination uses the settings of `{pattern}`");

@@ -5,10 +5,12 @@
 //! YAML where the quotes were forgotten.
 
 use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use crate::fault::{Fault, Position, RuleId};
+use crate::fault::{Fault, Place, Position, RuleId};
 
 /// Values in a file, aliases written out: thousands of repositories are far below, a "billion laughs" is above.
 const VALUES_MAX: usize = 200_000;
@@ -63,31 +65,32 @@ impl Value {
     }
 }
 
-/// Reads the one document in `text`; faults that leave a tree to go on with are added to `faults`.
-pub(crate) fn read(text: &str, faults: &mut Vec<Fault>) -> Result<Node, Fault> {
+/// Reads the one document in `text`, the content of `file`; faults that leave a tree to go on with are added to `faults`.
+pub(crate) fn read(text: &str, file: &Arc<Path>, faults: &mut Vec<Fault>) -> Result<Node, Fault> {
     let mut options = Options::default();
     options.emit_unresolved_aliases = true;
     options.flow_nesting_limit = DEPTH_MAX;
     options.block_nesting_limit = DEPTH_MAX;
     options.set_emit_comments(false);
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut reader = Reader { text, parser, faults, anchors: HashMap::new(), values: 0 };
+    let mut reader = Reader { text, file, parser, faults, anchors: HashMap::new(), values: 0 };
     let mut document = None;
     while let Some((event, span)) = reader.next()? {
         match event {
             Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd => {}
             _ if document.is_some() => {
-                let fault = yaml(position(&span), "a second document begins", "write one document to a file");
-                return Err(fault);
+                return Err(reader.yaml(position(&span), "a second document begins", "write one document to a file"));
             }
             event => document = Some(reader.node(event, &span)?),
         }
     }
-    document.ok_or_else(|| yaml(Position { line: 1, column: 1 }, "the file is empty", "begin with `version: 1`"))
+    let start = Position { line: 1, column: 1 };
+    document.ok_or_else(|| reader.yaml(start, "the file is empty", "begin with `version: 1`"))
 }
 
 struct Reader<'a> {
     text: &'a str,
+    file: &'a Arc<Path>,
     parser: Parser<'a, StrInput<'a>>,
     faults: &'a mut Vec<Fault>,
     /// What each anchor stands for, by the parser's number of it.
@@ -113,7 +116,7 @@ impl<'a> Reader<'a> {
             Event::MappingStart(..) => self.map()?,
             Event::Alias(id) => return self.alias(id, position),
             Event::UnresolvedAlias(name) => Value::Typed(Kind::Alias, format!("*{name}")),
-            _ => return Err(yaml(position, "no value stands here", "write a value")),
+            _ => return Err(self.yaml(position, "no value stands here", "write a value")),
         };
         let mut node = Node { position, value };
         if let Some(tag) = span.tag_span() {
@@ -153,7 +156,7 @@ impl<'a> Reader<'a> {
             };
             if let Some(line) = lines.get(text) {
                 self.faults.push(Fault {
-                    position: key.position,
+                    place: Place { file: self.file.clone(), position: key.position },
                     rule: RuleId::DuplicateKey,
                     message: format!("`{text}` is already given in line {line}"),
                     mend: "make one of both".to_owned(),
@@ -169,11 +172,11 @@ impl<'a> Reader<'a> {
     /// A copy of what the alias stands for. Its parts keep the lines where they are written.
     fn alias(&mut self, id: usize, position: Position) -> Result<Node, Fault> {
         let Some(node) = self.anchors.get(&id).cloned() else {
-            return Err(yaml(position, "the alias stands within its own anchor", "write the value out"));
+            return Err(self.yaml(position, "the alias stands within its own anchor", "write the value out"));
         };
         let (values, depth) = measure(&node);
         if depth > DEPTH_MAX {
-            return Err(yaml(position, "aliases nest too deeply", "write the values out"));
+            return Err(self.yaml(position, "aliases nest too deeply", "write the values out"));
         }
         self.count(values, position)?;
         Ok(node)
@@ -185,7 +188,7 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         Err(Fault {
-            position,
+            place: Place { file: self.file.clone(), position },
             rule: RuleId::Size,
             message: format!("the file has more than {VALUES_MAX} values, with those that its aliases stand for"),
             mend: "write several files".to_owned(),
@@ -200,12 +203,13 @@ impl<'a> Reader<'a> {
             Some(own) => format!("quote the text with `{own}`"),
             None => "look for a missing quote, bracket or indentation here or just above".to_owned(),
         };
-        yaml(position, &format!("this cannot be read as YAML: {}", error.info()), &mend)
+        self.yaml(position, &format!("this cannot be read as YAML: {}", error.info()), &mend)
     }
-}
 
-fn yaml(position: Position, message: &str, mend: &str) -> Fault {
-    Fault { position, rule: RuleId::Yaml, message: message.to_owned(), mend: mend.to_owned() }
+    fn yaml(&self, position: Position, message: &str, mend: &str) -> Fault {
+        let place = Place { file: self.file.clone(), position };
+        Fault { place, rule: RuleId::Yaml, message: message.to_owned(), mend: mend.to_owned() }
+    }
 }
 
 fn position(span: &Span) -> Position {

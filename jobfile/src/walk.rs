@@ -1,14 +1,17 @@
 //! Reads values of known types out of the tree, and notes a fault where there is another.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::fault::{Fault, Position, RuleId};
+use crate::fault::{Fault, Place, Position, RuleId};
 use crate::tree::{Kind, Node, Value};
 
 /// Goes through a file and collects what is wrong with it.
 pub(crate) struct Walk<'a> {
     /// The folder of the file: relative paths begin there.
     pub(crate) folder: &'a Path,
+    /// The file that is read, as it is named in faults.
+    pub(crate) file: Arc<Path>,
     pub(crate) faults: Vec<Fault>,
     /// What is odd, but may be meant.
     pub(crate) warnings: Vec<Fault>,
@@ -29,6 +32,11 @@ impl<'t> Fields<'t> {
 }
 
 impl Walk<'_> {
+    /// A position in the file that is read.
+    pub(crate) fn place(&self, position: Position) -> Place {
+        Place { file: self.file.clone(), position }
+    }
+
     pub(crate) fn fault(
         &mut self,
         position: Position,
@@ -36,7 +44,8 @@ impl Walk<'_> {
         message: impl Into<String>,
         mend: impl Into<String>,
     ) {
-        self.faults.push(Fault { position, rule, message: message.into(), mend: mend.into() });
+        let place = self.place(position);
+        self.faults.push(Fault { place, rule, message: message.into(), mend: mend.into() });
     }
 
     pub(crate) fn warn(
@@ -46,7 +55,8 @@ impl Walk<'_> {
         message: impl Into<String>,
         mend: impl Into<String>,
     ) {
-        self.warnings.push(Fault { position, rule, message: message.into(), mend: mend.into() });
+        let place = self.place(position);
+        self.warnings.push(Fault { place, rule, message: message.into(), mend: mend.into() });
     }
 
     /// A map with these keys and no other; `what` names the map in faults.

@@ -138,12 +138,16 @@ mod tests {
     use serde::Serialize;
 
     use super::*;
+    use crate::content::Content;
     use crate::ids::{Attempt, RunId, TaskId};
     use crate::task::{Destination, Mirror, TaskKind};
 
     fn task(destinations: usize) -> Task {
-        let destination =
-            |n| Destination { location: format!("registry.example.com/mirror/{n}:1").parse().unwrap(), placed: None };
+        let destination = |n| Destination {
+            location: format!("registry.example.com/mirror/{n}:1").parse().unwrap(),
+            content: Content::default(),
+            placed: None,
+        };
         Task {
             run: RunId::new(),
             id: TaskId::new(),

@@ -8,6 +8,7 @@
 //! - [`image`]: references to images: registries, repositories, tags, layouts
 //! - [`digest`]: digests and the hasher that checks them
 //! - [`platform`]: operating system and architecture of an image
+//! - [`content`]: what of an image is carried
 //! - [`manifest`]: a view of a manifest over its raw bytes
 //! - [`ids`]: runs, tasks, attempts
 //! - [`task`], [`outcome`], [`failure`]: what is to be done, how it ended, and why it did not
@@ -15,6 +16,7 @@
 //! - [`settings`]: how to reach registries
 //! - [`limits`]: every shared cap and deadline
 
+pub mod content;
 pub mod digest;
 pub mod envelope;
 pub mod failure;
@@ -29,6 +31,7 @@ pub mod task;
 
 mod text;
 
+pub use content::{Content, Kind};
 pub use digest::Digest;
 pub use envelope::Envelope;
 pub use failure::{Class, Code, Failure, Stage};

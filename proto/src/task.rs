@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::content::Content;
 use crate::digest::Digest;
 use crate::ids::{Attempt, RunId, TaskId};
 use crate::image::{Location, Tag};
@@ -59,6 +60,9 @@ pub struct Mirror {
 pub struct Destination {
     /// The tag to set.
     pub location: Location,
+    /// What of the image goes there.
+    #[serde(default)]
+    pub content: Content,
     /// What lay under the tag when it was last verified: an image whose tag still shows this, made of what the source
     /// shows, is up to date.
     #[serde(default)]
@@ -80,9 +84,10 @@ pub struct Placed {
 pub struct Fingerprint(Digest);
 
 impl Fingerprint {
-    /// The fingerprint of an image that is copied as it is.
-    pub fn of_copy(source: &Digest) -> Self {
-        Self(Digest::of(format!("copy/1\n{source}").as_bytes()))
+    /// The fingerprint of what is made of an image when `content` of it is copied.
+    pub fn of_copy(source: &Digest, content: &Content) -> Self {
+        // The words of `Content` are part of every fingerprint on record: other words would make everything anew.
+        Self(Digest::of(format!("copy/1\n{source}\n{content}").as_bytes()))
     }
 
     /// The text, to keep it.

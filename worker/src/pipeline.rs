@@ -27,10 +27,10 @@ pub(crate) async fn mirror(cx: &TaskContext, task: &Mirror) -> Vec<DestinationRe
     let deliveries = task.destinations.iter().map(|destination| deliver(cx, task, &source, &image, destination));
     let ends = join_all(deliveries).await;
 
-    let fingerprint = Fingerprint::of_copy(&source.digest);
-    let result = |(destination, end): (&Destination, Result<Digest, End>)| DestinationResult {
-        location: destination.location.clone(),
-        end: end.map_or_else(|end| end, |digest| End::Placed { digest, fingerprint: fingerprint.clone() }),
+    let result = |(destination, end): (&Destination, Result<Digest, End>)| {
+        let fingerprint = Fingerprint::of_copy(&source.digest, &destination.content);
+        let end = end.map_or_else(|end| end, |digest| End::Placed { digest, fingerprint });
+        DestinationResult { location: destination.location.clone(), end }
     };
     task.destinations.iter().zip(ends).map(result).collect()
 }

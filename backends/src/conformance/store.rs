@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use proto::failure::{Class, Code};
 use proto::outcome::{DestinationResult, End, Spent, StageTime};
 use proto::task::{Destination, Fingerprint, TaskKind};
-use proto::{Digest, Failure, RunId, Stage, Task, TaskId, TaskResult};
+use proto::{Content, Digest, Failure, RunId, Stage, Task, TaskId, TaskResult};
 
 use super::location;
 use crate::Store;
@@ -151,7 +151,7 @@ fn new_task(source: &str, destinations: &[&str]) -> NewTask {
         id: TaskId::new(),
         source: location(&format!("source.example.com/{source}")),
         cosign_tags: Vec::new(),
-        destinations: destinations.iter().map(|name| location(&format!("mirror.example.com/{name}"))).collect(),
+        destinations: destinations.iter().map(|name| location(&format!("mirror.example.com/{name}")).into()).collect(),
     }
 }
 
@@ -190,7 +190,7 @@ fn results(task: &Task, ends: &[End]) -> TaskResult {
 
 fn placed(content: &str) -> End {
     let digest = Digest::of(content.as_bytes());
-    End::Placed { fingerprint: Fingerprint::of_copy(&digest), digest }
+    End::Placed { fingerprint: Fingerprint::of_copy(&digest, &Content::default()), digest }
 }
 
 fn failed(class: Class) -> End {

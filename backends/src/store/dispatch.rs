@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use proto::failure::{Class, Code};
 use proto::task::{Destination, Mirror, Placed, TaskKind};
-use proto::{Attempt, Failure, Location, Outcome, RunId, Tag, Task, TaskId, limits};
+use proto::{Attempt, Content, Failure, Location, Outcome, RunId, Tag, Task, TaskId, limits};
 
 use super::db::{Row, Tx, to_json};
 use super::placements::read_placed;
@@ -135,7 +135,7 @@ async fn take(
     tally: &mut Tally,
 ) -> Result<Option<Task>, StoreError> {
     let mut destinations = Vec::new();
-    for (location, owner, placed) in due_destinations(tx, due.id, now).await? {
+    for DueDestination { location, content, owner, placed } in due_destinations(tx, due.id, now).await? {
         if owner.as_ref().is_some_and(|owner| *owner != taker.job) && !taker.take_over {
             fail_owned(tx, &due, &location, owner.as_deref().unwrap_or_default(), now).await?;
             continue;
@@ -144,7 +144,7 @@ async fn take(
             release(tx, due.id).await?;
             return Ok(None);
         }
-        destinations.push(Destination { location, placed });
+        destinations.push(Destination { location, content, placed });
     }
     if destinations.is_empty() && close_if_done(tx, taker.run, due.id, now, tally).await? {
         return Ok(None);
@@ -160,13 +160,19 @@ async fn take(
     }))
 }
 
-/// The destinations that are due, each with the job that owns it and what lies there.
-async fn due_destinations(
-    tx: &mut Tx,
-    task: TaskId,
-    now: Timestamp,
-) -> Result<Vec<(Location, Option<String>, Option<Placed>)>, StoreError> {
-    let sql = "select destinations.target, placements.job, placements.digest, placements.fingerprint
+/// A destination that is due.
+struct DueDestination {
+    location: Location,
+    content: Content,
+    /// The job that owns it.
+    owner: Option<String>,
+    /// What lies there.
+    placed: Option<Placed>,
+}
+
+async fn due_destinations(tx: &mut Tx, task: TaskId, now: Timestamp) -> Result<Vec<DueDestination>, StoreError> {
+    let sql =
+        "select destinations.target, destinations.content, placements.job, placements.digest, placements.fingerprint
         from destinations
         left join placements on placements.project = 'default' and placements.target = destinations.target
         where destinations.task = $1 and destinations.outcome is null and destinations.not_before <= $2
@@ -175,7 +181,7 @@ async fn due_destinations(
     let read = |row: &Row| {
         let owner = row.opt_text("job")?;
         let placed = owner.is_some().then(|| read_placed(row)).transpose()?;
-        Ok((row.parse("target")?, owner, placed))
+        Ok(DueDestination { location: row.parse("target")?, content: row.json("content")?, owner, placed })
     };
     rows.iter().map(read).collect()
 }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use proto::outcome::{Spent, StageTime};
-use proto::{Digest, Failure, Location, Outcome, RunId, TaskId};
+use proto::{Content, Digest, Failure, Location, Outcome, RunId, TaskId};
 
 use super::db::Row;
 use super::settle::read_outcome;
-use super::{Store, StoreError};
+use super::{Origin, Store, StoreError};
 
 /// A task that is done, or a repository that could not be listed.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +40,10 @@ pub struct ReportRow {
 pub struct ReportDestination {
     /// The destination.
     pub location: Location,
+    /// What of the image was to go there.
+    pub content: Content,
+    /// Who wanted it there.
+    pub origin: Origin,
     /// How it ended there.
     pub outcome: Outcome,
     /// What was verified to lie there.
@@ -130,6 +134,8 @@ fn read_row(row: &Row, destinations: Vec<ReportDestination>) -> Result<ReportRow
 fn read_destination(row: &Row) -> Result<ReportDestination, StoreError> {
     Ok(ReportDestination {
         location: row.parse("target")?,
+        content: row.json("content")?,
+        origin: row.json("origin")?,
         outcome: done(row)?,
         digest: row.opt_parse("digest")?,
         failure: row.opt_json("failure")?,

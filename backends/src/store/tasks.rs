@@ -1,7 +1,8 @@
 //! What `expand` writes: the tasks of a run, and the repositories that it could not list.
 
 use jiff::Timestamp;
-use proto::{Attempt, Failure, Location, Outcome, RunId, Tag, TaskId};
+use proto::{Attempt, Content, Failure, Kind, Location, Outcome, RunId, Tag, TaskId};
+use serde::{Deserialize, Serialize};
 
 use super::db::{Tx, to_json};
 use super::run::Counts;
@@ -18,7 +19,45 @@ pub struct NewTask {
     /// Those of cosign's tags that the source lists for what lies at the destinations.
     pub cosign_tags: Vec<Tag>,
     /// Where it is to go.
-    pub destinations: Vec<Location>,
+    pub destinations: Vec<NewDestination>,
+}
+
+/// A destination of a task to be.
+#[derive(Debug, Clone)]
+pub struct NewDestination {
+    /// The tag to set.
+    pub location: Location,
+    /// What of the image goes there.
+    pub content: Content,
+    /// Who wants it there.
+    pub origin: Origin,
+}
+
+impl From<Location> for NewDestination {
+    /// All of the image, wanted by no line in particular.
+    fn from(location: Location) -> Self {
+        Self { location, content: Content::default(), origin: Origin::default() }
+    }
+}
+
+/// Which line of the job file wants an image at a destination, and by which rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The group that the line is in.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Who owns the group.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// What the repository holds.
+    #[serde(default)]
+    pub kind: Kind,
+    /// The rule that takes the tag, as written.
+    #[serde(default)]
+    pub rule: String,
+    /// Where the line stands, as `file:line:column`.
+    #[serde(default)]
+    pub place: String,
 }
 
 impl Store {
@@ -123,13 +162,20 @@ async fn insert_task(
 }
 
 async fn insert_destinations(tx: &mut Tx, task: &NewTask, now: Timestamp) -> Result<(), StoreError> {
-    for (position, location) in task.destinations.iter().enumerate() {
+    for (position, NewDestination { location, content, origin }) in task.destinations.iter().enumerate() {
         tx.execute(
             "add a destination",
-            "insert into destinations (task, position, target, not_before, deferred, attempt)
-             values ($1, $2, $3, $4, 0, 0)
+            "insert into destinations (task, position, target, content, origin, not_before, deferred, attempt)
+             values ($1, $2, $3, $4, $5, $6, 0, 0)
              on conflict do nothing",
-            &[task.id.into(), position.into(), location.to_string().into(), now.into()],
+            &[
+                task.id.into(),
+                position.into(),
+                location.to_string().into(),
+                to_json(content).into(),
+                to_json(origin).into(),
+                now.into(),
+            ],
         )
         .await?;
     }

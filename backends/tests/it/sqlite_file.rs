@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backends::Store;
-use backends::store::{NewRun, NewTask, StoreError};
+use backends::store::{NewDestination, NewRun, NewTask, StoreError};
 use jiff::Timestamp;
-use proto::{Digest, RunId, TaskId};
+use proto::{Digest, Location, RunId, TaskId};
 use tempfile::TempDir;
 use tokio::sync::Barrier;
 
@@ -41,7 +41,7 @@ fn task(n: usize) -> NewTask {
         id: TaskId::new(),
         cosign_tags: Vec::new(),
         source: format!("source.example.com/app:{n}").parse().unwrap(),
-        destinations: vec![format!("mirror.example.com/app:{n}").parse().unwrap()],
+        destinations: vec![NewDestination::from(format!("mirror.example.com/app:{n}").parse::<Location>().unwrap())],
     }
 }
 

@@ -14,7 +14,7 @@ use proto::envelope::EnvelopeError;
 use proto::outcome::{DestinationResult, End, Spent};
 use proto::settings::Access;
 use proto::task::{Fingerprint, TaskKind};
-use proto::{Digest, Envelope, RunId, Task, TaskResult};
+use proto::{Content, Digest, Envelope, RunId, Task, TaskResult};
 use registry::{Client, Options};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -112,7 +112,7 @@ impl Office {
             take_over: false,
         };
         let run = self.coordinator.submit(file, submission).await.unwrap();
-        within(Box::pin(self.coordinator.expand(run, file, &CancellationToken::new()))).await.unwrap();
+        within(Box::pin(self.coordinator.expand(run, &file.jobs[0], &CancellationToken::new()))).await.unwrap();
         run
     }
 
@@ -199,7 +199,7 @@ pub(crate) fn file(images: &str) -> JobFile {
 pub(crate) fn placed(task: &Task) -> TaskResult {
     let TaskKind::Mirror(mirror) = &task.kind;
     let digest = Digest::of(mirror.source.to_string().as_bytes());
-    let end = End::Placed { fingerprint: Fingerprint::of_copy(&digest), digest: digest.clone() };
+    let end = End::Placed { fingerprint: Fingerprint::of_copy(&digest, &Content::default()), digest: digest.clone() };
     let result = |to: &proto::task::Destination| DestinationResult { location: to.location.clone(), end: end.clone() };
     TaskResult {
         run: task.run,

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use daemon::Shutdown;
 use proto::outcome::{DestinationResult, End, Spent};
 use proto::task::{Destination, Mirror, TaskKind};
-use proto::{Attempt, Digest, ImageRef, LayoutRef, Location, RunId, Task, TaskId, limits};
+use proto::{Attempt, Content, Digest, ImageRef, LayoutRef, Location, RunId, Task, TaskId, limits};
 use registry::Client;
 use worker::{Activity, Tools};
 
@@ -90,7 +90,7 @@ fn named(destination: Location, source: &Location) -> Location {
 
 /// The one task of a run that no Store knows.
 fn made_up_task(source: Location, destination: Location) -> Task {
-    let destinations = vec![Destination { location: destination, placed: None }];
+    let destinations = vec![Destination { location: destination, content: Content::default(), placed: None }];
     Task {
         run: RunId::new(),
         id: TaskId::new(),

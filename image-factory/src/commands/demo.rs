@@ -103,7 +103,13 @@ impl Demo {
             retry_after: [limits::SECOND_TRY_AFTER, limits::THIRD_TRY_AFTER],
         };
         let began = Instant::now();
-        let Some(done) = mirror(order, &self.shutdown).await? else { return Ok(None) };
+        let mut only = None;
+        let all = mirror(order, &self.shutdown, |done| {
+            only = Some(done);
+            Ok(())
+        });
+        all.await?;
+        let Some(done) = only else { return Ok(None) };
         let took = began.elapsed();
         summary::print(&done.summary, &done.report)?;
         let totals = &done.summary.totals;

@@ -87,11 +87,13 @@ impl Group {
 
     fn of_file(file: JobFile) -> anyhow::Result<Self> {
         let mut group = Self { access: file.access, subjects: Vec::new() };
-        for images in file.images {
-            let tag = images.rules.select(&[]).taken.first().map(|taken| taken.tag.clone());
-            group.look_at(&images.source, tag.as_ref(), Role::Source)?;
-            for destination in &images.destinations {
-                group.look_at(destination, tag.as_ref(), Role::Destination)?;
+        for source in file.jobs.iter().flat_map(|job| &job.sources) {
+            for line in &source.lines {
+                let tag = line.rules.select(&[]).taken.first().map(|taken| taken.tag.clone());
+                group.look_at(&source.location, tag.as_ref(), Role::Source)?;
+                for destination in &line.destinations {
+                    group.look_at(destination, tag.as_ref(), Role::Destination)?;
+                }
             }
         }
         Ok(group)

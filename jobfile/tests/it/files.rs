@@ -6,13 +6,14 @@ use jobfile::LoadError;
 use proto::settings::{Auth, ClientCertificate, Network, Secret, Tls};
 use proto::{Digest, Tag};
 
-use crate::{good, parse};
+use crate::{good, only_line, parse, sources};
 
 /// Where `3.22` of each repository goes.
 fn targets(text: &str) -> Vec<String> {
     let tag: Tag = "3.22".parse().unwrap();
-    let images = good(text).images;
-    images.iter().flat_map(|images| images.targets(&tag)).map(|target| target.to_string()).collect()
+    let file = good(text);
+    let lines = sources(&file).iter().flat_map(|source| &source.lines);
+    lines.flat_map(|line| line.targets(&tag)).map(|target| target.to_string()).collect()
 }
 
 #[test]
@@ -23,7 +24,7 @@ fn the_example_of_the_readme_is_a_job_file() {
     let file = good(example);
     assert!(file.warnings.is_empty(), "{}", file.warnings);
     assert_eq!(file.digest, Digest::of(example.as_bytes()));
-    let sources: Vec<_> = file.images.iter().map(|images| images.source.to_string()).collect();
+    let sources: Vec<_> = sources(&file).iter().map(|source| source.location.to_string()).collect();
     assert_eq!(sources, ["docker.io/library/alpine", "docker.io/library/nginx"]);
     assert_eq!(
         targets(example),
@@ -74,20 +75,20 @@ images:
 #[test]
 fn a_layout_is_a_source_whose_repository_decides_where_it_goes() {
     let file = good("{version: 1, to: 'example.com/{path}', images: {'oci:mirror:docker.io/library/alpine': '3.22'}}");
-    let images = &file.images[0];
-    let selection = images.rules.select(&[]);
-    assert_eq!(images.source_of(&selection.taken[0]).to_string(), "oci:/jobs/mirror:docker.io/library/alpine:3.22");
-    assert_eq!(images.targets(&selection.taken[0].tag)[0].to_string(), "example.com/library/alpine:3.22");
+    let taken = &only_line(&file).rules.select(&[]).taken[0];
+    assert_eq!(sources(&file)[0].image(taken).to_string(), "oci:/jobs/mirror:docker.io/library/alpine:3.22");
+    let target = only_line(&file).targets(&taken.tag).next().unwrap();
+    assert_eq!(target.to_string(), "example.com/library/alpine:3.22");
 }
 
 #[test]
 fn a_pinned_tag_is_read_by_its_digest_and_written_by_its_name() {
     let digest = Digest::of(b"image");
     let file = good(&format!("{{version: 1, to: 'example.com/{{path}}', images: {{alpine: '3.22@{digest}'}}}}"));
-    let images = &file.images[0];
-    let taken = &images.rules.select(&[]).taken[0];
-    assert_eq!(images.source_of(taken).to_string(), format!("docker.io/library/alpine:3.22@{digest}"));
-    assert_eq!(images.targets(&taken.tag)[0].to_string(), "example.com/library/alpine:3.22");
+    let taken = &only_line(&file).rules.select(&[]).taken[0];
+    assert_eq!(sources(&file)[0].image(taken).to_string(), format!("docker.io/library/alpine:3.22@{digest}"));
+    let target = only_line(&file).targets(&taken.tag).next().unwrap();
+    assert_eq!(target.to_string(), "example.com/library/alpine:3.22");
 }
 
 #[test]
@@ -99,7 +100,7 @@ images:
   quay.io/a/app: ['1', '2']
   quay.io/b/app: '3'
 ";
-    assert_eq!(good(text).images.len(), 2);
+    assert_eq!(sources(&good(text)).len(), 2);
 }
 
 #[test]
@@ -167,13 +168,13 @@ images:
 #[test]
 fn aliases_stand_for_what_their_anchors_hold() {
     let file = good("{version: 1, to: 'example.com/{path}', images: {alpine: &tags ['3.22'], busybox: *tags}}");
-    assert_eq!(file.images[1].rules.select(&[]).taken[0].tag.as_str(), "3.22");
+    assert_eq!(sources(&file)[1].lines[0].rules.select(&[]).taken[0].tag.as_str(), "3.22");
 }
 
 #[test]
 fn a_file_with_the_line_ends_and_the_mark_of_windows_is_read() {
     let file = good("\u{feff}version: 1\r\nto: example.com/{path}\r\nimages:\r\n  alpine: \"3.22\"\r\n");
-    assert_eq!(file.images[0].rules.select(&[]).taken[0].tag.as_str(), "3.22");
+    assert_eq!(only_line(&file).rules.select(&[]).taken[0].tag.as_str(), "3.22");
 }
 
 #[test]
@@ -211,7 +212,7 @@ fn six_thousand_repositories_are_read() {
     for i in 0..6_000 {
         text += &format!("  quay.io/team{}/app{i}: [\">=1\", \"!*-debug\"]\n", i % 50);
     }
-    assert_eq!(good(&text).images.len(), 6_000);
+    assert_eq!(sources(&good(&text)).len(), 6_000);
 }
 
 proptest::proptest! {
@@ -220,7 +221,7 @@ proptest::proptest! {
         let faults = parse(&text).unwrap_err();
         let lines = text.split('\n').count();
         proptest::prop_assert!(!faults.is_empty());
-        proptest::prop_assert!(faults.iter().all(|fault| (1..=lines + 1).contains(&fault.position.line)));
+        proptest::prop_assert!(faults.iter().all(|fault| (1..=lines + 1).contains(&fault.place.position.line)));
     }
 
     #[test]
@@ -231,7 +232,7 @@ proptest::proptest! {
     ) {
         let text = format!("version: 1\nto: {to}\nimages:\n  {key}: {tags}\nregistries:\n  {key}: {tags}\n");
         match parse(&text) {
-            Ok(file) => proptest::prop_assert!(file.images.iter().all(|images| !images.destinations.is_empty())),
+            Ok(file) => proptest::prop_assert!(sources(&file).iter().all(|source| !source.lines[0].destinations.is_empty())),
             Err(faults) => proptest::prop_assert!(!faults.is_empty()),
         }
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use jobfile::Selection;
 use proto::Tag;
 
-use crate::good;
+use crate::{good, only_line};
 
 /// What `rules`, as written in a file, make of the listing `name`.
 fn select(name: &str, rules: &str) -> Selection {
@@ -16,7 +16,7 @@ fn select(name: &str, rules: &str) -> Selection {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tags");
     let listing = std::fs::read_to_string(folder.join(format!("{name}.tags"))).unwrap();
     let tags: Vec<Tag> = listing.lines().map(|tag| tag.parse().unwrap()).collect();
-    file.images[0].rules.select(&tags)
+    only_line(&file).rules.select(&tags)
 }
 
 fn taken(selection: &Selection) -> String {

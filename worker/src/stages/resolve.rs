@@ -60,7 +60,7 @@ pub(crate) async fn destination(
     if let Some(other) = shown.as_ref().filter(|shown| Some(*shown) != placed && **shown != source.digest) {
         cx.warn(format!("{} showed {other}, which is not what was placed there; it is replaced", destination.location));
     }
-    let wanted = Fingerprint::of_copy(&source.digest);
+    let wanted = Fingerprint::of_copy(&source.digest, &destination.content);
     let is_ours = destination.placed.as_ref().is_some_and(|placed| placed.fingerprint == wanted);
     if is_ours && shown.as_ref() == placed && has_all(&place, &task.cosign_tags).await? {
         return Ok(Target::UpToDate);

@@ -11,7 +11,7 @@ use proto::envelope::EnvelopeError;
 use proto::outcome::End;
 use proto::settings::Access;
 use proto::task::{Destination, Mirror, TaskKind};
-use proto::{Attempt, Digest, Envelope, Failure, RunId, Task, TaskId, TaskResult};
+use proto::{Attempt, Content, Digest, Envelope, Failure, RunId, Task, TaskId, TaskResult};
 use registry::{Client, Options};
 use sandbox::{Image, Registry, content};
 use tokio::task::JoinHandle;
@@ -116,7 +116,8 @@ impl Bench {
     /// The task to mirror a tag of `team/app`.
     pub(crate) fn task(&self, tag: &str) -> Task {
         let at = |registry: &Registry, repository| format!("{}/{repository}:{tag}", registry.host()).parse().unwrap();
-        let destination = Destination { location: at(&self.destination, "mirror/app"), placed: None };
+        let destination =
+            Destination { location: at(&self.destination, "mirror/app"), content: Content::default(), placed: None };
         Task {
             run: RunId::new(),
             id: TaskId::new(),

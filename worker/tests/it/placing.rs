@@ -2,7 +2,7 @@
 
 use proto::outcome::End;
 use proto::task::{Destination, Fingerprint, Placed, TaskKind};
-use proto::{Code, Digest, Task};
+use proto::{Code, Content, Digest, Task};
 use sandbox::{Effect, Fault, Hold, content};
 
 use crate::bench::{Bench, digest, end, failure, within};
@@ -104,7 +104,7 @@ async fn up_to_date_means_two_questions_and_a_tag_that_moved_away_is_set_right()
     digest(&bench.result().await);
 
     let TaskKind::Mirror(mirror) = &mut task.kind;
-    let placed = Placed { digest: ours.clone(), fingerprint: Fingerprint::of_copy(&ours) };
+    let placed = Placed { digest: ours.clone(), fingerprint: Fingerprint::of_copy(&ours, &Content::default()) };
     mirror.destinations = vec![Destination { placed: Some(placed), ..mirror.destinations[0].clone() }];
     bench.source.log().clear();
     bench.destination.log().clear();

@@ -55,6 +55,8 @@ create table destinations (
     task text not null references tasks (id),
     position bigint not null,
     target text not null,
+    content text not null,              -- what of the image goes there
+    origin text not null,               -- the line of the job file that wants it there
     not_before text not null,
     deferred bigint not null,
     attempt bigint not null,            -- the attempt that it was last part of
