@@ -5,7 +5,7 @@ pub(crate) mod args;
 use clap::{Parser, Subcommand};
 use daemon::telemetry::Format;
 
-use crate::commands::{copy, demo, doctor, report, run, runs};
+use crate::commands::{copy, demo, doctor, plan, report, run, runs};
 
 /// Mirrors container images between registries: checked, resumable, with a report.
 ///
@@ -32,6 +32,7 @@ or what the job file names under `registries`.";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(run::RunArgs),
+    Plan(plan::PlanArgs),
     Copy(copy::CopyArgs),
     Doctor(doctor::DoctorArgs),
     Runs(runs::RunsArgs),

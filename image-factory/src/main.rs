@@ -6,6 +6,7 @@ mod data;
 mod embedded;
 mod exit;
 mod files;
+mod plan;
 mod progress;
 mod summary;
 mod text;
@@ -43,6 +44,7 @@ async fn start(cli: Cli) -> anyhow::Result<Exit> {
     }
     match cli.command {
         Command::Run(args) => commands::run::run(args).await,
+        Command::Plan(args) => commands::plan::run(args).await,
         Command::Copy(args) => commands::copy::run(args).await,
         Command::Doctor(args) => commands::doctor::run(args).await,
         Command::Runs(args) => commands::runs::run(args).await,

@@ -129,8 +129,7 @@ pub(crate) struct Cost {
 }
 
 impl Action {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Keep, Self::Create, Self::Move, Self::Confirm, Self::Fail, Self::Wait];
+    pub(crate) const ALL: [Self; 6] = [Self::Keep, Self::Create, Self::Move, Self::Confirm, Self::Fail, Self::Wait];
 
     /// The word for it.
     pub(crate) fn as_str(self) -> &'static str {
@@ -156,14 +155,24 @@ impl Action {
 }
 
 impl Plan {
+    /// A plan of a file in which nothing is done yet.
+    pub(crate) fn of(file: String, file_digest: Digest, made_at: Timestamp) -> Self {
+        Self { version: VERSION, file, file_digest, made_at, jobs: Vec::new(), costs: BTreeMap::new(), change: None }
+    }
+
     /// Reads a plan that was kept.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read(path).with_context(|| format!("read plan `{}`", path.display()));
         let text = text.map_err(|error| UsageError(format!("{error:#}")))?;
-        let plan: Self = serde_json::from_slice(&text)
-            .map_err(|error| UsageError(format!("`{}` is no plan: {error}; make one with `plan FILE --out`", path.display())))?;
+        let plan: Self = serde_json::from_slice(&text).map_err(|error| {
+            UsageError(format!("`{}` is no plan: {error}; make one with `plan FILE --out`", path.display()))
+        })?;
         if plan.version != VERSION {
-            let message = format!("`{}` is a plan of version {}, and this program reads {VERSION}: make a new one", path.display(), plan.version);
+            let message = format!(
+                "`{}` is a plan of version {}, and this program reads {VERSION}: make a new one",
+                path.display(),
+                plan.version
+            );
             return Err(UsageError(message).into());
         }
         Ok(plan)

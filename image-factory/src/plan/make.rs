@@ -44,12 +44,7 @@ impl Planner {
     }
 
     /// What `job`, which mirrors `sources`, would do. `tell` hears of each image that was looked at.
-    pub(crate) async fn job(
-        &mut self,
-        job: &str,
-        sources: &[Source],
-        tell: impl Fn(),
-    ) -> anyhow::Result<JobPlan> {
+    pub(crate) async fn job(&mut self, job: &str, sources: &[Source], tell: impl Fn()) -> anyhow::Result<JobPlan> {
         let survey = self.survey();
         let surveys = sources.iter().map(|source| {
             let survey = &survey;
@@ -157,7 +152,8 @@ impl Planner {
             let Location::Registry(image) = location else { continue };
             let repository = image.repository.to_string();
             let unsent = weight.map(|weight| {
-                let new = weight.blobs.iter().filter(|blob| self.counted.insert((repository.clone(), blob.digest.clone())));
+                let new =
+                    weight.blobs.iter().filter(|blob| self.counted.insert((repository.clone(), blob.digest.clone())));
                 new.fold((0, 0), |(count, bytes), blob| (count + 1, bytes + blob.size))
             });
             let (new_blobs, bytes) = unsent.unwrap_or_default();
@@ -199,7 +195,8 @@ impl Look {
                 (Some(owner), _) => (Action::Fail, None, None, Some(owned_by(&to.location, owner))),
                 (None, None | Some(Prospect::UpToDate)) => (Action::Keep, digest.clone(), Some(0), None),
                 (None, Some(Prospect::Write { shows, weight })) => {
-                    let bytes = weight.map(|weight| weight.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size)));
+                    let bytes = weight
+                        .map(|weight| weight.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size)));
                     let action = match &shows {
                         None => Action::Create,
                         Some(_) if shows == digest => Action::Confirm,
@@ -207,9 +204,13 @@ impl Look {
                     };
                     (action, shows, bytes, None)
                 }
-                (None, Some(Prospect::Unable(End::Deferred { failure, .. }))) => (Action::Wait, None, None, Some(failure)),
+                (None, Some(Prospect::Unable(End::Deferred { failure, .. }))) => {
+                    (Action::Wait, None, None, Some(failure))
+                }
                 (None, Some(Prospect::Unable(End::Failed(failure)))) => (Action::Fail, None, None, Some(failure)),
-                (None, Some(Prospect::Unable(End::Placed { .. } | End::Interrupted))) => (Action::Wait, None, None, None),
+                (None, Some(Prospect::Unable(End::Placed { .. } | End::Interrupted))) => {
+                    (Action::Wait, None, None, None)
+                }
             };
             DestinationPlan {
                 destination: to.location.clone(),
