@@ -53,7 +53,10 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
 
-    /// Folder for the report, with a folder for each job if there are several; default: `reports/<run>` in the data folder.
+    /// Folder for a copy of the report, with a folder for each job if there are several; one of an earlier run that
+    /// lies there moves to `DIR/<its run>/`.
+    ///
+    /// The report is `report.html`, `report.csv` and `report.json`; it is always in `reports/<run>/` of the data folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) report_dir: Option<PathBuf>,
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use coordinator::report::PAGE;
 use daemon::Shutdown;
 use proto::limits;
 use registry::Options;
@@ -56,7 +57,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<Exit> {
     for night in &nights {
         say(&format!("  {:<42} {:>8}  {}", night.title, text::duration(night.took), night.result));
     }
-    let report = nights.last().map(|night| night.report.display().to_string()).unwrap_or_default();
+    let report = nights.last().map(|night| night.report.with_file_name(PAGE).display().to_string()).unwrap_or_default();
     say("\nThe report of the last run:");
     writeln!(text::stdout(), "{report}")?;
     Ok(Exit::Done)
