@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::cli::DataArgs;
+use crate::cli::args::DataArgs;
 
 /// A data folder that exists.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use clap::Args;
 use daemon::Shutdown;
 use proto::outcome::{DestinationResult, End, Spent};
 use proto::task::{Destination, Mirror, TaskKind};
@@ -11,11 +12,34 @@ use proto::{Attempt, Content, Digest, ImageRef, LayoutRef, Location, RunId, Task
 use registry::Client;
 use worker::{Activity, Tools};
 
-use crate::cli::CopyArgs;
+use crate::cli::args::{PatienceArgs, SettingsArgs};
 use crate::exit::{Exit, UsageError};
 use crate::files;
 use crate::progress::{DRAW_EVERY, Progress, Standing};
 use crate::text;
+
+/// Copy one image with its signatures and SBOMs, byte for byte.
+#[derive(Debug, Args)]
+#[command(after_help = COPY_EXAMPLE)]
+pub(crate) struct CopyArgs {
+    /// Where it lies: a reference, `oci:FOLDER[:NAME]` or `oci-archive:FILE[:NAME]`.
+    pub(crate) source: Location,
+
+    /// Where it is to go, in the same forms. A layout folder is added to; an archive is written anew, with this image.
+    pub(crate) destination: Location,
+
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+
+    #[command(flatten)]
+    pub(crate) patience: PatienceArgs,
+}
+
+const COPY_EXAMPLE: &str = "\
+Examples:
+  image-factory copy alpine:3.22 registry.example.com/mirror/alpine:3.22
+  image-factory copy quay.io/prometheus/prometheus:v3.5.0 oci:./images
+  image-factory copy oci:./images:quay.io/prometheus/prometheus:v3.5.0 localhost:5000/prometheus:v3.5.0";
 
 pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
     check_digest(&args.source, &args.destination)?;

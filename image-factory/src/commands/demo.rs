@@ -8,18 +8,27 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use clap::Args;
 use coordinator::report::PAGE;
 use daemon::Shutdown;
 use proto::limits;
 use registry::Options;
 
-use crate::cli::{DataArgs, DemoArgs};
+use crate::cli::args::DataArgs;
 use crate::commands::run::{Order, mirror};
 use crate::data::DataFolder;
 use crate::exit::Exit;
 use crate::progress::say;
 use crate::summary;
 use crate::text;
+
+/// See the factory work, with registries that it starts itself: nothing is installed and nothing leaves this machine.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Folder for the demo's data and reports; default: a new one in the system's temporary folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
 
 const NIGHTS: [&str; 3] = [
     "first night: everything is new",

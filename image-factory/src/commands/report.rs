@@ -6,13 +6,28 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use backends::{Store, StoreError};
+use clap::Args;
 use coordinator::report::Summary;
 
-use crate::cli::ReportArgs;
+use crate::cli::args::DataArgs;
 use crate::data::DataFolder;
 use crate::exit::{Exit, UsageError};
 use crate::summary;
 use crate::text;
+
+/// Show the report of a run again.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The run, or a part of its name that no other has; default: the newest.
+    pub(crate) run: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+
+    /// Print the whole report as JSON instead of a summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 pub(crate) async fn run(args: ReportArgs) -> anyhow::Result<Exit> {
     let data = DataFolder::open(&args.data)?;

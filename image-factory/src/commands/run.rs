@@ -4,18 +4,71 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::Args;
 use coordinator::intake::Submission;
 use coordinator::report::{self, Summary};
 use daemon::Shutdown;
 use registry::{Client, Options};
 
-use crate::cli::RunArgs;
+use crate::cli::args::{DataArgs, PatienceArgs, parse_duration};
 use crate::data::DataFolder;
 use crate::embedded::Factory;
 use crate::exit::{Exit, UsageError};
 use crate::files;
 use crate::progress::{say, warn};
 use crate::summary;
+
+/// Mirror what a job file says, in this process, and write a report.
+///
+/// Unchanged tags cost a question or two each; what moved is copied once, checked, and only then named. Ctrl-C lets
+/// running copies finish; a second one stops at once. Whatever stops it, run it again: it goes on from what is done.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLE)]
+pub(crate) struct RunArgs {
+    /// The job file.
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+
+    /// Folder for a copy of the report, with a folder for each job if there are several; one of an earlier run that
+    /// lies there moves to `DIR/<its run>/`.
+    ///
+    /// The report is `report.html`, `report.csv` and `report.json`; it is always in `reports/<run>/` of the data folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report_dir: Option<PathBuf>,
+
+    /// Images under way at once.
+    #[arg(long, default_value_t = proto::limits::SLOTS, value_parser = parse_slots)]
+    pub(crate) slots: usize,
+
+    /// The only job of the file to run. A file without `jobs` is one job, which gets this name instead of the file's own.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) job: Option<String>,
+
+    /// Take tags over that another job file has mirrored before.
+    #[arg(long)]
+    pub(crate) take_over: bool,
+
+    /// Delays before the second and the third try of an image that failed.
+    #[arg(long, value_name = "TIMES", default_value = "5s,30s", value_delimiter = ',', value_parser = parse_duration)]
+    pub(crate) retry_after: Vec<Duration>,
+
+    #[command(flatten)]
+    pub(crate) patience: PatienceArgs,
+}
+
+const RUN_EXAMPLE: &str = r#"Example: a file `first.yaml`
+
+  version: 1
+  to: registry.example.com/mirror/{path}
+  images:
+    docker.io/library/alpine: ">=3.18"
+    docker.io/library/nginx: ["1.*", "!*-perl"]
+
+and then
+
+  image-factory run first.yaml"#;
 
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::on_signals().context("listen for signals")?;
@@ -110,6 +163,13 @@ pub(crate) async fn mirror(
         tell(Done { job: name, is_only, summary, report })?;
     }
     Ok(true)
+}
+
+fn parse_slots(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(slots @ 1..=1_000) => Ok(slots),
+        _ => Err("expected a number from 1 to 1000".to_owned()),
+    }
 }
 
 fn retry_after(delays: &[Duration]) -> Result<[Duration; 2], UsageError> {

@@ -3,13 +3,25 @@
 use std::io::Write;
 
 use backends::Store;
+use clap::Args;
 use jiff::tz::TimeZone;
 use proto::Outcome;
 
-use crate::cli::RunsArgs;
+use crate::cli::args::DataArgs;
 use crate::data::DataFolder;
 use crate::exit::Exit;
 use crate::text;
+
+/// List past runs, newest first.
+#[derive(Debug, Args)]
+pub(crate) struct RunsArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+
+    /// How many.
+    #[arg(long, default_value_t = 20)]
+    pub(crate) limit: usize,
+}
 
 pub(crate) async fn run(args: RunsArgs) -> anyhow::Result<Exit> {
     let data = DataFolder::open(&args.data)?;
