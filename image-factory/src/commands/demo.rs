@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use coordinator::report::PAGE;
 use daemon::Shutdown;
 use proto::limits;
 use registry::Options;
@@ -65,7 +66,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<Exit> {
     for night in &nights {
         say(&format!("  {:<42} {:>8}  {}", night.title, text::duration(night.took), night.result));
     }
-    let report = nights.last().map(|night| night.report.display().to_string()).unwrap_or_default();
+    let report = nights.last().map(|night| night.report.with_file_name(PAGE).display().to_string()).unwrap_or_default();
     say("\nThe report of the last run:");
     writeln!(text::stdout(), "{report}")?;
     Ok(Exit::Done)
