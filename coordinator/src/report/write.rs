@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use backends::Store;
 use backends::store::{ReportRow, Run, RunEnd, RunReport};
+use daemon::crash::{self, Effect};
 use proto::digest::Hasher;
 use serde::Serialize;
 
@@ -21,7 +22,7 @@ pub(crate) async fn write(store: &Store, run: &Run, folder: &Path) -> Result<Run
     let folder = folder.join(run.id.to_string());
     let path = folder.join("report.json");
     let failed = |source| CoordinatorError::Report { path: path.display().to_string(), source };
-    std::fs::create_dir_all(&folder).map_err(failed)?;
+    make_empty(&folder).map_err(failed)?;
     let mut document = Document::create(&folder).map_err(failed)?;
     document.begin(&run_section(run)).map_err(failed)?;
 
@@ -50,6 +51,14 @@ pub(crate) async fn write(store: &Store, run: &Run, folder: &Path) -> Result<Run
     let rest = Rest { unlisted, warnings: store.warnings(run.id).await?, totals, spent: spent_section(run, &spent) };
     let digest = document.finish(&rest, &path).map_err(failed)?;
     Ok(RunReport { digest, path: path.display().to_string() })
+}
+
+/// Makes a folder in which nothing lies: a writer that was killed may have left a part of a report.
+fn make_empty(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::create_dir_all(folder),
+    }
 }
 
 /// What follows the images in a [`model::Report`], in its order.
@@ -95,7 +104,9 @@ impl Document {
         self.put("\n")?;
         let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
+        crash::before(Effect::ReportRename);
         file.persist(path)?;
+        crash::after(Effect::ReportRename);
         Ok(self.hasher.finish())
     }
 

@@ -7,6 +7,7 @@ use anyhow::Context;
 use coordinator::intake::Submission;
 use coordinator::report::Summary;
 use daemon::Shutdown;
+use daemon::crash::{self, Effect};
 use registry::{Client, Options};
 
 use crate::cli::RunArgs;
@@ -103,6 +104,9 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
 /// Copies the report to where the person wants it.
 fn keep(report: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let copy = folder.join("report.json");
-    std::fs::copy(report, &copy).with_context(|| format!("write report `{}`", copy.display()))?;
+    crash::before(Effect::ReportCopy);
+    let copied = std::fs::copy(report, &copy);
+    crash::after(Effect::ReportCopy);
+    copied.with_context(|| format!("write report `{}`", copy.display()))?;
     Ok(copy)
 }
