@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use backends::store::NewTask;
+use daemon::crash::{Effect, around};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use jobfile::{Job, RepositoryLocation, Source};
@@ -31,7 +32,7 @@ impl Coordinator {
         let all = stream::iter(sources).buffer_unordered(CONCURRENCY).try_collect::<()>();
         if let Some(result) = stop.run_until_cancelled(all).await {
             result?;
-            self.store.set_expanded(run, Timestamp::now()).await?;
+            around(Effect::RunExpanded, self.store.set_expanded(run, Timestamp::now())).await?;
             self.run_finished.notify_one();
         }
         Ok(())
@@ -52,7 +53,7 @@ impl Coordinator {
         let listed: HashSet<&Tag> = listed.iter().collect();
         for batch in expansion.tasks.chunks_mut(EXPAND_BATCH) {
             self.note_cosign_tags(batch, &listed).await?;
-            self.store.add_tasks(run, batch, Timestamp::now()).await?;
+            around(Effect::TasksAdd, self.store.add_tasks(run, batch, Timestamp::now())).await?;
             self.tasks_ready.notify_one();
         }
         for warning in &expansion.warnings {
