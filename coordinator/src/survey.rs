@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use backends::store::NewTask;
 use backends::{Store, StoreError};
+use daemon::crash::{Effect, around};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use jobfile::{Job, RepositoryLocation, Source};
@@ -33,7 +34,7 @@ impl Coordinator {
         let all = stream::iter(sources).buffer_unordered(CONCURRENCY).try_collect::<()>();
         if let Some(result) = stop.run_until_cancelled(all).await {
             result?;
-            self.store.set_expanded(run, Timestamp::now()).await?;
+            around(Effect::RunExpanded, self.store.set_expanded(run, Timestamp::now())).await?;
             self.run_finished.notify_one();
         }
         Ok(())
@@ -43,7 +44,7 @@ impl Coordinator {
         let survey = Survey { client: &self.client, store: Some(&self.store), retry_after: self.pace.retry_after };
         let expansion = survey.expansion(source).await?;
         for batch in expansion.tasks.chunks(EXPAND_BATCH) {
-            self.store.add_tasks(run, batch, Timestamp::now()).await?;
+            around(Effect::TasksAdd, self.store.add_tasks(run, batch, Timestamp::now())).await?;
             self.tasks_ready.notify_one();
         }
         for warning in &expansion.warnings {

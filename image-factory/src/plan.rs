@@ -13,7 +13,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use proto::{Digest, Failure, Location, Outcome};
+use proto::{Digest, Failure, Location};
 use serde::{Deserialize, Serialize};
 
 use crate::exit::UsageError;
@@ -140,16 +140,6 @@ impl Action {
             Self::Confirm => "confirm",
             Self::Fail => "fail",
             Self::Wait => "wait",
-        }
-    }
-
-    /// How a run ends that does this.
-    pub(crate) fn outcome(self) -> Outcome {
-        match self {
-            Self::Keep => Outcome::UpToDate,
-            Self::Create | Self::Move | Self::Confirm => Outcome::Pushed,
-            Self::Fail => Outcome::Failed,
-            Self::Wait => Outcome::Postponed,
         }
     }
 }

@@ -121,7 +121,9 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
     let mut planner = Planner::new(client, store(&args.data).await?);
     let looked = AtomicU64::new(0);
     for (name, job) in files::jobs(&file, &args.file, args.job.as_deref())? {
-        let looking = planner.job(&name, &job.sources, || drop(looked.fetch_add(1, Relaxed)));
+        let looking = planner.job(&name, &job.sources, || {
+            looked.fetch_add(1, Relaxed);
+        });
         let planned = tokio::select! {
             never = tell(&looked) => match never {},
             planned = looking => planned?,
