@@ -42,12 +42,16 @@ impl Write for Draft {
     }
 }
 
-/// Makes a folder in which nothing lies: a writer that was killed may have left a part of a report.
+/// Makes a folder in which no file lies: a writer that was killed may have left a part of a report.
 pub(super) fn make_empty(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => std::fs::create_dir_all(folder),
+    std::fs::create_dir_all(folder)?;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::remove_file(entry.path())?;
+        }
     }
+    Ok(())
 }
 
 /// Puts the names in a folder on disk, so that they outlast a loss of power.
