@@ -82,6 +82,7 @@ if [[ $mode == test ]]; then
     want git git
     want openssl openssl
     want skopeo skopeo
+    want chromium chromium
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
 fi
 if [[ $mode == bench ]]; then
