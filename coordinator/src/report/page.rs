@@ -183,6 +183,8 @@ impl Image<'_> {
 /// What templates do to a value, as in `{{ images|number }}`.
 #[expect(unreachable_pub, reason = "the attribute adds public items")]
 mod filters {
+    use std::time::Duration;
+
     use askama::{Result, Values, filter_fn};
     use jiff::Timestamp;
 
@@ -205,7 +207,7 @@ mod filters {
 
     #[filter_fn]
     pub(super) fn ms(ms: &u64, _: &dyn Values) -> Result<String> {
-        Ok(words::duration(std::time::Duration::from_millis(*ms)))
+        Ok(if *ms < 1_000 { format!("{ms} ms") } else { words::duration(Duration::from_millis(*ms)) })
     }
 
     #[filter_fn]

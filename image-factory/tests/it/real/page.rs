@@ -15,12 +15,14 @@ use proto::failure::{Class, Code};
 use proto::outcome::{DestinationResult, End, Spent, StageTime};
 use proto::task::{Fingerprint, TaskKind};
 use proto::{Digest, Failure, Location, RunId, Stage, Task, TaskId, TaskResult};
+use sandbox::{Effect, Fault, Layer, Registry, content};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::skip;
+use crate::support::Workshop;
 
 /// Images of the report; all that a page shows.
 const IMAGES: usize = 5_000;
@@ -62,6 +64,7 @@ async fn a_browser_shows_five_thousand_images_on_any_screen_and_asks_nobody_for_
     fs::write(folder.join("around.html"), AROUND).unwrap();
     let log = folder.join("net.json");
     let args = ["--allow-file-access-from-files", "--dump-dom", &format!("--log-net-log={}", log.display())];
+    let began = Instant::now();
     let seen = String::from_utf8(browse(&folder.join("around.html"), &args).await.stdout).unwrap();
 
     let measured = seen.find('{').zip(seen.rfind('}')).map(|(begin, end)| &seen[begin..=end]);
@@ -77,26 +80,70 @@ async fn a_browser_shows_five_thousand_images_on_any_screen_and_asks_nobody_for_
     assert_eq!(asked, BTreeSet::from(["http://control.test/".to_owned()]));
 
     let bytes = fs::metadata(folder.join(PAGE)).unwrap().len();
-    say(&format!("a page of {IMAGES} images has {bytes} bytes and is laid out in {} ms", screens[0]["ms"]));
+    let (laid_out, whole) = (&screens[0]["ms"], began.elapsed().as_millis());
+    say(&format!("a page of {IMAGES} images: {bytes} bytes, laid out in {laid_out} ms, {whole} ms with five widths"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_paints_the_page_on_a_desktop_and_on_a_phone() {
+async fn a_browser_paints_the_page_of_a_run_on_a_desktop_and_on_a_phone() {
     if Command::new("chromium").arg("--version").output().await.is_err() {
         return skip("no chromium on this machine");
     }
-    let scene = TempDir::new().unwrap();
-    let page = report(scene.path()).await.join(PAGE);
-    for (screen, size) in [("desktop", "1280,900"), ("phone", "390,844")] {
-        // Kept, to be looked at.
+    let workshop = Workshop::new();
+    second_night(&workshop).await;
+    let page = workshop.path().join("report").join(PAGE);
+    for (screen, size) in [("desktop", "1280,1250"), ("phone", "390,844")] {
+        // Kept, to be looked at: the picture in the README is the first of them.
         let picture = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("report-{screen}.png"));
         fs::remove_file(&picture).ok();
-        let began = Instant::now();
         browse(&page, &[&format!("--screenshot={}", picture.display()), &format!("--window-size={size}")]).await;
-        let took = began.elapsed().as_millis();
         assert!(fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
-        say(&format!("a browser started, painted the page and ended in {took} ms: {}", picture.display()));
+        say(&format!("the page on a {screen}: {}", picture.display()));
     }
+}
+
+/// Two runs of one job: the first copies everything; then tags are new, one registry refuses some of them, and the
+/// other one has lost a repository.
+async fn second_night(workshop: &Workshop) {
+    const NAMES: [&str; 12] = [
+        "alpine",
+        "debian",
+        "golang",
+        "httpd",
+        "memcached",
+        "nginx",
+        "node",
+        "php",
+        "postgres",
+        "python",
+        "redis",
+        "ruby",
+    ];
+    let (source, destination) =
+        (Registry::builder().start().await.unwrap(), Registry::builder().start().await.unwrap());
+    let fill = |tags: std::ops::Range<u64>| {
+        for (number, name) in (1..).zip(NAMES) {
+            for tag in tags.clone() {
+                let (base, own) = (Layer::new(number, 60_000), Layer::new(number * 100 + tag, 20_000));
+                let image = content::image(number * 100 + tag).layer(&base).layer(&own).build();
+                source.store().put_image(&format!("library/{name}"), Some(&format!("1.{tag}")), &image);
+            }
+        }
+    };
+    fill(0..20);
+    let images: String = NAMES.iter().map(|name| format!("  {}/library/{name}: \"*\"\n", source.host())).collect();
+    let job = format!("version: 1\nto: {}/mirror/{{path}}\nimages:\n{images}", destination.host());
+    workshop.write("nightly.yaml", &job);
+    let quick = ["--retry-after=50ms,100ms", "--repeat-after=20ms"];
+    let run = ["run", "nightly.yaml", "--report-dir", "report", quick[0], quick[1]];
+    workshop.program(&run).await.expect(0);
+
+    fill(20..23);
+    destination.fault(Fault::on("POST", "/v2/mirror/library/postgres/", Effect::status(403)));
+    source.fault(Fault::on("", "/v2/library/redis/manifests/1.22", Effect::status(500)));
+    source.fault(Fault::on("GET", "/v2/library/ruby/tags/list", Effect::status(404)));
+    let ended = workshop.command(&run).env("USER", "robot").output().await.unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
 }
 
 /// Opens a file without a screen; no name is known to the browser, so nothing leaves this machine.
@@ -146,7 +193,9 @@ async fn report(folder: &Path) -> PathBuf {
     for results in results.chunks(200) {
         store.record(results, at(21)).await.unwrap();
     }
-    store.add_warning(run, "`registry.example.com/mirror/library/node:20` is not of this job").await.unwrap();
+    // It would load something, if a browser took it for HTML.
+    let warning = "docker.io sent a notice: <img src=http://leak.test/><script src=http://leak.test/></script>";
+    store.add_warning(run, warning).await.unwrap();
     store.set_expanded(run, at(22)).await.unwrap();
     assert!(store.finish_run(run, at(6_130)).await.unwrap(), "all tasks are done");
     coordinator::report::write(&store, &store.run(run).await.unwrap(), folder).await.unwrap();
@@ -169,20 +218,20 @@ fn task(number: usize) -> NewTask {
     }
 }
 
-/// What became of it: a cause that hit 300 images, one that hit a few, and what would load if a page took it for HTML.
+/// What became of it: a cause that hit 500 images, and one that hit a few.
 fn result(task: &Task) -> TaskResult {
     let TaskKind::Mirror(mirror) = &task.kind;
     let source = mirror.source.to_string();
     let digest = Digest::of(source.as_bytes());
-    let fail = |code, message: &str, hint| {
-        let message = format!("{message} at {source}");
-        End::Failed(Failure::new(Some(Stage::Push), code, Class::Reject, &message, hint))
+    let fail = |stage, code, message: &str, hint| {
+        End::Failed(Failure::new(Some(stage), code, Class::Reject, &format!("{message}: {source}"), hint))
     };
     let hint = Some("give the account the right to push below `mirror/library`");
-    let loads = r#"PUT a manifest: 400 <img src="http://leak.test/"><script src="http://leak.test/"></script>"#;
     let end = |place: &str| match (source.contains("/python:"), source.ends_with(":7.7")) {
-        (true, _) if place.starts_with("eu.") => fail(Code::DestinationForbidden, "PUT a blob: 403 Forbidden", hint),
-        (_, true) if place.starts_with("eu.") => fail(Code::DestinationRefused, loads, None),
+        (true, _) if place.starts_with("eu.") => {
+            fail(Stage::Push, Code::DestinationForbidden, "POST an upload: 403 Forbidden", hint)
+        }
+        (_, true) => fail(Stage::Resolve, Code::SourceNotFound, "HEAD a manifest: 404 Not Found", None),
         _ => End::Placed { fingerprint: Fingerprint::of_copy(&digest), digest: digest.clone() },
     };
     let destinations = mirror.destinations.iter().map(|destination| DestinationResult {
