@@ -20,9 +20,9 @@ fn rules(items: &[String]) -> Rules {
 /// What a file's selection of tags holds, or the faults.
 fn read(text: &str) -> Result<Rules, Vec<crate::Fault>> {
     let file: Arc<Path> = Path::new("job.yaml").into();
-    let mut walk = Walk { folder: Path::new(""), file: file.clone(), faults: Vec::new(), warnings: Vec::new() };
+    let mut walk = Walk { folder: Path::new("").into(), file: file.clone(), faults: Vec::new(), warnings: Vec::new() };
     let Ok(node) = tree::read(text, &file, &mut walk.faults) else { return Err(walk.faults) };
-    let rules = Rules::read(&mut walk, &node, &TagSets::default(), true);
+    let rules = Rules::read(&mut walk, &node, &TagSets::default());
     if walk.faults.is_empty() { Ok(rules) } else { Err(walk.faults) }
 }
 
