@@ -98,7 +98,7 @@ fn source(folder: &Path, text: &str) -> Result<RepositoryLocation, (String, Stri
 }
 
 /// The rules that a value holds: one, or a list of them.
-fn rules(walk: &mut Walk, node: &Node, may_pin: bool) -> Rules {
+pub(crate) fn rules(walk: &mut Walk, node: &Node, may_pin: bool) -> Rules {
     let mut rules = Rules::default();
     if let Value::Typed(Kind::Nothing, _) = &node.value {
         walk.fault(node.position, RuleId::Type, "no tags are given", "write a tag, a list of tags, or \"*\" for all");

@@ -35,7 +35,7 @@ use proto::settings::Access;
 use crate::access::Registries;
 use crate::walk::Walk;
 
-pub use fault::{Fault, Faults, Place, Position, RuleId};
+pub use fault::{Fault, Faults, Place, Position, RuleId, printable};
 pub use job::{Expect, Job, Line, Setting, Source};
 pub use rules::{Dropped, Rules, Selection, Taken, Why};
 pub use template::RepositoryLocation;
