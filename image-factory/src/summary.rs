@@ -4,18 +4,18 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use coordinator::report::model::{RunEnd, UnlistedSection};
-use coordinator::report::{Cause, Summary};
+use coordinator::report::model::{CauseSection, RunEnd, UnlistedSection};
+use coordinator::report::{PAGE, Summary};
 
 use crate::exit::Exit;
 use crate::text;
 
-/// Prints totals, causes of failure, what was spent and saved, and where the whole report is.
+/// Prints totals, causes of failure, what was spent and saved, and where the page of the report is.
 pub(crate) fn print(summary: &Summary, report: &Path) -> io::Result<()> {
-    write(&mut text::stdout(), summary, report)
+    write(&mut text::stdout(), summary, &report.with_file_name(PAGE))
 }
 
-fn write(out: &mut impl Write, summary: &Summary, report: &Path) -> io::Result<()> {
+fn write(out: &mut impl Write, summary: &Summary, page: &Path) -> io::Result<()> {
     let (run, totals, spent) = (&summary.run, &summary.totals, &summary.spent);
     let end = match run.end {
         RunEnd::Finished => "finished",
@@ -30,8 +30,11 @@ fn write(out: &mut impl Write, summary: &Summary, report: &Path) -> io::Result<(
         (totals.cancelled, "cancelled"),
         (totals.failed, "failed"),
     ];
-    let outcomes: Vec<String> =
-        outcomes.iter().filter(|(n, _)| *n > 0).map(|(number, outcome)| format!("{number} {outcome}")).collect();
+    let outcomes: Vec<String> = outcomes
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(number, outcome)| format!("{} {outcome}", text::number(*number)))
+        .collect();
     if !outcomes.is_empty() {
         writeln!(out, "  {}", outcomes.join(" · "))?;
     }
@@ -56,7 +59,7 @@ fn write(out: &mut impl Write, summary: &Summary, report: &Path) -> io::Result<(
     for warning in &summary.warnings {
         writeln!(out, "warning  {warning}")?;
     }
-    writeln!(out, "report   {}", report.display())?;
+    writeln!(out, "report   {}", page.display())?;
     match next_step(summary) {
         Some(step) => writeln!(out, "next     {step}"),
         None => Ok(()),
@@ -64,8 +67,8 @@ fn write(out: &mut impl Write, summary: &Summary, report: &Path) -> io::Result<(
 }
 
 /// How many images a cause hit, with the first of them by name.
-fn write_cause(out: &mut impl Write, cause: &Cause) -> io::Result<()> {
-    let Cause { outcome, code, images, destinations, first, .. } = cause;
+fn write_cause(out: &mut impl Write, cause: &CauseSection) -> io::Result<()> {
+    let CauseSection { outcome, code, images, destinations, first, .. } = cause;
     let host = cause.host.as_ref().map(|host| format!(" at {host}")).unwrap_or_default();
     let places = if destinations > images { format!(" ({destinations} destinations)") } else { String::new() };
     let more = images.saturating_sub(first.len() as u64);

@@ -62,6 +62,8 @@ rules! {
     Collision = "collision": "No two images have one destination.",
     ClearSecret = "clear-secret": "A secret never stands in the file.",
     UnusedRegistry = "unused-registry": "Settings of a registry are used by some source or destination.",
+    TagSet = "tag-set": "A tag set has a name of its form, is defined, and names no other.",
+    UnusedTagSet = "unused-tag-set": "A tag set is used by some selection of tags.",
     UnsafeTls = "unsafe-tls": "Certificates are verified.",
     RemovedTag = "removed-tag": "A tag that is asked for by name is not removed by another rule.",
 }

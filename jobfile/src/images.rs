@@ -8,13 +8,19 @@ use proto::{Content, ImageRef, Repository, Tag};
 use crate::access::Registries;
 use crate::fault::RuleId;
 use crate::job::{Expect, Line, Source};
-use crate::rules::Rules;
+use crate::rules::{Rules, TagSets};
 use crate::template::{RepositoryLocation, Template, layout_folder};
-use crate::tree::{Kind, Node, Value};
+use crate::tree::{Node, Value};
 use crate::walk::{Key, Walk};
 
 /// Reads `images`, and expands the templates of `to` for each.
-pub(crate) fn read(walk: &mut Walk, images: &Node, to: &[Template], registries: &Registries) -> Vec<Source> {
+pub(crate) fn read(
+    walk: &mut Walk,
+    images: &Node,
+    to: &[Template],
+    registries: &Registries,
+    sets: &TagSets,
+) -> Vec<Source> {
     let mend = "write a map of repositories to tags, as in `docker.io/library/alpine: \">=3.18\"`";
     let entries = walk.entries(images, "`images`", mend).unwrap_or_default();
     if matches!(&images.value, Value::Map(map) if map.is_empty()) {
@@ -24,7 +30,8 @@ pub(crate) fn read(walk: &mut Walk, images: &Node, to: &[Template], registries: 
     let mut lines: BTreeMap<RepositoryLocation, usize> = BTreeMap::new();
     for (key, node) in entries {
         let source = source(walk.folder, key.text);
-        let rules = rules(walk, node, !matches!(source, Ok(RepositoryLocation::Layout { .. })));
+        let may_pin = !matches!(source, Ok(RepositoryLocation::Layout { .. }));
+        let rules = Rules::read(walk, node, sets, may_pin);
         let source = match source {
             Ok(source) => source,
             Err((message, mend)) => {
@@ -95,51 +102,6 @@ fn source(folder: &Path, text: &str) -> Result<RepositoryLocation, (String, Stri
         format!("`{text}` is an image, and a key of `images` is a repository"),
         format!("write `{layout}{repository}: \"{tag}{digest}\"`"),
     ))
-}
-
-/// The rules that a value holds: one, or a list of them.
-pub(crate) fn rules(walk: &mut Walk, node: &Node, may_pin: bool) -> Rules {
-    let mut rules = Rules::default();
-    if let Value::Typed(Kind::Nothing, _) = &node.value {
-        walk.fault(node.position, RuleId::Type, "no tags are given", "write a tag, a list of tags, or \"*\" for all");
-        return rules;
-    }
-    if let Value::Map(_) = &node.value {
-        let mend = "write rules as text, as in [\">=3.18\", \"!*-slim\"]";
-        walk.fault(node.position, RuleId::Type, "the selection of tags is a map", mend);
-        return rules;
-    }
-    let before = walk.faults.len();
-    for node in walk.one_or_more(node, "the selection of tags") {
-        let Some(text) = walk.text(node, "a tag") else { continue };
-        if let Err((message, mend)) = rules.add(text) {
-            walk.fault(node.position, RuleId::TagRule, message, mend);
-        }
-    }
-    if walk.faults.len() > before {
-        return rules;
-    }
-    if !rules.take_something() {
-        let mend = "write what to take too, as in [\"*\", \"!*-perl\"]";
-        walk.fault(node.position, RuleId::TagRule, "only removals are given, so nothing is taken", mend);
-    }
-    let mut pins = BTreeMap::new();
-    for (tag, digest) in rules.exact() {
-        if let Some(rule) = rules.removed(tag) {
-            let message = format!("`{tag}` is asked for, and removed by `{rule}`");
-            walk.warn(node.position, RuleId::RemovedTag, message, "leave out one of both");
-        }
-        let Some(digest) = digest else { continue };
-        if !may_pin {
-            let message = format!("`{tag}` is pinned to a digest, and images of a layout are found by name");
-            walk.fault(node.position, RuleId::TagRule, message, "leave out `@` and what follows");
-        }
-        if pins.insert(tag, digest).is_some_and(|other| other != digest) {
-            let message = format!("`{tag}` is pinned to two digests");
-            walk.fault(node.position, RuleId::TagRule, message, "leave out one of both");
-        }
-    }
-    rules
 }
 
 /// Where the images of `source` go: each template expanded.

@@ -11,7 +11,7 @@
 //! - `access`: `registries` and `network`
 //! - `template`: `to`
 //! - `images`: `images`
-//! - `rules`, `version`: the rules for tags
+//! - `rules`, `version`: the rules for tags, and `tag_sets`
 //! - `fault`: what is wrong
 
 mod access;
@@ -33,6 +33,7 @@ use proto::Digest;
 use proto::settings::Access;
 
 use crate::access::Registries;
+use crate::rules::TagSets;
 use crate::walk::Walk;
 
 pub use fault::{Fault, Faults, Place, Position, RuleId, printable};
@@ -131,7 +132,7 @@ fn parse_in(content: &[u8], file: &Path, folder: &Path) -> Result<JobFile, Fault
 
 /// The file's top level.
 fn top(walk: &mut Walk, tree: &tree::Node) -> (Vec<Source>, Registries) {
-    let known = ["version", "to", "images", "registries", "network"];
+    let known = ["version", "to", "images", "tag_sets", "registries", "network"];
     let Some(fields) = walk.fields(tree, "the file", &known) else { return Default::default() };
     let needed = [
         ("version", "write `version: 1`"),
@@ -148,7 +149,9 @@ fn top(walk: &mut Walk, tree: &tree::Node) -> (Vec<Source>, Registries) {
     }
     let registries = Registries::read(walk, fields.get("registries"), fields.get("network"));
     let to = fields.get("to").map(|node| images::templates(walk, node)).unwrap_or_default();
-    let images = fields.get("images").map(|node| images::read(walk, node, &to, &registries));
+    let sets = fields.get("tag_sets").map(|node| TagSets::read(walk, node)).unwrap_or_default();
+    let images = fields.get("images").map(|node| images::read(walk, node, &to, &registries, &sets));
+    sets.warn_of_unused(walk);
     (images.unwrap_or_default(), registries)
 }
 

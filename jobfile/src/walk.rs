@@ -178,12 +178,12 @@ pub(crate) struct Key<'t> {
 }
 
 /// The known word that was probably meant.
-fn closest<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn closest<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
     let distance = |word: &&'k str| strsim::damerau_levenshtein(text, word);
     known.iter().copied().min_by_key(distance).filter(|word| distance(word) <= 1 + word.len() / 4)
 }
 
 /// Words as `a`, `b`, `c`.
-fn list(words: &[&str]) -> String {
+pub(crate) fn list(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }

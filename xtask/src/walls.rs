@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str], &str)] = &[
         "the composition root uses all but the tools",
     ),
     ("sandbox", &["proto"], "a server that used our client would agree with its mistakes"),
+    ("loadtest", &["jobfile", "sandbox"], "it judges the program from outside, as its users meet it"),
     ("xtask", &[], "a tool must build when all else is broken"),
 ];
 

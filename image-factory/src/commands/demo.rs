@@ -1,7 +1,5 @@
 //! `demo`: the factory at work between two registries of its own, three nights in a row.
 
-mod source;
-
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use coordinator::report::PAGE;
 use daemon::Shutdown;
 use proto::limits;
 use registry::Options;
+use sandbox::content;
 
 use crate::cli::args::DataArgs;
 use crate::commands::run::{Order, mirror};
@@ -39,17 +39,22 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<Exit> {
     let folder = folder(&args)?;
     let upstream = sandbox::Registry::builder().start().await.context("start the source")?;
     let mirror = sandbox::Registry::builder().start().await.context("start the destination")?;
-    let offer = source::fill(upstream.store());
+    content::catalogue(upstream.store(), content::CATALOGUE.len());
     let demo = Demo { folder, upstream, mirror, shutdown: Shutdown::on_signals()? };
     let file = demo.write_file()?;
-    say(&format!("A source at {} with {offer}.", demo.upstream.host()));
+    let (repositories, tags) = (content::CATALOGUE.len(), content::CATALOGUE.len() * content::CATALOGUE_TAGS);
+    say(&format!(
+        "A source at {} with {repositories} repositories and {tags} tags: multi-platform images, shared layers, \
+         signatures, SBOMs.",
+        demo.upstream.host()
+    ));
     say(&format!("An empty destination at {}, and this job file, {}:\n", demo.mirror.host(), file.display()));
     say(&std::fs::read_to_string(&file)?);
 
     let mut nights = Vec::new();
     for title in NIGHTS {
         if title == NIGHTS[2] {
-            source::change(demo.upstream.store());
+            content::change_catalogue(demo.upstream.store());
         }
         match demo.night(&file, title).await? {
             Some(night) if !demo.shutdown.drain.is_cancelled() => nights.push(night),
@@ -65,7 +70,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<Exit> {
     for night in &nights {
         say(&format!("  {:<42} {:>8}  {}", night.title, text::duration(night.took), night.result));
     }
-    let report = nights.last().map(|night| night.report.display().to_string()).unwrap_or_default();
+    let report = nights.last().map(|night| night.report.with_file_name(PAGE).display().to_string()).unwrap_or_default();
     say("\nThe report of the last run:");
     writeln!(text::stdout(), "{report}")?;
     Ok(Exit::Done)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use coordinator::intake::Submission;
-use coordinator::report::Summary;
+use coordinator::report::{self, Summary};
 use daemon::Shutdown;
 use registry::{Client, Options};
 
@@ -31,7 +31,10 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
 
-    /// Folder for the report, with a folder for each job if there are several; default: `reports/<run>` in the data folder.
+    /// Folder for a copy of the report, with a folder for each job if there are several; one of an earlier run that
+    /// lies there moves to `DIR/<its run>/`.
+    ///
+    /// The report is `report.html`, `report.csv` and `report.json`; it is always in `reports/<run>/` of the data folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) report_dir: Option<PathBuf>,
 
@@ -86,11 +89,11 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let all = mirror(order, &shutdown, |done| {
         let folder =
             args.report_dir.as_ref().map(|folder| if done.is_only { folder.clone() } else { folder.join(&done.job) });
-        let kept = folder.map(|folder| keep(&done.report, &folder)).transpose();
+        let kept = folder.map(|folder| report::keep(&done.report, &folder)).transpose();
         let copy = kept.as_ref().ok().and_then(Option::as_ref);
         summary::print(&done.summary, copy.unwrap_or(&done.report))?;
         exit = exit.worse(Exit::of_run(&done.summary));
-        kept.map(drop)
+        Ok(kept.map(drop)?)
     });
     if !all.await? {
         say("stopped: the next run closes this one and goes on from what is placed");
@@ -173,19 +176,12 @@ fn retry_after(delays: &[Duration]) -> Result<[Duration; 2], UsageError> {
     delays.try_into().map_err(|_| UsageError("`--retry-after` takes two times, as in `5s,30s`".to_owned()))
 }
 
-/// Creates the folder for the report, and writes into it: a run of hours should not end with a report that is lost.
+/// Creates the folder for the report, writes into it, and looks at what lies there: a run of hours should not end with
+/// a report that is lost.
 fn prepare(folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)
         .and_then(|()| tempfile::tempfile_in(folder))
-        .map(drop)
-        .with_context(|| format!("write into report folder `{}`", folder.display()))
-}
-
-/// Copies the report to where the person wants it.
-fn keep(report: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
-    let copy = folder.join("report.json");
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::copy(report, &copy))
-        .with_context(|| format!("write report `{}`", copy.display()))?;
-    Ok(copy)
+        .with_context(|| format!("write into report folder `{}`", folder.display()))?;
+    report::run_in(folder).with_context(|| format!("look for an earlier report in `{}`", folder.display()))?;
+    Ok(())
 }

@@ -3,14 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Rules;
+use super::{Rules, TagSets};
 use crate::fault::{Fault, Faults, Place, Position};
-use crate::images;
 use crate::tree::{self, Node, Value};
 use crate::walk::Walk;
 
 impl Rules {
-    /// Reads rules, each as text (`>=3.18`, `!*-perl`) or as a map (`{ versions: ">=3.18" }`), which a job file would
+    /// Reads rules, each as text (`>=3.18`, `!*-perl`) or as a map (`{ versions: ">=3.18", variants: [alpine] }`), which a job file would
     /// hold in one list.
     ///
     /// # Errors
@@ -27,7 +26,7 @@ impl Rules {
         }
         let position = Position { line: 1, column: 1 };
         let rules = if walk.faults.is_empty() {
-            images::rules(&mut walk, &Node { position, value: Value::List(list) }, true)
+            Self::read(&mut walk, &Node { position, value: Value::List(list) }, &TagSets::default(), true)
         } else {
             Self::default()
         };

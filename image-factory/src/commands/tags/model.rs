@@ -159,6 +159,8 @@ fn reason(why: &Why) -> String {
         Why::Variant(_) => "a variant that no rule asks for".to_owned(),
         Why::PreRelease(_) => "a pre-release".to_owned(),
         Why::Alias(_) => "an alias of a tag that says more".to_owned(),
+        Why::AliasOfLeft(_) => "an alias of a tag that is left".to_owned(),
+        Why::Older(_) => "older than the newest that a rule wants".to_owned(),
         Why::NoRule | Why::Date | Why::Referrer | Why::Removed(_) => why.to_string(),
     }
 }
