@@ -5,7 +5,7 @@ pub(crate) mod args;
 use clap::{Parser, Subcommand};
 use daemon::telemetry::Format;
 
-use crate::commands::{copy, demo, doctor, plan, report, run, runs};
+use crate::commands::{check, completions, copy, demo, doctor, plan, report, run, runs, schema, show, tags};
 
 /// Mirrors container images between registries: checked, resumable, with a report.
 ///
@@ -33,11 +33,16 @@ or what the job file names under `registries`.";
 pub(crate) enum Command {
     Run(run::RunArgs),
     Plan(plan::PlanArgs),
+    Check(check::CheckArgs),
+    Show(show::ShowArgs),
+    Tags(tags::TagsArgs),
     Copy(copy::CopyArgs),
     Doctor(doctor::DoctorArgs),
     Runs(runs::RunsArgs),
     Report(report::ReportArgs),
     Demo(demo::DemoArgs),
+    Schema(schema::SchemaArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 impl Cli {

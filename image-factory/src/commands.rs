@@ -1,5 +1,7 @@
 //! One file for each command: its arguments, its help, and what it does.
 
+pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -7,3 +9,6 @@ pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod runs;
+pub(crate) mod schema;
+pub(crate) mod show;
+pub(crate) mod tags;
