@@ -49,6 +49,7 @@ create table tasks (
     unique (run, source)
 );
 create index tasks_due on tasks (run, state, not_before, id);
+create index tasks_by_source on tasks (source);
 
 -- A destination of a task, in the order in which the file names them.
 create table destinations (
@@ -67,6 +68,7 @@ create table destinations (
     primary key (task, position),
     unique (task, target)
 );
+create index destinations_by_target on destinations (target);
 
 create table attempts (
     task text not null references tasks (id),
