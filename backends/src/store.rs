@@ -47,7 +47,7 @@ use proto::limits;
 pub use error::StoreError;
 pub use placements::Placement;
 pub use record::Recorded;
-pub use report::{EndedTask, ReportDestination, ReportRow};
+pub use report::{ReportDestination, ReportRow};
 pub use run::{Counts, NewRun, Progress, Run, RunEnd, RunReport};
 pub use story::{Story, StoryDestination};
 pub use tasks::{NewDestination, NewTask, Origin};

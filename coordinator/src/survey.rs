@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{Coordinator, Event};
 use crate::error::CoordinatorError;
-use crate::expand::expand;
+use crate::expand::{Only, expand};
 
 /// Repositories listed at once.
 const CONCURRENCY: usize = 8;
@@ -22,22 +22,38 @@ impl Coordinator {
     /// Writes the tasks of a run, those of a repository as soon as it was listed. A repository that cannot be listed
     /// is a failed line of the report; the others go on.
     ///
-    /// After `stop` nothing more is listed, and the run counts as not expanded.
+    /// After `stop` nothing more is listed, and the run counts as not expanded. What `only` does not reach is not listed
+    /// at all; what it names and nothing meets is a warning.
     ///
     /// # Errors
     /// The Store does not take the tasks.
-    pub async fn expand(&self, run: RunId, job: &Job, stop: &CancellationToken) -> Result<(), CoordinatorError> {
-        let sources = job.sources.iter().map(|source| self.expand_source(run, source));
-        let all = stream::iter(sources).buffer_unordered(CONCURRENCY).try_collect::<()>();
-        if let Some(result) = stop.run_until_cancelled(all).await {
-            result?;
+    pub async fn expand(
+        &self,
+        run: RunId,
+        job: &Job,
+        only: &Only,
+        stop: &CancellationToken,
+    ) -> Result<(), CoordinatorError> {
+        let reached = job.sources.iter().filter(|source| only.reaches(&source.location));
+        let sources = reached.map(|source| self.expand_source(run, source, only));
+        let all = stream::iter(sources).buffer_unordered(CONCURRENCY).try_concat();
+        if let Some(met) = stop.run_until_cancelled(all).await {
+            for warning in only.warnings(&met?) {
+                self.store.add_warning(run, &warning).await?;
+            }
             self.store.set_expanded(run, Timestamp::now()).await?;
             self.run_finished.notify_one();
         }
         Ok(())
     }
 
-    async fn expand_source(&self, run: RunId, source: &Source) -> Result<(), CoordinatorError> {
+    /// Says which wishes of `only` are met; where not all tags are known, it may be all that reach here.
+    async fn expand_source(
+        &self,
+        run: RunId,
+        source: &Source,
+        only: &Only,
+    ) -> Result<BTreeSet<String>, CoordinatorError> {
         let location = &source.location;
         let listed = if source.needs_listing() { self.list_patiently(location).await } else { Ok(Vec::new()) };
         let listed = match listed {
@@ -45,10 +61,11 @@ impl Coordinator {
             Err(error) => {
                 let message = daemon::ErrorChain(&error).to_string();
                 let failure = Failure::new(None, error.kind().at_source(), error.class(), &message, error.hint());
-                return self.note_failed_source(run, location, failure).await;
+                self.note_failed_source(run, location, failure).await?;
+                return Ok(only.wishes_at(location).into_iter().collect());
             }
         };
-        let mut expansion = expand(source, &listed);
+        let mut expansion = expand(source, &listed, only);
         let listed: HashSet<&Tag> = listed.iter().collect();
         for batch in expansion.tasks.chunks_mut(EXPAND_BATCH) {
             self.note_cosign_tags(batch, &listed).await?;
@@ -58,10 +75,14 @@ impl Coordinator {
         for warning in &expansion.warnings {
             self.store.add_warning(run, warning).await?;
         }
-        match expansion.failure {
-            Some(failure) => self.note_failed_source(run, location, failure).await,
-            None => Ok(()),
+        if let Some(failure) = expansion.failure {
+            self.note_failed_source(run, location, failure).await?;
+            return Ok(only.wishes_at(location).into_iter().collect());
         }
+        // A repository is a wish of its own: it was listed, whatever it has.
+        let name = location.to_string();
+        expansion.met.extend(only.wishes_at(location).into_iter().filter(|wish| *wish == name));
+        Ok(expansion.met)
     }
 
     /// Notes with each task which signatures the source lists for what was placed: they may be newer than that.
@@ -98,9 +119,7 @@ impl Coordinator {
         failure: Failure,
     ) -> Result<(), CoordinatorError> {
         self.store.add_failed_line(run, &source.to_string(), &failure, Timestamp::now()).await?;
-        let event = Event { source: source.to_string(), outcome: proto::Outcome::Failed, failure: Some(failure) };
-        // Nobody need be listening.
-        let _ = self.events.send(event);
+        self.tell_event(Event::Unlisted { repository: source.to_string(), failure });
         Ok(())
     }
 }

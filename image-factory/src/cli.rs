@@ -5,7 +5,7 @@ pub(crate) mod args;
 use clap::{Parser, Subcommand};
 use daemon::telemetry::Format;
 
-use crate::commands::{copy, demo, doctor, report, run, runs};
+use crate::commands::{copy, demo, doctor, failures, report, retry, run, runs, status, why};
 
 /// Mirrors container images between registries: checked, resumable, with a report.
 ///
@@ -36,6 +36,10 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     Runs(runs::RunsArgs),
     Report(report::ReportArgs),
+    Status(status::StatusArgs),
+    Failures(failures::FailuresArgs),
+    Why(why::WhyArgs),
+    Retry(retry::RetryArgs),
     Demo(demo::DemoArgs),
 }
 

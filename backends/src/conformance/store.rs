@@ -138,6 +138,7 @@ async fn new_run(store: &Store, job: &str, take_over: bool, started_at: Timestam
         git_commit: None,
         started_by: "suite".to_owned(),
         take_over,
+        only: None,
         started_at,
     };
     store.create_run(&run).await.unwrap();

@@ -52,35 +52,21 @@ pub struct ReportDestination {
     pub failure: Option<Failure>,
 }
 
-/// A task that is done, as a listener hears of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndedTask {
-    /// The image.
-    pub source: String,
-    /// The worst of its destinations' outcomes.
-    pub outcome: Outcome,
-    /// Why it failed, at the first destination where it did.
-    pub failure: Option<Failure>,
-}
-
 impl Store {
-    /// Those of `tasks` that are done.
+    /// The row of a task; none while it is open.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn ended(&self, tasks: &[TaskId]) -> Result<Vec<EndedTask>, StoreError> {
-        let sql = "select source, outcome, (
-                 select failure from destinations where task = tasks.id and failure is not null
-                 order by position limit 1) as failure
+    pub async fn report_row(&self, task: TaskId) -> Result<Option<ReportRow>, StoreError> {
+        let sql = "select tasks.*,
+                 (select coalesce(max(attempt), 0) from destinations where task = tasks.id) as attempts
              from tasks where id = $1 and state = 'done'";
-        let mut ended = Vec::new();
-        for task in tasks {
-            for row in self.db.rows("read how a task ended", sql, &[(*task).into()]).await? {
-                let (source, outcome) = (row.text("source")?, done(&row)?);
-                ended.push(EndedTask { source, outcome, failure: row.opt_json("failure")? });
-            }
-        }
-        Ok(ended)
+        let rows = self.db.rows("read how a task ended", sql, &[task.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let sql = "select * from destinations where task = $1 order by position";
+        let destinations = self.db.rows("read how a task ended", sql, &[task.into()]).await?;
+        let destinations = destinations.iter().map(read_destination).collect::<Result<_, _>>()?;
+        read_row(row, destinations).map(Some)
     }
 
     /// The next rows of a run that are done, by source: up to `limit` of those after `after`, the source of the last

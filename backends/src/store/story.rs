@@ -40,8 +40,6 @@ pub struct StoryDestination {
     pub origin: Origin,
     /// How it ended there; none while it is open.
     pub outcome: Option<Outcome>,
-    /// What was verified to lie there.
-    pub digest: Option<Digest>,
     /// Why it failed, or was last tried in vain.
     pub failure: Option<Failure>,
     /// What lies there by the record, whoever put it.
@@ -74,7 +72,7 @@ impl Store {
 
     async fn story_destinations(&self, task: TaskId) -> Result<Vec<StoryDestination>, StoreError> {
         let sql = "select destinations.target, destinations.origin, destinations.outcome, destinations.failure,
-                 destinations.digest as verified, placements.job, placements.digest, placements.fingerprint,
+                 placements.job, placements.digest, placements.fingerprint,
                  placements.seen_at, placements.run
              from destinations
              left join placements on placements.project = 'default' and placements.target = destinations.target
@@ -86,7 +84,6 @@ impl Store {
                 location: row.parse("target")?,
                 origin: row.json("origin")?,
                 outcome: read_outcome(row)?,
-                digest: row.opt_parse("verified")?,
                 failure: row.opt_json("failure")?,
                 placement: is_placed.then(|| read_placement(row)).transpose()?,
             })

@@ -1,7 +1,7 @@
 //! What an open run waits for: tries that failed and come again, and what was deferred.
 
 use jiff::Timestamp;
-use proto::{Failure, Location, RunId};
+use proto::{Failure, Location, RunId, TaskId};
 
 use super::db::Row;
 use super::{Store, StoreError};
@@ -36,6 +36,21 @@ impl Store {
                  and destinations.failure is not null
              order by destinations.not_before, tasks.source, destinations.position";
         let rows = self.db.rows("list what waits", sql, &[run.into()]).await?;
+        rows.iter().map(read_waiting).collect()
+    }
+
+    /// The same, of one task.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn waiting_of(&self, task: TaskId) -> Result<Vec<Waiting>, StoreError> {
+        let sql = "select tasks.source, tasks.tries, destinations.target, destinations.deferred,
+                 destinations.not_before, destinations.failure
+             from tasks join destinations on destinations.task = tasks.id
+             where tasks.id = $1 and tasks.state = 'ready' and destinations.outcome is null
+                 and destinations.failure is not null
+             order by destinations.position";
+        let rows = self.db.rows("read what a task waits for", sql, &[task.into()]).await?;
         rows.iter().map(read_waiting).collect()
     }
 }

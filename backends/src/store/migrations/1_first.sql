@@ -10,6 +10,7 @@ create table runs (
     git_commit text,
     started_by text not null,
     take_over bigint not null,          -- 1: takes destination tags that other jobs own
+    only_text text,                     -- what it is limited to; null: all of its job
     started_at text not null,
     expanded_at text,                   -- null: more tasks may come
     ended_at text,                      -- null: open
