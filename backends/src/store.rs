@@ -20,7 +20,10 @@
 //! - `report`: rows of a run, in order
 //! - `warnings`: what is worth a look and is no failure
 //! - `db`: the database below
+//! - `books` (feature `conformance`): what a test wants to know of the rows
 
+#[cfg(feature = "conformance")]
+mod books;
 mod db;
 mod dispatch;
 mod error;
@@ -40,6 +43,8 @@ use std::time::Duration;
 use db::Db;
 use proto::limits;
 
+#[cfg(feature = "conformance")]
+pub use books::{Books, TaskEntry};
 pub use error::StoreError;
 pub use placements::Placement;
 pub use record::Recorded;
