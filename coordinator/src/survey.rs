@@ -6,6 +6,7 @@ use backends::store::NewTask;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use jobfile::{Job, RepositoryLocation, Source};
+use proto::content::Referrers;
 use proto::limits::EXPAND_BATCH;
 use proto::{Class, Digest, Failure, ImageRef, RunId, Tag};
 use registry::{Client, Layout};
@@ -73,7 +74,7 @@ impl Coordinator {
             let locations: Vec<_> = task.destinations.iter().map(|to| to.location.clone()).collect();
             let placements = self.store.placements(&locations).await?;
             let digests: BTreeSet<&Digest> = placements.values().map(|placement| &placement.placed.digest).collect();
-            let tags = digests.into_iter().flat_map(registry::cosign_tags);
+            let tags = digests.into_iter().flat_map(|digest| registry::cosign_tags(digest, &Referrers::All));
             task.cosign_tags = tags.filter(|tag| listed.contains(tag)).collect();
         }
         Ok(())

@@ -10,6 +10,8 @@
 //! - `pipeline`: the stages in their order, on one screen
 //! - `stage`: what all stages have in common: deadline, interruption, timing
 //! - `stages`: one file each
+//! - `source`: what is read of the source, each manifest once
+//! - `platforms`: which children of an index are carried, and what becomes of it
 //! - [`Activity`]: what moves right now, for a display
 //! - `failure`: from errors to what crosses the wire
 
@@ -19,6 +21,8 @@ mod consumer;
 mod context;
 mod failure;
 mod pipeline;
+mod platforms;
+mod source;
 mod stage;
 mod stages;
 
