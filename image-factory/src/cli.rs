@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use daemon::telemetry::Format;
-use proto::Location;
+use proto::content::{IndexForm, Platforms, ReferrerKind, Referrers};
+use proto::{Content, Location, Platform};
 use registry::Options;
 
 /// Mirrors container images between registries: checked, resumable, with a report.
@@ -89,7 +90,7 @@ and then
 
   image-factory run first.yaml"#;
 
-/// Copy one image with its signatures and SBOMs, byte for byte.
+/// Copy one image with its signatures and SBOMs, byte for byte, or some of it.
 #[derive(Debug, Args)]
 #[command(after_help = COPY_EXAMPLE)]
 pub(crate) struct CopyArgs {
@@ -98,6 +99,9 @@ pub(crate) struct CopyArgs {
 
     /// Where it is to go, in the same forms. A layout folder is added to; an archive is written anew, with this image.
     pub(crate) destination: Location,
+
+    #[command(flatten)]
+    pub(crate) content: ContentArgs,
 
     #[command(flatten)]
     pub(crate) settings: SettingsArgs,
@@ -110,7 +114,31 @@ const COPY_EXAMPLE: &str = "\
 Examples:
   image-factory copy alpine:3.22 registry.example.com/mirror/alpine:3.22
   image-factory copy quay.io/prometheus/prometheus:v3.5.0 oci:./images
-  image-factory copy oci:./images:quay.io/prometheus/prometheus:v3.5.0 localhost:5000/prometheus:v3.5.0";
+  image-factory copy oci:./images:quay.io/prometheus/prometheus:v3.5.0 localhost:5000/prometheus:v3.5.0
+  image-factory copy alpine:3.22 localhost:5000/alpine:3.22 --platform linux/amd64 --index rewrite";
+
+/// What of an image is copied; by default all of it.
+#[derive(Debug, Args)]
+pub(crate) struct ContentArgs {
+    /// Of an index, copy this platform alone, as in `linux/amd64`. Give it once for each platform, with `--index`.
+    #[arg(long = "platform", value_name = "PLATFORM", requires = "index")]
+    platforms: Vec<Platform>,
+
+    /// What becomes of the index: `rewrite` makes one of these platforms alone, with another digest, which no signature of the source fits; `sparse` keeps its bytes, which many registries refuse.
+    #[arg(long, value_name = "FORM", requires = "platforms", value_parser = parse_index)]
+    index: Option<IndexForm>,
+
+    /// Which of what refers to the image is copied: `all`, `none`, or some of `signature,sbom,attestation`.
+    #[arg(long, value_name = "KINDS", default_value = "all", value_parser = parse_referrers)]
+    referrers: Referrers,
+}
+
+impl ContentArgs {
+    pub(crate) fn content(self) -> Content {
+        let only = |index| Platforms::Only { platforms: self.platforms.into_iter().collect(), index };
+        Content { platforms: self.index.map_or(Platforms::All, only), referrers: self.referrers }
+    }
+}
 
 /// Ask registries what they can do and what we may do there: nothing is changed.
 ///
@@ -213,6 +241,21 @@ impl Cli {
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = text.parse::<jiff::SignedDuration>().map_err(|_| "expected a time as in `30s`, `500ms` or `2m`")?;
     Duration::try_from(duration).map_err(|_| "expected a time that is not negative".to_owned())
+}
+
+fn parse_index(text: &str) -> Result<IndexForm, String> {
+    IndexForm::from_name(text).ok_or_else(|| "expected `rewrite` or `sparse`".to_owned())
+}
+
+fn parse_referrers(text: &str) -> Result<Referrers, String> {
+    let kinds = || text.split(',').map(|kind| ReferrerKind::from_name(kind.trim())).collect::<Option<_>>();
+    match text {
+        "all" => Ok(Referrers::All),
+        "none" => Ok(Referrers::None),
+        _ => kinds().map(Referrers::Only).ok_or_else(|| {
+            "expected `all`, `none`, or some of `signature,sbom,attestation` with commas between them".to_owned()
+        }),
+    }
 }
 
 fn parse_slots(text: &str) -> Result<usize, String> {

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use daemon::Shutdown;
-use proto::outcome::{DestinationResult, End, Spent};
+use proto::content::{IndexForm, Platforms};
+use proto::outcome::{DestinationResult, End, TaskResult};
 use proto::task::{Destination, Mirror, TaskKind};
 use proto::{Attempt, Content, Digest, ImageRef, LayoutRef, Location, RunId, Task, TaskId, limits};
 use registry::Client;
@@ -18,12 +19,13 @@ use crate::progress::{DRAW_EVERY, Progress, Standing};
 use crate::text;
 
 pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
-    check_digest(&args.source, &args.destination)?;
+    let content = args.content.content();
+    check_digest(&args.source, &args.destination, &content)?;
     let access = files::access(&args.settings)?;
     let tools = Tools::new(Client::new(&access, args.patience.options())?, Activity::default());
     let shutdown = Shutdown::on_signals().context("listen for signals")?;
     let destination = named(args.destination, &args.source);
-    let task = made_up_task(args.source.clone(), destination);
+    let task = made_up_task(args.source.clone(), destination, content);
     let began = Instant::now();
     let result = tokio::select! {
         biased;
@@ -36,7 +38,7 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
     };
     match end {
         End::Placed { digest, .. } => {
-            tell(&mut out, location, digest, &result.spent, began)?;
+            tell(&mut out, location, digest, &result, began)?;
             return Ok(Exit::Done);
         }
         End::Failed(failure) | End::Deferred { failure, .. } => {
@@ -55,8 +57,8 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
 }
 
 /// A copy has the digest of its source: a destination that names another one would never show it, and one that names
-/// a tag too would be pushed by digest alone.
-fn check_digest(source: &Location, destination: &Location) -> Result<(), UsageError> {
+/// a tag too would be pushed by digest alone. Only an index that is written anew has another, which nobody knows yet.
+fn check_digest(source: &Location, destination: &Location, content: &Content) -> Result<(), UsageError> {
     let pinned = |location: &Location| match location {
         Location::Registry(image) => image.digest.clone(),
         Location::Layout(_) | Location::Archive(_) => None,
@@ -66,7 +68,11 @@ fn check_digest(source: &Location, destination: &Location) -> Result<(), UsageEr
             "the destination, `{destination}`, names a tag and a digest: leave the digest out"
         )));
     }
+    let is_rewritten = matches!(content.platforms, Platforms::Only { index: IndexForm::Rewrite, .. });
     match pinned(destination) {
+        Some(digest) if is_rewritten => Err(UsageError(format!(
+            "the destination names a digest, `{digest}`, and an index that is written anew has another; leave it out"
+        ))),
         Some(digest) if pinned(source).as_ref() != Some(&digest) => Err(UsageError(format!(
             "the destination names a digest, `{digest}`, that the source does not; leave it out"
         ))),
@@ -89,8 +95,8 @@ fn named(destination: Location, source: &Location) -> Location {
 }
 
 /// The one task of a run that no Store knows.
-fn made_up_task(source: Location, destination: Location) -> Task {
-    let destinations = vec![Destination { location: destination, content: Content::default(), placed: None }];
+fn made_up_task(source: Location, destination: Location, content: Content) -> Task {
+    let destinations = vec![Destination { location: destination, content, placed: None }];
     Task {
         run: RunId::new(),
         id: TaskId::new(),
@@ -110,15 +116,18 @@ async fn show<T>(activity: &Activity, name: String) -> T {
     }
 }
 
-fn tell(out: &mut impl Write, to: &Location, digest: &Digest, spent: &Spent, began: Instant) -> io::Result<()> {
-    let saved = spent.bytes_skipped + spent.bytes_mounted;
+fn tell(out: &mut impl Write, to: &Location, digest: &Digest, result: &TaskResult, began: Instant) -> io::Result<()> {
+    let spent = &result.spent;
     writeln!(out, "copied  {to}  {digest}")?;
+    if let Some(source) = result.source_digest.as_ref().filter(|source| *source != digest) {
+        writeln!(out, "        of {source}, written anew")?;
+    }
     writeln!(
         out,
         "        {} sent in {}, {} saved, {}",
         text::bytes(spent.bytes_written),
         text::count(spent.blobs_written, "blob"),
-        text::bytes(saved),
+        text::bytes(spent.bytes_skipped + spent.bytes_mounted),
         text::duration(began.elapsed()),
     )
 }

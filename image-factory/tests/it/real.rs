@@ -5,6 +5,7 @@ mod doctor;
 mod layouts;
 mod mirror;
 mod outside;
+mod platforms;
 mod server;
 mod skopeo;
 
