@@ -71,7 +71,7 @@ fn was_asked_for(registry: &Registry, image: &Image) -> bool {
 
 /// An index for two platforms, of which `linux/amd64` is first, with what refers to it and to its children.
 fn signed(bench: &Bench) -> (Image, [Digest; 3]) {
-    let images = ["linux/amd64", "linux/arm64"].map(|platform| put_child(bench, platform.len() as u64, platform).0);
+    let images = [(1, "linux/amd64"), (2, "linux/arm64")].map(|(seed, platform)| put_child(bench, seed, platform).0);
     let images = images.map(|image| image.clone().with_referrer(content::sbom(&image)));
     let index = content::index(&images);
     let index = index.clone().with_referrer(content::sbom(&index));

@@ -69,7 +69,7 @@ async fn wrong_arguments_are_refused_with_what_is_wrong_with_them() {
         (&[&platform[..], &["--index", "keep"]].concat(), "expected `rewrite` or `sparse`"),
         (&["alpine", "r.example/a", "--platform", "amd64", "--index", "sparse"], "expected `os/architecture`"),
         (&["alpine", "r.example/a", "--referrers", "sboms"], "some of `signature,sbom,attestation`"),
-        (&[&[&digest, &digest][..], &rewrite[2..]].concat(), "written anew has another; leave it out"),
+        (&[&[digest.as_str(), &digest], &rewrite[2..]].concat(), "written anew has another; leave it out"),
     ];
     for (args, expected) in cases {
         let ended = workshop.program(&[&["copy"], args].concat()).await.expect(2);
