@@ -110,6 +110,8 @@ impl Referrers {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -139,19 +141,15 @@ mod tests {
         }
     }
 
-    /// A referrer of a type that does not tell, with one layer.
-    fn kind(
-        artifact_type: &str,
-        noted: serde_json::Value,
-        layer: &str,
-        noted_there: serde_json::Value,
-    ) -> ReferrerKind {
+    /// The kind of a referrer of a type that does not tell, by its annotations, and by its layer's type and annotations.
+    fn kind(artifact_type: &str, noted: &[(&str, &str)], layer: &str, noted_there: &[(&str, &str)]) -> ReferrerKind {
         let blob = |media_type: &str| json!({ "mediaType": media_type, "digest": Digest::of(b"").as_str(), "size": 0 });
+        let notes = |notes: &[(&str, &str)]| json!(notes.iter().copied().collect::<BTreeMap<_, _>>());
         let mut layer = blob(layer);
-        layer["annotations"] = noted_there;
+        layer["annotations"] = notes(noted_there);
         let document = json!({
             "schemaVersion": 2, "artifactType": artifact_type, "config": blob("application/vnd.oci.empty.v1+json"),
-            "layers": [layer], "annotations": noted,
+            "layers": [layer], "annotations": notes(noted),
         });
         ReferrerKind::of(&Manifest::parse(document.to_string().into(), None).unwrap())
     }
@@ -159,31 +157,24 @@ mod tests {
     #[test]
     fn a_bundle_is_what_it_states() {
         let bundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
-        let states = |predicate: &str| {
-            kind(bundle, json!({ "dev.sigstore.bundle.predicateType": predicate }), bundle, json!({}))
-        };
+        let states = |predicate| kind(bundle, &[("dev.sigstore.bundle.predicateType", predicate)], bundle, &[]);
         assert_eq!(states("https://sigstore.dev/cosign/sign/v1"), Signature);
         assert_eq!(states("https://spdx.dev/Document/v2.3"), Sbom);
         assert_eq!(states("https://cyclonedx.org/bom"), Sbom);
         assert_eq!(states("https://slsa.dev/provenance/v1"), Attestation);
-        let content = json!({ "dev.sigstore.bundle.content": "message-signature" });
-        assert_eq!(kind(bundle, content, bundle, json!({})), Signature);
-        assert_eq!(kind(bundle, json!({}), bundle, json!({})), Attestation);
+        let holds = |content| kind(bundle, &[("dev.sigstore.bundle.content", content)], bundle, &[]);
+        assert_eq!((holds("message-signature"), holds("dsse-envelope")), (Signature, Attestation));
     }
 
     #[test]
     fn without_a_type_of_its_own_the_layers_tell() {
-        let empty = "application/vnd.oci.empty.v1+json";
-        let layer = |media_type: &str, notes| kind(empty, json!({}), media_type, notes);
-        assert_eq!(layer("application/vnd.dev.cosign.simplesigning.v1+json", json!({})), Signature);
-        assert_eq!(layer("application/spdx+json", json!({})), Sbom);
-        let in_toto = "application/vnd.in-toto+json";
-        assert_eq!(layer(in_toto, json!({ "in-toto.io/predicate-type": "https://spdx.dev/Document" })), Sbom);
-        assert_eq!(
-            layer(in_toto, json!({ "in-toto.io/predicate-type": "https://slsa.dev/provenance/v0.2" })),
-            Attestation
-        );
-        assert_eq!(layer("text/plain", json!({})), Attestation);
+        let layer = |media_type, notes: &[_]| kind("application/vnd.oci.empty.v1+json", &[], media_type, notes);
+        assert_eq!(layer("application/vnd.dev.cosign.simplesigning.v1+json", &[]), Signature);
+        assert_eq!(layer("application/spdx+json", &[]), Sbom);
+        assert_eq!(layer("text/plain", &[]), Attestation);
+        let in_toto = |predicate| layer("application/vnd.in-toto+json", &[("in-toto.io/predicate-type", predicate)]);
+        assert_eq!(in_toto("https://spdx.dev/Document"), Sbom);
+        assert_eq!(in_toto("https://slsa.dev/provenance/v0.2"), Attestation);
     }
 
     #[test]

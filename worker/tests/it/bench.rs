@@ -17,6 +17,7 @@ use sandbox::{Image, Registry, content};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use worker::{Activity, Tools, Worker};
 
 /// The longest that any wait in these tests may last; far more than is needed.
@@ -76,6 +77,7 @@ pub(crate) struct Bench {
     pub(crate) source: Registry,
     pub(crate) destination: Registry,
     pub(crate) queue: Arc<TestQueue>,
+    tools: Tools,
 }
 
 /// A worker at work.
@@ -97,6 +99,7 @@ impl Bench {
             source: Registry::builder().start().await.unwrap(),
             destination: Registry::builder().start().await.unwrap(),
             queue: Arc::default(),
+            tools: tools(),
         }
     }
 
@@ -140,11 +143,9 @@ impl Bench {
         task
     }
 
-    /// Runs a task.
+    /// Runs a task without Queue and worker, with tools that remember the tasks before.
     pub(crate) async fn run(&self, task: &Task) -> TaskResult {
-        let _working = self.work(1);
-        self.publish(task).await;
-        self.result().await
+        within(Box::pin(worker::attempt(&self.tools, task, CancellationToken::new()))).await
     }
 
     /// The task to do the same again after it ended as `result` says; both registries' logs begin anew.
@@ -179,14 +180,9 @@ impl Bench {
         self.destination.store().tag("mirror/app", tag)
     }
 
-    pub(crate) fn tools(&self) -> Tools {
-        let options = Options { retries: 1, retry_delay: Duration::from_millis(10), ..Options::default() };
-        Tools::new(Client::new(&Access::default(), options).unwrap(), Activity::default())
-    }
-
     /// Starts a worker that gives running attempts this long when it drains.
     pub(crate) fn work_with_grace(&self, slots: usize, grace: Duration) -> Working {
-        let worker = Worker::new(self.queue.clone(), self.tools(), slots, grace);
+        let worker = Worker::new(self.queue.clone(), tools(), slots, grace);
         let shutdown = Shutdown::default();
         Working { handle: tokio::spawn(worker.run(shutdown.clone())), shutdown }
     }
@@ -206,6 +202,12 @@ impl Bench {
     pub(crate) async fn depth(&self, lane: Lane) -> u64 {
         self.queue.depth(lane).await.unwrap()
     }
+}
+
+/// Tools of a new worker.
+pub(crate) fn tools() -> Tools {
+    let options = Options { retries: 1, retry_delay: Duration::from_millis(10), ..Options::default() };
+    Tools::new(Client::new(&Access::default(), options).unwrap(), Activity::default())
 }
 
 /// Where a task is to go.

@@ -77,11 +77,6 @@ async fn distribution_v3_refuses_a_sparse_index_and_the_mending_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn olareg_takes_a_sparse_index() {
-    let Some(server) = Server::start("olareg").await else { return };
-    if !skopeo::is_here().await {
-        return;
-    }
-    let (image, _) = copy_some(&server, &["--index", "sparse"], 0).await;
-    assert_eq!(skopeo::raw(&server, "mirror/app:1").await, image.raw);
+async fn olareg_refuses_a_sparse_index_and_the_mending_is_told() {
+    refuses_sparse("olareg").await;
 }

@@ -6,7 +6,7 @@ use proto::{Code, Content, Digest, TaskResult};
 use sandbox::{Hold, content};
 
 use super::{held, rewrite, signed};
-use crate::bench::{Bench, destinations, digest, failure, within};
+use crate::bench::{Bench, destinations, digest, failure, tools, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewritten_index_is_up_to_date_until_other_content_is_wanted() {
@@ -78,7 +78,7 @@ async fn killed_before_the_name_a_rewritten_index_is_made_again_the_same() {
     bench.put("1.0", &content::multi_platform(1, &["linux/amd64", "linux/arm64", "linux/s390x"]));
     let task = bench.task_for("1.0", &rewrite(&["linux/amd64", "linux/arm64"]));
     let hold = Hold::on(&bench.destination, "HEAD", "/manifests/1.0", 1);
-    let tools = bench.tools();
+    let tools = tools();
     let killed = tokio::spawn({
         let task = task.clone();
         async move { worker::attempt(&tools, &task, Default::default()).await }
