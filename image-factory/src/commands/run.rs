@@ -1,5 +1,7 @@
 //! `run`: mirror what a job file says.
 
+mod planned;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use jobfile::Job;
 use proto::RunId;
 use registry::{Client, Options};
 
-use crate::cli::args::{DataArgs, PatienceArgs, parse_duration};
+use crate::cli::args::{DataArgs, PatienceArgs, parse_duration, two_delays};
 use crate::data::DataFolder;
 use crate::embedded::Factory;
 use crate::exit::{Exit, UsageError};
@@ -31,7 +33,12 @@ use crate::summary;
 #[command(after_help = RUN_EXAMPLE)]
 pub(crate) struct RunArgs {
     /// The job file.
-    pub(crate) file: PathBuf,
+    #[arg(required_unless_present = "plan")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Do what this plan says and nothing else; it was made by `plan FILE --out PLAN`, of a file that is still the same.
+    #[arg(long, conflicts_with_all = ["file", "job", "only"])]
+    pub(crate) plan: Option<PathBuf>,
 
     /// The only job of the file to run. A file without `jobs` is one job, which gets this name instead of the file's own.
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -91,16 +98,22 @@ const RUN_EXAMPLE: &str = r#"Example: a file `first.yaml`
 and then
 
   image-factory run first.yaml
-  image-factory run first.yaml --only 'docker.io/library/nginx:1.29*'"#;
+  image-factory run first.yaml --only 'docker.io/library/nginx:1.29*'
+  image-factory plan first.yaml --out tonight.json && image-factory run --plan tonight.json"#;
 
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::on_signals().context("listen for signals")?;
+    if let Some(plan) = &args.plan {
+        return planned::run(&args, plan, &shutdown).await;
+    }
+    // Without a plan there is a file, as its own help says.
+    let file = args.file.clone().unwrap_or_default();
     let only = Only::matching(&args.way.only).map_err(UsageError)?;
     let data = args.way.prepare()?;
     let order = Order {
         wanted: Wanted::Only(only),
         is_namesake_refused: args.job.is_none() && !args.way.take_over,
-        ..args.way.order(&args.file, &data, args.job.as_deref())?
+        ..args.way.order(&file, &data, args.job.as_deref())?
     };
     args.way.carry_out(order, &shutdown).await.map(|(exit, _)| exit)
 }
@@ -130,7 +143,7 @@ impl WayArgs {
             is_namesake_refused: false,
             take_over: self.take_over,
             options: self.patience.options(),
-            retry_after: retry_after(&self.retry_after)?,
+            retry_after: two_delays(&self.retry_after)?,
         })
     }
 
@@ -271,10 +284,6 @@ impl Wanted {
         }
         Ok(Some(Only::named(what, names)))
     }
-}
-
-fn retry_after(delays: &[Duration]) -> Result<[Duration; 2], UsageError> {
-    delays.try_into().map_err(|_| UsageError("`--retry-after` takes two times, as in `5s,30s`".to_owned()))
 }
 
 /// Creates the folder for the report, writes into it, and looks at what lies there: a run of hours should not end with

@@ -7,6 +7,7 @@ mod data;
 mod demo;
 mod faults;
 mod mirror;
+mod plan;
 mod real;
 mod run;
 mod stopping;
