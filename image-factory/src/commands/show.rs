@@ -193,9 +193,6 @@ impl std::fmt::Display for Fate {
             (None, Some(why)) => write!(f, "left: {why}")?,
             (None, None) => {}
         }
-        if let Some(digest) = &self.digest {
-            write!(f, ", pinned to {digest}")?;
-        }
         if self.depends_on_listing {
             write!(f, ", unless other tags of the repository change that: `image-factory tags` asks for them")?;
         }

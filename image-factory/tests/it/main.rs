@@ -5,6 +5,7 @@
 mod data;
 mod demo;
 mod faults;
+mod looking;
 mod real;
 mod run;
 mod stopping;
