@@ -81,6 +81,7 @@ want make make
 if [[ $mode == test ]]; then
     want git git
     want openssl openssl
+    want chromium chromium
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
 fi
 if [[ $mode != build ]]; then

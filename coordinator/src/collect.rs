@@ -2,6 +2,7 @@
 
 use backends::store::{EndedTask, Recorded};
 use backends::{Delivery, Lane};
+use daemon::crash::{Effect, around};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use proto::TaskId;
@@ -63,11 +64,11 @@ impl Coordinator {
 
     async fn record(&self, batch: Vec<Delivery>) -> Result<(), CoordinatorError> {
         let results: Vec<_> = batch.iter().map(|delivery| delivery.envelope().result()).collect::<Result<_, _>>()?;
-        let recorded = self.store.record(&results, Timestamp::now()).await?;
+        let recorded = around(Effect::ResultsRecord, self.store.record(&results, Timestamp::now())).await?;
         let first = recorded.iter().zip(&results).filter(|(recorded, _)| **recorded == Recorded::First);
         self.tell(&first.map(|(_, result)| result.task).collect::<Vec<_>>()).await?;
         for delivery in batch {
-            delivery.ack().await?;
+            around(Effect::ResultAck, delivery.ack()).await?;
         }
         Ok(())
     }

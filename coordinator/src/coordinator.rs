@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backends::{Queue, Store};
+use daemon::crash::{Effect, around};
 use jiff::Timestamp;
 use proto::{Failure, Outcome, RunId, limits};
 use registry::Client;
@@ -134,7 +135,7 @@ impl Coordinator {
     /// The Store does not answer, or the report cannot be written.
     pub async fn interrupt(&self, run: RunId) -> Result<(), CoordinatorError> {
         self.collect_waiting().await?;
-        self.store.interrupt_run(run, Timestamp::now()).await?;
+        around(Effect::RunInterrupt, self.store.interrupt_run(run, Timestamp::now())).await?;
         self.close_finished(Timestamp::now()).await
     }
 

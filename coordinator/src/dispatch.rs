@@ -1,6 +1,7 @@
 //! Hands out tasks that are due: publish, wait for the confirm, then mark.
 
 use backends::Lane;
+use daemon::crash::{Effect, around};
 use jiff::Timestamp;
 use proto::Envelope;
 
@@ -15,11 +16,12 @@ impl Coordinator {
     pub(crate) async fn dispatch(&self, now: Timestamp) -> Result<(), CoordinatorError> {
         let published = self.store.published().await?;
         let room = self.pace.window.saturating_sub(published);
-        let tasks = self.store.take_ready(room, now).await?;
+        let tasks = around(Effect::TasksTake, self.store.take_ready(room, now)).await?;
         for task in &tasks {
-            self.queue.publish(Lane::Tasks, &Envelope::of_task(task)?).await?;
+            let envelope = Envelope::of_task(task)?;
+            around(Effect::TaskPublish, self.queue.publish(Lane::Tasks, &envelope)).await?;
         }
-        self.store.mark_published(&tasks).await?;
+        around(Effect::TasksMark, self.store.mark_published(&tasks)).await?;
         // What could not be handed out at all was closed by the Store, and may have been the last.
         self.run_finished.notify_one();
         Ok(())

@@ -6,7 +6,7 @@ mod words;
 use clap::{CommandFactory, Parser, Subcommand};
 use daemon::telemetry::Format;
 
-use crate::commands::{check, completions, copy, demo, doctor, report, run, runs, schema, show, tags};
+use crate::commands::{check, completions, copy, demo, doctor, plan, report, run, runs, schema, show, tags};
 
 /// Mirrors container images between registries: checked, resumable, with a report.
 ///
@@ -33,6 +33,7 @@ or what the job file names under `registries`.";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(run::RunArgs),
+    Plan(plan::PlanArgs),
     Check(check::CheckArgs),
     Show(show::ShowArgs),
     Tags(tags::TagsArgs),

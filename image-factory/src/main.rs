@@ -7,6 +7,7 @@ mod embedded;
 mod exit;
 mod files;
 mod find;
+mod plan;
 mod progress;
 mod summary;
 mod text;
@@ -46,6 +47,7 @@ async fn start(cli: Cli) -> anyhow::Result<Exit> {
         Command::Check(args) => commands::check::run(&args),
         Command::Show(args) => commands::show::run(&args),
         Command::Tags(args) => commands::tags::run(args).await,
+        Command::Plan(args) => commands::plan::run(args).await,
         Command::Copy(args) => commands::copy::run(args).await,
         Command::Doctor(args) => commands::doctor::run(args).await,
         Command::Runs(args) => commands::runs::run(args).await,

@@ -15,7 +15,7 @@ use proto::{Digest, Tag};
 use listing::Listing;
 use rule::Rule;
 
-pub(crate) use read::TagSets;
+pub(crate) use read::{NEWEST_MAX, TagSets};
 
 /// The rules for one repository: the union of what they take, without all that a `!` removes. Their order never
 /// matters.
@@ -108,6 +108,13 @@ impl Rules {
     /// Tags that are asked for by name, with their digests if they are pinned.
     pub(crate) fn exact(&self) -> impl Iterator<Item = (&Tag, Option<&Digest>)> {
         self.take.iter().filter_map(Rule::exact)
+    }
+
+    /// Whether a rule that takes what matches, rather than a tag by its name, may take `tag` from some listing.
+    pub(crate) fn may_match(&self, tag: &Tag) -> bool {
+        let listing = Listing::of(std::slice::from_ref(tag), std::iter::empty());
+        let mut patterns = self.take.iter().filter(|rule| rule.exact().is_none());
+        patterns.any(|rule| rule.judge(&listing).iter().any(Result::is_ok)) && self.removed(tag).is_none()
     }
 
     /// The rule that removes `tag`, as written.

@@ -22,19 +22,35 @@ pub(crate) struct Size {
     pub(crate) tags: usize,
     /// Of the catalogue.
     pub(crate) repositories: usize,
+    /// Of each of these repositories, without `latest`.
+    pub(crate) tags_each: usize,
     /// To the catalogue's registries and back, in milliseconds: one after the other.
-    pub(crate) round_trips_ms: &'static [u32],
+    pub(crate) round_trips_ms: &'static [usize],
     /// How often what does not take long is measured.
     pub(crate) times: usize,
     /// Whether times are long enough to be judged.
     pub(crate) is_judged: bool,
 }
 
-pub(crate) const FULL: Size =
-    Size { layer_bytes: 4 << 30, tags: 2_000, repositories: 20, round_trips_ms: &[0, 20], times: 3, is_judged: true };
+pub(crate) const FULL: Size = Size {
+    layer_bytes: 4 << 30,
+    tags: 2_000,
+    repositories: 20,
+    tags_each: 20,
+    round_trips_ms: &[0, 20],
+    times: 3,
+    is_judged: true,
+};
 
-pub(crate) const QUICK: Size =
-    Size { layer_bytes: 8 << 20, tags: 6, repositories: 1, round_trips_ms: &[1], times: 1, is_judged: false };
+pub(crate) const QUICK: Size = Size {
+    layer_bytes: 8 << 20,
+    tags: 6,
+    repositories: 2,
+    tags_each: 2,
+    round_trips_ms: &[1],
+    times: 1,
+    is_judged: false,
+};
 
 pub(crate) struct Bench {
     pub(crate) size: Size,

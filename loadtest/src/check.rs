@@ -19,7 +19,8 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         let began = Instant::now();
         let job = jobfile::load(&path)?;
         seconds.push(began.elapsed().as_secs_f64());
-        ensure!(job.images.len() == REPOSITORIES, "{} repositories were read of {REPOSITORIES}", job.images.len());
+        let read = job.jobs.iter().map(|job| job.sources.len()).sum::<usize>();
+        ensure!(read == REPOSITORIES, "{read} repositories were read of {REPOSITORIES}");
     }
     let Some(range) = Range::of(seconds) else { return Ok(()) };
     println!(

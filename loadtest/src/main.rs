@@ -43,6 +43,10 @@ struct Cli {
     /// Everything small and once: shows that it works, and measures nothing.
     #[arg(long)]
     quick: bool,
+
+    /// A smaller catalogue, where time is short: far away, others take a minute for each repository.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=20))]
+    repositories: Option<u8>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -65,7 +69,8 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let size = if cli.quick { QUICK } else { FULL };
+    let mut size = if cli.quick { QUICK } else { FULL };
+    size.repositories = cli.repositories.map_or(size.repositories, usize::from);
     let mut bench = Bench::new(size)?;
     let scenarios = if cli.scenarios.is_empty() { Scenario::value_variants() } else { &cli.scenarios };
     for scenario in scenarios {

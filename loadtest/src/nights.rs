@@ -1,7 +1,7 @@
 //! Two nights of many tags: on the first all is new, on the second nothing has changed.
 
 use anyhow::{Context, Result};
-use sandbox::content::{CATALOGUE, CATALOGUE_TAGS};
+use sandbox::content::CATALOGUE;
 
 use crate::bench::{Bench, Size, remove};
 use crate::table::{Row, head, ratios, verbs};
@@ -14,30 +14,35 @@ const FIRST_NIGHT_MAX: f64 = 1.0 / 3.0;
 pub(crate) struct Nights {
     title: String,
     /// Options of `sandbox` that make the source.
-    source: [String; 2],
+    source: Vec<String>,
     repositories: &'static [&'static str],
     /// Without those of cosign.
     tags: usize,
-    round_trip_ms: u32,
+    round_trip_ms: usize,
 }
 
 impl Nights {
     /// One repository with many tags.
     pub(crate) fn tags(size: Size) -> Self {
         let tags = size.tags;
-        let source = ["--tags".to_owned(), tags.to_string()];
+        let source = options(&[("--tags", tags)]);
         let title = format!("{tags} tags of one repository");
         Self { title, source, repositories: &["library/app-00"], tags, round_trip_ms: 0 }
     }
 
     /// Many repositories with some tags each, on this machine or as far away as the round trip says.
-    pub(crate) fn catalogue(size: Size, round_trip_ms: u32) -> Self {
+    pub(crate) fn catalogue(size: Size, round_trip_ms: usize) -> Self {
         let repositories = &CATALOGUE[..size.repositories];
-        let tags = repositories.len() * CATALOGUE_TAGS;
+        let tags = repositories.len() * (size.tags_each + 1);
         let title = format!("{tags} tags, {} repositories, {round_trip_ms} ms", repositories.len());
-        let source = ["--catalogue".to_owned(), repositories.len().to_string()];
+        let source = options(&[("--catalogue", repositories.len()), ("--tags", size.tags_each)]);
         Self { title, source, repositories, tags, round_trip_ms }
     }
+}
+
+/// Options of `sandbox`, each with its number.
+fn options(options: &[(&str, usize)]) -> Vec<String> {
+    options.iter().flat_map(|(name, value)| [(*name).to_owned(), value.to_string()]).collect()
 }
 
 pub(crate) fn run(bench: &mut Bench, nights: &Nights) -> Result<()> {
@@ -49,11 +54,11 @@ pub(crate) fn run(bench: &mut Bench, nights: &Nights) -> Result<()> {
             None => println!("{:<44} {:>20}", tool.name(), "not here"),
         }
     }
-    let line = ["--round-trip".to_owned(), nights.round_trip_ms.to_string()];
-    let mut source = bench.serve("source", false, &[&nights.source[..], &line].concat())?;
+    let line = options(&[("--round-trip", nights.round_trip_ms)]);
+    let mut source = bench.serve("source", false, &[nights.source.clone(), line.clone()].concat())?;
     // In turns, so that what else the machine does is felt by all.
     for _ in 0..bench.size.times {
-        for (program, rows) in &mut rows {
+        for (program, rows) in rows.iter_mut().filter(|(_, rows)| !rows[0].is_long()) {
             let mut destination = bench.serve("destination", false, &line)?;
             let folder = bench.path("nights");
             remove(&folder)?;

@@ -6,6 +6,9 @@ use crate::sample::Sample;
 use crate::server::Counts;
 use crate::tool::Tool;
 
+/// What takes longer is measured once: little would come of more.
+const LONG_SECONDS: f64 = 60.0;
+
 /// A command, and its runs.
 pub(crate) struct Row {
     pub(crate) what: String,
@@ -18,6 +21,11 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) fn new(tool: Tool, what: String) -> Self {
         Self { what, tool, layer_bytes: None, samples: Vec::new() }
+    }
+
+    /// Whether it is not to be run again.
+    pub(crate) fn is_long(&self) -> bool {
+        self.samples.iter().any(|sample| sample.usage.seconds > LONG_SECONDS)
     }
 
     /// The median over all runs of what is measured.

@@ -25,8 +25,8 @@ const USAGE: &str = "usage: sandbox [OPTION VALUE]…
   --port N           listen on this port of 127.0.0.1; a free one without it
   --tls DIR          speak TLS and write the authority to DIR/ca.pem
   --repositories N   serve this many repositories `library/app-NN` (1, if --tags is given)
+  --catalogue N      instead of them, this many of 20 repositories of multi-platform images that share layers
   --tags N           with this many tags each (20)
-  --catalogue N      serve so many repositories of multi-platform images with shared layers, at most 20
   --synthetic BYTES  serve `library/large:1` with one layer of this size, made while it is sent
   --keep BYTES       of uploads, keep only blobs up to this size; hash and count larger ones
   --round-trip MS    stand at the other end of a line that takes so many milliseconds there and back
@@ -85,10 +85,12 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let store = Store::new();
-    if options.repositories.or(options.tags).is_some() {
-        content::fill(&store, options.repositories.unwrap_or(1), options.tags.unwrap_or(20));
+    let tags = options.tags.unwrap_or(20);
+    if options.catalogue > 0 {
+        content::catalogue(&store, options.catalogue, tags);
+    } else if options.repositories.or(options.tags).is_some() {
+        content::fill(&store, options.repositories.unwrap_or(1), tags);
     }
-    content::catalogue(&store, options.catalogue);
     if let Some(size) = options.synthetic {
         let layer = store.put_synthetic_blob("library/large", 1, size);
         store.put_image("library/large", Some("1"), &content::image(1).layer_elsewhere(&layer).build());

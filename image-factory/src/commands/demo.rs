@@ -34,6 +34,9 @@ const EXAMPLE: &str = "\
 Example:
   image-factory demo --dir /tmp/demo";
 
+/// Of each repository.
+const TAGS: u64 = 20;
+
 const NIGHTS: [&str; 3] = [
     "first night: everything is new",
     "second night: nothing has changed",
@@ -44,10 +47,12 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<Exit> {
     let folder = folder(&args)?;
     let upstream = sandbox::Registry::builder().start().await.context("start the source")?;
     let mirror = sandbox::Registry::builder().start().await.context("start the destination")?;
-    content::catalogue(upstream.store(), content::CATALOGUE.len());
+    let repositories = content::CATALOGUE.len();
+    content::catalogue(upstream.store(), repositories, TAGS);
     let demo = Demo { folder, upstream, mirror, shutdown: Shutdown::on_signals()? };
     let file = demo.write_file()?;
-    let (repositories, tags) = (content::CATALOGUE.len(), content::CATALOGUE.len() * content::CATALOGUE_TAGS);
+    // With `latest`.
+    let tags = repositories as u64 * (TAGS + 1);
     say(&format!(
         "A source at {} with {repositories} repositories and {tags} tags: multi-platform images, shared layers, \
          signatures, SBOMs.",

@@ -74,9 +74,8 @@ struct Answer {
 struct Shown {
     source: String,
     place: String,
-    jobs: Vec<String>,
+    job: Option<String>,
     group: Option<String>,
-    owner: Option<String>,
     tag: Option<Fate>,
     /// Where the image goes, or those of the repository.
     destinations: Vec<String>,
@@ -118,7 +117,7 @@ impl Answer {
 
 impl Shown {
     fn of(file: &JobFile, found: &Found<'_>, tag: Option<&Tag>) -> Self {
-        let Found { jobs, source, line } = found;
+        let Found { job, source, line } = found;
         let destinations = match tag {
             Some(tag) => line.targets(tag).map(|target| target.to_string()).collect(),
             None => line.destinations.iter().map(ToString::to_string).collect(),
@@ -132,9 +131,8 @@ impl Shown {
         Self {
             source: source.location.to_string(),
             place: line.place.to_string(),
-            jobs: jobs.iter().map(|&job| job.to_owned()).collect(),
+            job: job.map(str::to_owned),
             group: line.group.clone(),
-            owner: line.owner.clone(),
             tag: tag.map(|tag| Fate::of(tag, found)),
             destinations,
             settings: line.settings.iter().map(setting).collect(),
@@ -146,10 +144,7 @@ impl Shown {
         let tag = self.tag.as_ref().map(|fate| format!(":{}", fate.tag)).unwrap_or_default();
         writeln!(out, "{}{tag}  {}", printable(&self.source), printable(&self.place))?;
         let mut row = |key: &str, value: &str| writeln!(out, "  {key:<12} {}", printable(value));
-        if !self.jobs.is_empty() {
-            row("job", &self.jobs.join(", "))?;
-        }
-        for (key, value) in [("group", &self.group), ("owner", &self.owner)] {
+        for (key, value) in [("job", &self.job), ("group", &self.group)] {
             value.iter().try_for_each(|value| row(key, value))?;
         }
         if let Some(fate) = &self.tag {

@@ -80,6 +80,48 @@ async fn an_image_is_shown_by_its_source_or_its_destination_with_its_rule_and_lo
     insta::assert_snapshot!(json);
 }
 
+/// Two groups, one of them in a file of its own, with settings on each layer.
+const GROUPS: &str = "\
+version: 1
+include:
+  - { files: \"teams/*.yaml\", may_define: [groups] }
+tag_sets: { stable: { versions: \">=0\", newest: { minors: 3, patches: 2 } } }
+destinations:
+  harbor: { repositories: [\"harbor.example.com/{path}\"] }
+  east: { repositories: [\"east.example.com/{path}\", \"west.example.com/{path}\"] }
+defaults:
+  to: [harbor]
+  expect: { min: 1 }
+groups:
+  hub:
+    owner: platform
+    from: docker.io/library
+    tags: $stable
+    images:
+      alpine:
+      nginx: { tags: [\"1.*\", \"!*-perl\"], to: [east] }
+jobs:
+  nightly: { groups: [\"*\", \"!payments\"] }
+  hourly: { groups: [payments] }
+";
+
+const TEAM: &str = "\
+version: 1
+groups:
+  payments: { owner: payments, from: docker.io/library, images: { alpine: { tags: \"3.20\", to: [east] } } }
+";
+
+#[tokio::test]
+async fn each_setting_in_force_is_shown_with_the_file_and_line_that_it_comes_from() {
+    let workshop = Workshop::new();
+    std::fs::create_dir(workshop.path().join("teams")).unwrap();
+    workshop.write("teams/payments.yaml", TEAM);
+    workshop.write("factory.yaml", GROUPS);
+    let check = workshop.program(&["check", "factory.yaml"]).await.expect(0).stdout;
+    let show = workshop.program(&["show", "factory.yaml", "alpine:3.20", "west.example.com/library/nginx"]).await;
+    insta::assert_snapshot!(check + &show.expect(0).stdout);
+}
+
 #[tokio::test]
 async fn what_the_file_does_not_have_is_answered_with_what_is_close() {
     let ended =
@@ -164,8 +206,12 @@ async fn a_repository_that_cannot_be_listed_or_is_not_in_the_file_fails() {
 #[tokio::test]
 async fn schemas_and_completions_are_printed_whole() {
     let workshop = Workshop::new();
-    let schema = workshop.program(&["schema", "report"]).await.expect(0).stdout;
-    assert!(jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).is_ok());
+    assert_eq!(workshop.program(&["schema"]).await.stdout, workshop.program(&["schema", "job"]).await.stdout);
+    for (document, key) in [("job", "images"), ("report", "totals")] {
+        let schema = workshop.program(&["schema", document]).await.expect(0).stdout;
+        let schema: Value = serde_json::from_str(&schema).unwrap();
+        assert!(jsonschema::validator_for(&schema).is_ok() && schema["properties"][key].is_object(), "{document}");
+    }
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = workshop.program(&["completions", shell]).await.expect(0).stdout;
         assert!(script.contains("image-factory") && script.contains("report-dir"), "{shell}");

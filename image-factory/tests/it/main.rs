@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic as tests do")]
 
+mod crashes;
 mod data;
 mod demo;
 mod faults;
 mod looking;
+mod mirror;
 mod real;
 mod run;
 mod stopping;

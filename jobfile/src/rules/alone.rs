@@ -1,6 +1,6 @@
 //! Rules for tags that stand in no job file, as on a command line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Rules, TagSets};
@@ -16,7 +16,7 @@ impl Rules {
     /// All that is wrong with them. `what` stands for the file in faults, and a line is the number of a rule.
     pub fn parse_all(texts: &[String], what: &str) -> Result<Self, Faults> {
         let file: Arc<Path> = Path::new(what).into();
-        let mut walk = Walk { folder: Path::new(""), file: file.clone(), faults: Vec::new(), warnings: Vec::new() };
+        let mut walk = Walk { folder: PathBuf::new(), file: file.clone(), faults: Vec::new(), warnings: Vec::new() };
         let mut list = Vec::new();
         for (text, line) in texts.iter().zip(1..) {
             match item(text, &file, line, &mut walk.faults) {
@@ -26,7 +26,7 @@ impl Rules {
         }
         let position = Position { line: 1, column: 1 };
         let rules = if walk.faults.is_empty() {
-            Self::read(&mut walk, &Node { position, value: Value::List(list) }, &TagSets::default(), true)
+            Self::read(&mut walk, &Node { position, value: Value::List(list) }, &TagSets::default())
         } else {
             Self::default()
         };

@@ -5,9 +5,13 @@ mod versions;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use proto::{Digest, Tag};
+
+pub(crate) use versions::NEWEST_MAX;
+
 use super::Rules;
 use super::rule::Rule;
-use crate::fault::{Position, RuleId};
+use crate::fault::{Place, Position, RuleId};
 use crate::tree::{Kind, Node, Value};
 use crate::walk::{Key, Walk, closest, list};
 
@@ -17,33 +21,35 @@ pub(crate) struct TagSets(BTreeMap<String, TagSet>);
 
 #[derive(Debug)]
 struct TagSet {
-    position: Position,
+    place: Place,
     /// None if it has faults.
     rules: Option<Rules>,
     is_used: Cell<bool>,
 }
 
 impl TagSets {
-    /// Reads `tag_sets`.
-    pub(crate) fn read(walk: &mut Walk, node: &Node) -> Self {
+    /// Reads `tag_sets` of a file, beside those of others.
+    pub(crate) fn read(&mut self, walk: &mut Walk, node: &Node) {
         let mend = "write a map, as in `tag_sets: { stable: { versions: \">=0\", newest: { minors: 3 } } }`";
-        let mut sets = Self::default();
         for (Key { position, text }, node) in walk.entries(node, "`tag_sets`", mend).unwrap_or_default() {
+            if let Some(other) = self.0.get(text) {
+                walk.defined_twice(position, &format!("the tag set `{text}`"), &other.place);
+                continue;
+            }
             if !text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
                 let message = format!("`{text}` is no name of a tag set");
                 walk.fault(position, RuleId::TagSet, message, "write it in `a-z 0-9 -`, as in `stable`");
             }
             let rules = Rules::read_items(walk, node, &format!("the tag set `{text}`"), None);
-            sets.0.insert(text.to_owned(), TagSet { position, rules, is_used: Cell::new(false) });
+            self.0.insert(text.to_owned(), TagSet { place: walk.place(position), rules, is_used: Cell::new(false) });
         }
-        sets
     }
 
     /// Warns of sets that no selection named.
     pub(crate) fn warn_of_unused(&self, walk: &mut Walk) {
         for (name, set) in self.0.iter().filter(|(_, set)| !set.is_used.get()) {
             let message = format!("no selection of tags uses `${name}`");
-            walk.warn(set.position, RuleId::UnusedTagSet, message, "use it, or leave it out");
+            walk.warn_at(set.place.clone(), RuleId::UnusedTagSet, message, "use it, or leave it out");
         }
     }
 
@@ -65,9 +71,8 @@ impl TagSets {
 }
 
 impl Rules {
-    /// Reads a selection of tags: a rule as text, or a list of rules as text, as maps, and of `$names` of sets. Tags
-    /// may be pinned to a digest if `may_pin`.
-    pub(crate) fn read(walk: &mut Walk, node: &Node, sets: &TagSets, may_pin: bool) -> Self {
+    /// Reads a selection of tags: a rule as text, or a list of rules as text, as maps, and of `$names` of sets.
+    pub(crate) fn read(walk: &mut Walk, node: &Node, sets: &TagSets) -> Self {
         if let Value::Map(_) = &node.value {
             let mend = "write rules as a list, as in [{ versions: \">=3.18\", variants: [alpine] }]";
             walk.fault(node.position, RuleId::Type, "the selection of tags is a map", mend);
@@ -76,7 +81,7 @@ impl Rules {
         let Some(rules) = Self::read_items(walk, node, "the selection of tags", Some(sets)) else {
             return Self::default();
         };
-        rules.check(walk, node.position, may_pin);
+        rules.check(walk, node.position);
         rules
     }
 
@@ -117,8 +122,16 @@ impl Rules {
         Some(())
     }
 
+    /// Adds a rule for exactly `tag`, and `digest` if it is pinned. The error says why it cannot be asked for, and how
+    /// to mend it.
+    pub(crate) fn add_exact(&mut self, tag: &Tag, digest: Option<&Digest>) -> Result<(), (String, String)> {
+        let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
+        self.insert(Rule::read(&format!("{tag}{digest}"))?);
+        Ok(())
+    }
+
     /// Notes what is wrong with the rules together.
-    fn check(&self, walk: &mut Walk, position: Position, may_pin: bool) {
+    fn check(&self, walk: &mut Walk, position: Position) {
         if !self.take_something() {
             let mend = "write what to take too, as in [\"*\", \"!*-perl\"]";
             walk.fault(position, RuleId::TagRule, "only removals are given, so nothing is taken", mend);
@@ -130,10 +143,6 @@ impl Rules {
                 walk.warn(position, RuleId::RemovedTag, message, "leave out one of both");
             }
             let Some(digest) = digest else { continue };
-            if !may_pin {
-                let message = format!("`{tag}` is pinned to a digest, and images of a layout are found by name");
-                walk.fault(position, RuleId::TagRule, message, "leave out `@` and what follows");
-            }
             if pins.insert(tag, digest).is_some_and(|other| other != digest) {
                 let message = format!("`{tag}` is pinned to two digests");
                 walk.fault(position, RuleId::TagRule, message, "leave out one of both");

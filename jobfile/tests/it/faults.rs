@@ -33,7 +33,7 @@ fn files() -> Vec<(&'static str, String)> {
         ("a second document", "version: 1\n---\nversion: 1\n".to_owned()),
         ("a file that is a list", "- version: 1\n".to_owned()),
         ("nothing but an unknown key", "image:\n  alpine: latest\n".to_owned()),
-        ("a key of a later part", and("groups: {}\njobs: {}\nregistry: {}\n")),
+        ("a key of a later part", and("policies: {}\nschedule: {}\nregistry: {}\n")),
         ("a later version", and("").replace("version: 1", "version: 2")),
         ("a key that is given twice", and("images:\n  busybox: latest\n")),
         ("a merge of maps", and("<<: { network: {} }\n")),
@@ -49,7 +49,7 @@ fn files() -> Vec<(&'static str, String)> {
             "rules that cannot be read",
             images(
                 "  alpine: [\"/[/\", \"/3\", \">=3.x\", \">=3-alpine\", \">=2024\", \">3 || <2\", \"[3\", \"3 4\"]\n  \
-                   nginx: [\"1@sha256:12\", \"!1@sha256:12\", \"1.29;*\", \"!!1\", \"!\", \"$stable\"]",
+                   nginx: [\"1@sha256:12\", \"!1@sha256:12\", \"1.29;*\", \"!<2024\", \"!!1\", \"!\", \"$stable\"]",
             ),
         ),
         ("a signature asked for by name", images(&format!("  alpine: \"sha256-{}.sig\"", "ab".repeat(32)))),

@@ -29,25 +29,23 @@ pub const CATALOGUE: [&str; 20] = [
     "prometheus/prometheus",
 ];
 
-/// Tags of each repository of [`catalogue`], without those of cosign: each patch of each minor, and `latest`.
-pub const CATALOGUE_TAGS: usize = (MINORS * PATCHES) as usize + 1;
-
 const PLATFORMS: [&str; 3] = ["linux/amd64", "linux/arm64", "linux/arm/v7"];
-const MINORS: u64 = 10;
 const PATCHES: u64 = 2;
 
-/// Fills `store` with the first `repositories` of [`CATALOGUE`], the same every time.
+/// Fills `store` with the first `repositories` of [`CATALOGUE`], of `tags` tags each, the same every time.
 ///
-/// Tags are `1.0.0`, `1.0.1`, `1.1.0`, …; `latest` is another name of the newest. Each is an index of three images, and
-/// all images of a repository and platform share a layer. Every third has an SBOM, every fourth a cosign signature.
-pub fn catalogue(store: &Store, repositories: usize) {
+/// Tags are `1.0.0`, `1.0.1`, `1.1.0`, …, and on top of them `latest`, another name of the newest. Each is an index of
+/// three images, and all images of a repository and platform share a layer. Every third has an SBOM, every fourth a
+/// cosign signature beside it.
+pub fn catalogue(store: &Store, repositories: usize, tags: u64) {
     for (number, repository) in (1u64..).zip(CATALOGUE).take(repositories) {
         let bases = bases(number);
-        for (minor, patch) in (0..MINORS).flat_map(|minor| (0..PATCHES).map(move |patch| (minor, patch))) {
+        for tag in 0..tags {
+            let (minor, patch) = (tag / PATCHES, tag % PATCHES);
             let seed = number * 1_000 + minor * 10 + patch;
             let image = upstream(&bases, seed);
             store.put_image(repository, Some(&format!("1.{minor}.{patch}")), &image);
-            if (minor + 1, patch + 1) == (MINORS, PATCHES) {
+            if tag + 1 == tags {
                 store.put_image(repository, Some("latest"), &image);
             }
             if seed.is_multiple_of(4) {
@@ -58,7 +56,7 @@ pub fn catalogue(store: &Store, repositories: usize) {
     }
 }
 
-/// What upstream does to the whole [`catalogue`] over a day: one tag moves, one is new.
+/// What upstream does to a [`catalogue`] of 20 tags over a day: one tag moves, one is new.
 pub fn change_catalogue(store: &Store) {
     store.put_image("library/nginx", Some("1.9.1"), &upstream(&bases(9), 777_001));
     store.put_image("library/redis", Some("1.10.0"), &upstream(&bases(15), 777_002));

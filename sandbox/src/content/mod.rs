@@ -14,7 +14,7 @@ mod image;
 mod layer;
 
 pub use artifact::{artifact, cosign_signature, cosign_tag, referrer, sbom};
-pub use catalogue::{CATALOGUE, CATALOGUE_TAGS, catalogue, change_catalogue};
+pub use catalogue::{CATALOGUE, catalogue, change_catalogue};
 pub use fill::fill;
 pub use image::{ImageBuilder, image};
 pub use layer::Layer;

@@ -1,6 +1,7 @@
 //! Reads a rule about versions from its map.
 
 use crate::fault::RuleId;
+use crate::keys;
 use crate::rules::newest::Newest;
 use crate::rules::rule::{Rule, glob, is_glob, regex};
 use crate::rules::versions::{Variant, VersionRule, Versions};
@@ -9,12 +10,11 @@ use crate::version::{Range, Scheme};
 use crate::walk::{Fields, Walk};
 
 /// Most versions that `newest` can ask for: a registry has less.
-const NEWEST_MAX: u32 = 10_000;
+pub(crate) const NEWEST_MAX: u32 = 10_000;
 
 /// Reads a map; what is wrong with it is noted.
 pub(super) fn read(walk: &mut Walk, node: &Node) -> Option<Rule> {
-    let known = ["versions", "pattern", "variants", "pre_releases", "aliases", "scheme", "newest"];
-    let fields = walk.fields(node, "a rule for tags", &known)?;
+    let fields = walk.fields(node, &keys::RULE)?;
     let before = walk.faults.len();
     let versions = match (fields.get("versions"), fields.get("pattern")) {
         (Some(versions), None) => range(walk, &fields, versions),
@@ -118,7 +118,7 @@ fn variant(walk: &mut Walk, node: &Node) -> Option<Variant> {
 }
 
 fn newest(walk: &mut Walk, node: &Node) -> Newest {
-    let Some(fields) = walk.fields(node, "`newest`", &["majors", "minors", "patches", "count"]) else {
+    let Some(fields) = walk.fields(node, &keys::NEWEST) else {
         return Newest::default();
     };
     let mut number = |key: &str| walk.number(fields.get(key)?, &format!("`{key}`"), 1..=NEWEST_MAX);
