@@ -1,6 +1,6 @@
 //! Records results, many in one transaction, and acks them only then.
 
-use backends::store::{EndedTask, Recorded};
+use backends::store::Recorded;
 use backends::{Delivery, Lane};
 use daemon::crash::{Effect, around};
 use futures_util::FutureExt;
@@ -73,11 +73,18 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Tells listeners which of `tasks` are done, and the loops that there is something to do.
+    /// Tells listeners which of `tasks` are done and which wait, and the loops that there is something to do.
     async fn tell(&self, tasks: &[TaskId]) -> Result<(), CoordinatorError> {
-        for EndedTask { source, outcome, failure } in self.store.ended(tasks).await? {
-            // Nobody need be listening.
-            let _ = self.events.send(Event { source, outcome, failure });
+        // Nobody need be listening, and then nothing is read for it.
+        let listened = tasks.iter().filter(|_| self.events.receiver_count() > 0);
+        for task in listened {
+            if let Some(row) = self.store.report_row(*task).await? {
+                self.tell_event(Event::Ended(row));
+                continue;
+            }
+            for waiting in self.store.waiting_of(*task).await? {
+                self.tell_event(Event::Waits(waiting));
+            }
         }
         self.run_finished.notify_one();
         self.tasks_ready.notify_one();

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backends::store::{ReportRow, Waiting};
 use backends::{Queue, Store};
 use daemon::crash::{Effect, around};
 use jiff::Timestamp;
-use proto::{Failure, Outcome, RunId, limits};
+use proto::{Failure, RunId, limits};
 use registry::Client;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
@@ -52,15 +53,20 @@ impl Pace {
     }
 }
 
-/// What a listener hears while runs go on: an image came to its end.
+/// What a listener hears while runs go on.
 #[derive(Debug, Clone)]
-pub struct Event {
-    /// The image, or the repository that could not be listed.
-    pub source: String,
-    /// The worst of its destinations' outcomes.
-    pub outcome: Outcome,
-    /// Why it failed or was postponed.
-    pub failure: Option<Failure>,
+pub enum Event {
+    /// An image came to its end.
+    Ended(ReportRow),
+    /// An attempt is over, and there will be another one at this destination.
+    Waits(Waiting),
+    /// A repository could not be listed, or not all of it is carried.
+    Unlisted {
+        /// The repository.
+        repository: String,
+        /// Why.
+        failure: Failure,
+    },
 }
 
 /// Expands, dispatches, collects and closes the runs of one Store.
@@ -98,6 +104,11 @@ impl Coordinator {
     /// Hears of what ends from now on.
     pub fn listen(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// Tells listeners, if there are any.
+    pub(crate) fn tell_event(&self, event: Event) {
+        let _ = self.events.send(event);
     }
 
     /// Runs all loops until `stop`; each finishes the step that it is in.

@@ -22,6 +22,8 @@ pub struct Submission {
     pub started_by: String,
     /// Whether to take over tags that another job owns.
     pub take_over: bool,
+    /// What the run is limited to, in words; none if it is all of the job.
+    pub only: Option<String>,
 }
 
 impl Coordinator {
@@ -38,6 +40,7 @@ impl Coordinator {
             git_commit: submission.commit,
             started_by: submission.started_by,
             take_over: submission.take_over,
+            only: submission.only,
             started_at: Timestamp::now(),
         };
         around(Effect::RunCreate, self.store.create_run(&run)).await?;

@@ -19,7 +19,7 @@ mod table;
 pub mod words;
 mod write;
 
-pub use causes::Causes;
+pub use causes::{Causes, host};
 pub use keep::{keep, run_in};
 pub use summary::Summary;
 pub use write::write;

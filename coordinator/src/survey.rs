@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{Coordinator, Event};
 use crate::error::CoordinatorError;
-use crate::expand::{Expansion, expand};
+use crate::expand::{Expansion, Only, expand};
 
 /// Repositories listed at once.
 const CONCURRENCY: usize = 8;
@@ -25,24 +25,41 @@ impl Coordinator {
     /// Writes the tasks of a run, those of a repository as soon as it was listed. A repository that cannot be listed
     /// is a failed line of the report; the others go on.
     ///
-    /// After `stop` nothing more is listed, and the run counts as not expanded.
+    /// After `stop` nothing more is listed, and the run counts as not expanded. What `only` does not reach is not listed
+    /// at all; what it names and nothing meets is a warning.
     ///
     /// # Errors
     /// The Store does not take the tasks.
-    pub async fn expand(&self, run: RunId, job: &Job, stop: &CancellationToken) -> Result<(), CoordinatorError> {
-        let sources = job.sources.iter().map(|source| self.expand_source(run, source));
-        let all = stream::iter(sources).buffer_unordered(CONCURRENCY).try_collect::<()>();
-        if let Some(result) = stop.run_until_cancelled(all).await {
-            result?;
+    pub async fn expand(
+        &self,
+        run: RunId,
+        job: &Job,
+        only: &Only,
+        stop: &CancellationToken,
+    ) -> Result<(), CoordinatorError> {
+        let reached = job.sources.iter().filter(|source| only.reaches(&source.location));
+        let sources = reached.map(|source| self.expand_source(run, source, only));
+        let all = stream::iter(sources).buffer_unordered(CONCURRENCY).try_concat();
+        if let Some(met) = stop.run_until_cancelled(all).await {
+            for warning in only.warnings(&met?) {
+                self.store.add_warning(run, &warning).await?;
+            }
             around(Effect::RunExpanded, self.store.set_expanded(run, Timestamp::now())).await?;
             self.run_finished.notify_one();
         }
         Ok(())
     }
 
-    async fn expand_source(&self, run: RunId, source: &Source) -> Result<(), CoordinatorError> {
+    /// Says which wishes of `only` are met; where not all tags are known, it may be all that reach here.
+    async fn expand_source(
+        &self,
+        run: RunId,
+        source: &Source,
+        only: &Only,
+    ) -> Result<BTreeSet<String>, CoordinatorError> {
+        let location = &source.location;
         let survey = Survey { client: &self.client, store: Some(&self.store), retry_after: self.pace.retry_after };
-        let expansion = survey.expansion(source).await?;
+        let mut expansion = survey.expansion(source, only).await?;
         for batch in expansion.tasks.chunks(EXPAND_BATCH) {
             around(Effect::TasksAdd, self.store.add_tasks(run, batch, Timestamp::now())).await?;
             self.tasks_ready.notify_one();
@@ -50,10 +67,14 @@ impl Coordinator {
         for warning in &expansion.warnings {
             self.store.add_warning(run, warning).await?;
         }
-        match expansion.failure {
-            Some(failure) => self.note_failed_source(run, &source.location, failure).await,
-            None => Ok(()),
+        if let Some(failure) = expansion.failure {
+            self.note_failed_source(run, location, failure).await?;
+            return Ok(only.wishes_at(location).into_iter().collect());
         }
+        // A repository is a wish of its own: it was listed, whatever it has.
+        let name = location.to_string();
+        expansion.met.extend(only.wishes_at(location).into_iter().filter(|wish| *wish == name));
+        Ok(expansion.met)
     }
 
     /// A repository of which nothing, or not all, becomes tasks is a line of the report.
@@ -64,9 +85,7 @@ impl Coordinator {
         failure: Failure,
     ) -> Result<(), CoordinatorError> {
         self.store.add_failed_line(run, &source.to_string(), &failure, Timestamp::now()).await?;
-        let event = Event { source: source.to_string(), outcome: proto::Outcome::Failed, failure: Some(failure) };
-        // Nobody need be listening.
-        let _ = self.events.send(event);
+        self.tell_event(Event::Unlisted { repository: source.to_string(), failure });
         Ok(())
     }
 }
@@ -86,12 +105,12 @@ impl Survey<'_> {
     ///
     /// # Errors
     /// The Store does not answer.
-    pub async fn expansion(&self, source: &Source) -> Result<Expansion, StoreError> {
+    pub async fn expansion(&self, source: &Source, only: &Only) -> Result<Expansion, StoreError> {
         let listed = match self.tags(source).await {
             Ok(listed) => listed,
             Err(failure) => return Ok(Expansion { failure: Some(failure), ..Expansion::default() }),
         };
-        let mut expansion = expand(source, &listed);
+        let mut expansion = expand(source, &listed, only);
         self.note_cosign_tags(&mut expansion.tasks, &listed).await?;
         Ok(expansion)
     }

@@ -6,7 +6,9 @@ mod words;
 use clap::{CommandFactory, Parser, Subcommand};
 use daemon::telemetry::Format;
 
-use crate::commands::{check, completions, copy, demo, doctor, plan, report, run, runs, schema, show, tags};
+use crate::commands::{
+    check, completions, copy, demo, doctor, failures, plan, report, retry, run, runs, schema, show, status, tags, why,
+};
 
 /// Mirrors container images between registries: checked, resumable, with a report.
 ///
@@ -41,6 +43,10 @@ pub(crate) enum Command {
     Doctor(doctor::DoctorArgs),
     Runs(runs::RunsArgs),
     Report(report::ReportArgs),
+    Status(status::StatusArgs),
+    Failures(failures::FailuresArgs),
+    Why(why::WhyArgs),
+    Retry(retry::RetryArgs),
     Demo(demo::DemoArgs),
     Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),

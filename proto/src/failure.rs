@@ -53,6 +53,18 @@ pub enum Class {
     Bug,
 }
 
+impl Class {
+    /// The name in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Reject => "reject",
+            Self::Defer => "defer",
+            Self::Bug => "bug",
+        }
+    }
+}
+
 macro_rules! codes {
     ($($name:ident = $text:literal: $meaning:literal,)+) => {
         /// What failed, by a name that stays: reports, metrics and scripts may rely on it.

@@ -2,6 +2,7 @@
 
 mod late;
 mod life;
+mod looks;
 mod retries;
 mod runs;
 mod targets;
@@ -21,6 +22,7 @@ use crate::store::{NewRun, NewTask, Progress, Recorded, ReportRow};
 
 pub use late::*;
 pub use life::*;
+pub use looks::*;
 pub use retries::*;
 pub use runs::*;
 pub use targets::*;
@@ -61,6 +63,9 @@ macro_rules! store_suite {
             stopping_a_run_closes_what_is_open
             a_run_is_found_by_a_part_of_its_id
             times_sort_whatever_their_fractions
+            what_was_not_done_right_is_read_from_an_open_run
+            what_waits_is_told_with_its_time_and_its_reason
+            what_is_known_of_an_image_is_found_by_source_and_by_destination
             a_long_random_walk_keeps_the_books
         }
     };
@@ -133,6 +138,7 @@ async fn new_run(store: &Store, job: &str, take_over: bool, started_at: Timestam
         git_commit: None,
         started_by: "suite".to_owned(),
         take_over,
+        only: None,
         started_at,
     };
     store.create_run(&run).await.unwrap();

@@ -22,8 +22,8 @@ const FILES: [&str; 3] = [PAGE, TABLE, JSON];
 /// A file cannot be read or written, or what is called like a report in that folder is none.
 pub fn keep(report: &Path, folder: &Path) -> Result<PathBuf, CoordinatorError> {
     let from = report.parent().unwrap_or(Path::new("."));
-    let earlier = run_in(folder)?;
-    if let Some(earlier) = earlier.filter(|_| run_in(from).ok() != Some(earlier)) {
+    let (ours, earlier) = (run_in(from)?, run_in(folder)?);
+    if let Some(earlier) = earlier.filter(|earlier| ours != Some(*earlier)) {
         let aside = folder.join(earlier.to_string());
         fs::create_dir_all(&aside).map_err(failed(&aside))?;
         for name in FILES {

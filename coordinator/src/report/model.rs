@@ -41,6 +41,8 @@ pub struct RunSection {
     pub file_digest: String,
     /// Git commit of the job file, if it lies in a work tree.
     pub commit: Option<String>,
+    /// What it was limited to; none if it was all of the job.
+    pub only: Option<String>,
     /// Who started it.
     pub started_by: String,
     /// When, RFC 3339.
@@ -119,6 +121,8 @@ pub struct CauseSection {
     pub code: String,
     /// What the code means, in a sentence.
     pub meaning: String,
+    /// What the first of them calls for, as in a failure.
+    pub class: String,
     /// The registry where it happened; none if a layout, or this program, is to blame.
     pub host: Option<String>,
     /// How many images it hit.
@@ -149,6 +153,9 @@ pub struct FailureSection {
     pub stage: Option<String>,
     /// Name of the cause, which stays the same in all versions.
     pub code: String,
+    /// What it calls for: `retry` may pass by itself, `reject` ends the same until a person changes something, `defer`
+    /// has its time, `bug` is our own fault.
+    pub class: String,
     /// What was tried and what came back.
     pub message: String,
     /// What a person can do.

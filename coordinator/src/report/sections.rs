@@ -12,6 +12,7 @@ impl From<&proto::Failure> for FailureSection {
         Self {
             stage: failure.stage.map(|stage| stage.to_string()),
             code: failure.code.to_string(),
+            class: failure.class.as_str().to_owned(),
             message: failure.message.clone(),
             hint: failure.hint.clone(),
         }
@@ -28,6 +29,7 @@ pub(super) fn run(run: &Run) -> model::RunSection {
         job: run.job.clone(),
         file_digest: run.file_digest.to_string(),
         commit: run.git_commit.clone(),
+        only: run.only.clone(),
         started_by: run.started_by.clone(),
         started_at: run.started_at.to_string(),
         ended_at: run.ended.map_or(run.started_at, |(_, at)| at).to_string(),

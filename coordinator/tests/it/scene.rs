@@ -44,6 +44,7 @@ impl Scene {
             git_commit: Some("9c2f31e0aa5d".to_owned()),
             started_by: "robot".to_owned(),
             take_over: false,
+            only: None,
             started_at: at(0),
         };
         store.create_run(&new).await.unwrap();

@@ -10,8 +10,23 @@ use registry::Options;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DataArgs {
     /// Folder of runs and placements; default: `$XDG_STATE_HOME/image-factory`, else `~/.local/state/image-factory`.
-    #[arg(long = "data", value_name = "DIR", env = "IMAGE_FACTORY_DATA")]
+    #[arg(long = "data", value_name = "DIR", env = DATA)]
     pub(crate) folder: Option<PathBuf>,
+}
+
+/// The variable that names the data folder.
+const DATA: &str = "IMAGE_FACTORY_DATA";
+
+impl DataArgs {
+    /// What a command must be given to find the same folder.
+    pub(crate) fn as_flag(&self) -> String {
+        match &self.folder {
+            Some(folder) if std::env::var_os(DATA).is_none_or(|default| default != *folder) => {
+                format!(" --data {}", folder.display())
+            }
+            _ => String::new(),
+        }
+    }
 }
 
 /// Settings of registries for commands that take references.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use coordinator::expand::Only;
 use coordinator::report::PAGE;
 use daemon::Shutdown;
 use proto::limits;
@@ -14,7 +15,7 @@ use registry::Options;
 use sandbox::content;
 
 use crate::cli::args::DataArgs;
-use crate::commands::run::{Order, mirror};
+use crate::commands::run::{Order, Wanted, mirror};
 use crate::data::DataFolder;
 use crate::exit::Exit;
 use crate::progress::say;
@@ -116,26 +117,29 @@ impl Demo {
     /// One run of the file; none if it was stopped before its report.
     async fn night(&self, file: &Path, title: &'static str) -> anyhow::Result<Option<Night>> {
         say(&format!("\n— {title} —"));
-        let data = DataFolder::open(&DataArgs { folder: Some(self.folder.join("data")) })?;
+        let args = DataArgs { folder: Some(self.folder.join("data")) };
+        let data = DataFolder::open(&args)?;
         let order = Order {
             file,
             data: &data,
             slots: limits::SLOTS,
             job: None,
+            wanted: Wanted::Only(Only::All),
+            is_namesake_refused: true,
             take_over: false,
             options: Options::default(),
             retry_after: [limits::SECOND_TRY_AFTER, limits::THIRD_TRY_AFTER],
         };
         let began = Instant::now();
         let mut only = None;
-        let all = mirror(order, &self.shutdown, |done| {
+        let all = mirror(order, None, &self.shutdown, |done, _| {
             only = Some(done);
             Ok(())
         });
         all.await?;
         let Some(done) = only else { return Ok(None) };
         let took = began.elapsed();
-        summary::print(&done.summary, &done.report)?;
+        summary::print(&done.summary, &done.run, &args, &done.report)?;
         let totals = &done.summary.totals;
         ensure!(totals.failed + totals.unlisted == 0, "the demo failed; see the lines above");
         let result = format!("{} up to date, {} pushed", totals.up_to_date, totals.pushed);

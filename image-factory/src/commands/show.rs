@@ -33,6 +33,9 @@ pub(crate) struct ShowArgs {
     json: bool,
 }
 
+/// Version of the JSON.
+const VERSION: u32 = 1;
+
 const EXAMPLE: &str = "\
 Examples:
   image-factory show first.yaml docker.io/library/alpine:3.22
@@ -41,12 +44,13 @@ Examples:
 pub(crate) fn run(args: &ShowArgs) -> anyhow::Result<Exit> {
     let file = files::load(&args.file)?;
     let answers: Vec<Answer> = args.asked.iter().map(|asked| Answer::of(&file, asked)).collect();
+    let shown = All { version: VERSION, answers };
     let mut out = text::stdout();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &answers).map_err(io::Error::from)?;
+        serde_json::to_writer_pretty(&mut out, &shown).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
-        for (answer, asked) in answers.iter().zip(&args.asked) {
+        for (answer, asked) in shown.answers.iter().zip(&args.asked) {
             if answer.lines.is_empty() {
                 writeln!(out, "{}", printable(&find::not_found(asked, &answer.closest)))?;
             }
@@ -55,8 +59,15 @@ pub(crate) fn run(args: &ShowArgs) -> anyhow::Result<Exit> {
             }
         }
     }
-    let all_found = answers.iter().all(|answer| !answer.lines.is_empty());
+    let all_found = shown.answers.iter().all(|answer| !answer.lines.is_empty());
     Ok(if all_found { Exit::Done } else { Exit::Failed })
+}
+
+/// What the file says, in the order in which it was asked.
+#[derive(Debug, Serialize)]
+struct All {
+    version: u32,
+    answers: Vec<Answer>,
 }
 
 /// What the file says of what was asked.

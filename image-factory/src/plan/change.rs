@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use backends::store::{NewDestination, NewTask};
-use coordinator::expand::expand;
+use coordinator::expand::{Only, expand};
 use futures_util::{StreamExt, stream};
 use jobfile::{JobFile, RepositoryLocation, Source};
 use proto::{Digest, Failure, ImageRef, Location, Reference, Tag};
@@ -88,7 +88,7 @@ impl Planner {
                 Some(Ok(listed)) => {
                     let (old, now) = (wanted(&both.before, listed), wanted(&both.after, listed));
                     for (job, source) in &both.after {
-                        let tasks = expand(source, listed)
+                        let tasks = expand(source, listed, &Only::All)
                             .tasks
                             .into_iter()
                             .filter(|task| !old.contains_key(&tag_of(&task.source)));
@@ -144,7 +144,7 @@ fn sources_of_both<'f>(before: &'f JobFile, after: &'f JobFile) -> BTreeMap<&'f 
 
 fn wanted(sources: &[(Option<&str>, &Source)], listed: &[Tag]) -> Wanted {
     let mut wanted = Wanted::new();
-    for task in sources.iter().flat_map(|(_, source)| expand(source, listed).tasks) {
+    for task in sources.iter().flat_map(|(_, source)| expand(source, listed, &Only::All).tasks) {
         wanted.entry(tag_of(&task.source)).or_default().push(task);
     }
     wanted

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use backends::Store;
 use backends::store::{NewTask, Placement};
+use coordinator::expand::Only;
 use coordinator::survey::Survey;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jobfile::Source;
@@ -48,7 +49,7 @@ impl Planner {
         let survey = self.survey();
         let surveys = sources.iter().map(|source| {
             let survey = &survey;
-            async move { anyhow::Ok((source, survey.expansion(source).await?)) }
+            async move { anyhow::Ok((source, survey.expansion(source, &Only::All).await?)) }
         });
         let expansions: Vec<_> = stream::iter(surveys.collect::<Vec<_>>()).buffered(CONCURRENCY).try_collect().await?;
         let mut plan = JobPlan { job: job.to_owned(), images: Vec::new(), failed: Vec::new(), warnings: Vec::new() };

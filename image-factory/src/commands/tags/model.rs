@@ -17,6 +17,7 @@ const WIDTH_MAX: usize = 40;
 /// The tags of a repository.
 #[derive(Debug, Serialize)]
 pub(super) struct Tags {
+    pub(super) version: u32,
     pub(super) repository: String,
     /// How many the registry has.
     pub(super) listed: usize,

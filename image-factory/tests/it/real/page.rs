@@ -178,6 +178,7 @@ async fn report(folder: &Path) -> PathBuf {
         git_commit: Some("9c2f31e0aa5d04c1b7ce8e14f309c7cf198ac924".to_owned()),
         started_by: "robot".to_owned(),
         take_over: false,
+        only: None,
         started_at: at(0),
     };
     store.create_run(&new).await.unwrap();
@@ -212,8 +213,8 @@ fn task(number: usize) -> NewTask {
         source: place(format!("docker.io/library/{name}:{tag}")),
         cosign_tags: Vec::new(),
         destinations: vec![
-            place(format!("registry.example.com/mirror/library/{name}:{tag}")),
-            place(format!("eu.registry.example.com/mirror/library/{name}:{tag}")),
+            place(format!("registry.example.com/mirror/library/{name}:{tag}")).into(),
+            place(format!("eu.registry.example.com/mirror/library/{name}:{tag}")).into(),
         ],
     }
 }
@@ -232,7 +233,10 @@ fn result(task: &Task) -> TaskResult {
             fail(Stage::Push, Code::DestinationForbidden, "POST an upload: 403 Forbidden", hint)
         }
         (_, true) => fail(Stage::Resolve, Code::SourceNotFound, "HEAD a manifest: 404 Not Found", None),
-        _ => End::Placed { fingerprint: Fingerprint::of_copy(&digest), digest: digest.clone() },
+        _ => End::Placed {
+            fingerprint: Fingerprint::of_copy(&digest, &proto::Content::default()),
+            digest: digest.clone(),
+        },
     };
     let destinations = mirror.destinations.iter().map(|destination| DestinationResult {
         location: destination.location.clone(),
