@@ -9,6 +9,7 @@ use daemon::crash::{Effect, around};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use jobfile::{Job, RepositoryLocation, Source};
+use proto::content::Referrers;
 use proto::limits::EXPAND_BATCH;
 use proto::{Class, Digest, Failure, ImageRef, RunId, Tag};
 use registry::{Client, Layout};
@@ -147,7 +148,7 @@ impl Survey<'_> {
             let locations: Vec<_> = task.destinations.iter().map(|to| to.location.clone()).collect();
             let placements = store.placements(&locations).await?;
             let digests: BTreeSet<&Digest> = placements.values().map(|placement| &placement.placed.digest).collect();
-            let tags = digests.into_iter().flat_map(registry::cosign_tags);
+            let tags = digests.into_iter().flat_map(|digest| registry::cosign_tags(digest, &Referrers::All));
             task.cosign_tags = tags.filter(|tag| listed.contains(tag)).collect();
         }
         Ok(())

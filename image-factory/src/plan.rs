@@ -81,6 +81,8 @@ pub(crate) struct DestinationPlan {
     pub(crate) action: Action,
     /// What the tag shows now.
     pub(crate) shows: Option<Digest>,
+    /// What it would show then; none where that is known only once it is made, or where nothing would change.
+    pub(crate) becomes: Option<Digest>,
     /// Bytes of the image's blobs; none where reading its manifests would count as a pull. What the destination has of
     /// them already is not sent again, so this is an upper bound.
     pub(crate) bytes: Option<u64>,

@@ -11,6 +11,8 @@
 //! - [`preview`]: what an attempt would do, for a plan
 //! - `stage`: what all stages have in common: deadline, interruption, timing
 //! - `stages`: one file each
+//! - `source`: what is read of the source, each manifest once
+//! - `platforms`: which children of an index are carried, and what becomes of it
 //! - [`Activity`]: what moves right now, for a display
 //! - `failure`: from errors to what crosses the wire
 
@@ -20,7 +22,9 @@ mod consumer;
 mod context;
 mod failure;
 mod pipeline;
+mod platforms;
 mod preview;
+mod source;
 mod stage;
 mod stages;
 

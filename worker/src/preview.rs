@@ -7,9 +7,10 @@ use proto::{Descriptor, Digest, Location, Stage, Task};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{TaskContext, Tools};
+use crate::source::Source;
 use crate::stage::run_stage;
 use crate::stages::fetch;
-use crate::stages::resolve::{self, Source, Target};
+use crate::stages::resolve::{self, Target};
 
 /// What an attempt would do.
 #[derive(Debug)]
@@ -41,6 +42,8 @@ pub enum Prospect {
 /// What an image consists of.
 #[derive(Debug, Clone)]
 pub struct Weight {
+    /// What the tag will show: another digest than the source's where an index is written anew.
+    pub digest: Digest,
     /// How many manifests, all that refer to it included.
     pub manifests: usize,
     /// Its distinct blobs.
@@ -56,34 +59,33 @@ pub async fn preview(tools: &Tools, task: &Task, weigh: bool) -> Preview {
         Ok(source) => source,
         Err(end) => return Preview { source: Err(end), destinations: Vec::new(), warnings: Vec::new() },
     };
-    let prospects = mirror.destinations.iter().map(|destination| prospect(&cx, mirror, &source, destination));
-    let mut prospects = join_all(prospects).await;
-    if weigh && prospects.iter().any(|prospect| matches!(prospect, Prospect::Write { .. })) {
-        let weighed = weigh_image(&cx, &source).await;
-        for prospect in &mut prospects {
-            match (&weighed, prospect) {
-                (Ok(read), Prospect::Write { weight, .. }) => *weight = Some(read.clone()),
-                (Err(end), prospect @ Prospect::Write { .. }) => *prospect = Prospect::Unable(end.clone()),
-                _ => {}
-            }
-        }
-    }
-    let locations = mirror.destinations.iter().map(|destination| destination.location.clone());
-    let destinations = locations.zip(prospects).collect();
+    let prospects = mirror.destinations.iter().map(|destination| async {
+        let prospect = prospect(&cx, mirror, &source, destination, weigh).await;
+        (destination.location.clone(), prospect.unwrap_or_else(Prospect::Unable))
+    });
+    let destinations = join_all(prospects.collect::<Vec<_>>()).await;
     let source = Ok(source.digest);
     Preview { source, destinations, warnings: cx.into_result(task, Vec::new()).warnings }
 }
 
-async fn prospect(cx: &TaskContext, mirror: &Mirror, source: &Source, destination: &Destination) -> Prospect {
-    match run_stage(cx, Stage::Resolve, resolve::destination(cx, mirror, source, destination)).await {
-        Ok(Target::UpToDate) => Prospect::UpToDate,
-        Ok(Target::Open(target)) => Prospect::Write { shows: target.shown, weight: None },
-        Err(end) => Prospect::Unable(end),
-    }
+async fn prospect(
+    cx: &TaskContext,
+    mirror: &Mirror,
+    source: &Source,
+    destination: &Destination,
+    weigh: bool,
+) -> Result<Prospect, End> {
+    let target = match run_stage(cx, Stage::Resolve, resolve::destination(cx, mirror, source, destination)).await? {
+        Target::UpToDate(_) => return Ok(Prospect::UpToDate),
+        Target::Open(target) => target,
+    };
+    let weight = if weigh { Some(weigh_image(cx, source, destination).await?) } else { None };
+    Ok(Prospect::Write { shows: target.shown, weight })
 }
 
-async fn weigh_image(cx: &TaskContext, source: &Source) -> Result<Weight, End> {
-    let image = run_stage(cx, Stage::Fetch, fetch::run(source)).await?;
+async fn weigh_image(cx: &TaskContext, source: &Source, destination: &Destination) -> Result<Weight, End> {
+    let image = run_stage(cx, Stage::Fetch, fetch::run(cx, source, &destination.content)).await?;
     let manifests = 1 + image.below.iter().map(Vec::len).sum::<usize>();
-    Ok(Weight { manifests, blobs: image.blobs().into_iter().cloned().collect() })
+    let blobs = image.blobs().into_iter().cloned().collect();
+    Ok(Weight { digest: image.top.digest.clone(), manifests, blobs })
 }

@@ -9,6 +9,7 @@ use coordinator::expand::Only;
 use coordinator::survey::Survey;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jobfile::Source;
+use proto::content::Platforms;
 use proto::outcome::End;
 use proto::task::{Destination, Mirror, TaskKind};
 use proto::{Attempt, Class, Code, Digest, Failure, Host, Location, RunId, Task, limits};
@@ -192,41 +193,52 @@ impl Look {
                 Ok(_) => prospects.remove(&to.location),
                 Err(end) => Some(Prospect::Unable(end.clone())),
             };
-            let (action, shows, bytes, failure) = match (self.owned.get(&to.location), prospect) {
-                (Some(owner), _) => (Action::Fail, None, None, Some(owned_by(&to.location, owner))),
-                (None, None | Some(Prospect::UpToDate)) => (Action::Keep, digest.clone(), Some(0), None),
-                (None, Some(Prospect::Write { shows, weight })) => {
-                    let bytes = weight
-                        .map(|weight| weight.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size)));
-                    let action = match &shows {
-                        None => Action::Create,
-                        Some(_) if shows == digest => Action::Confirm,
-                        Some(_) => Action::Move,
-                    };
-                    (action, shows, bytes, None)
-                }
-                (None, Some(Prospect::Unable(End::Deferred { failure, .. }))) => {
-                    (Action::Wait, None, None, Some(failure))
-                }
-                (None, Some(Prospect::Unable(End::Failed(failure)))) => (Action::Fail, None, None, Some(failure)),
-                (None, Some(Prospect::Unable(End::Placed { .. } | End::Interrupted))) => {
-                    (Action::Wait, None, None, None)
-                }
-            };
-            DestinationPlan {
+            let plan = DestinationPlan {
                 destination: to.location.clone(),
                 group: to.origin.group.clone(),
                 owner: to.origin.owner.clone(),
                 rule: to.origin.rule.clone(),
-                action,
-                shows,
-                bytes,
-                failure,
+                action: Action::Keep,
+                shows: None,
+                becomes: None,
+                bytes: None,
+                failure: None,
+            };
+            if let Some(owner) = self.owned.get(&to.location) {
+                return DestinationPlan { action: Action::Fail, failure: Some(owned_by(&to.location, owner)), ..plan };
+            }
+            match prospect {
+                None | Some(Prospect::UpToDate) => DestinationPlan { bytes: Some(0), ..plan },
+                Some(Prospect::Write { shows, weight }) => {
+                    // Without its manifests it is known only of a whole image what the tag will show.
+                    let whole = digest.clone().filter(|_| to.content.platforms == Platforms::All);
+                    let becomes = weight.as_ref().map(|weight| weight.digest.clone()).or(whole);
+                    let action = match &shows {
+                        None => Action::Create,
+                        Some(_) if shows == becomes => Action::Confirm,
+                        Some(_) => Action::Move,
+                    };
+                    let bytes = weight.map(|weight| total(&weight));
+                    DestinationPlan { action, shows, becomes, bytes, ..plan }
+                }
+                Some(Prospect::Unable(End::Failed(failure))) => {
+                    DestinationPlan { action: Action::Fail, failure: Some(failure), ..plan }
+                }
+                Some(Prospect::Unable(End::Deferred { failure, .. })) => {
+                    DestinationPlan { action: Action::Wait, failure: Some(failure), ..plan }
+                }
+                Some(Prospect::Unable(End::Placed { .. } | End::Interrupted)) => {
+                    DestinationPlan { action: Action::Wait, ..plan }
+                }
             }
         });
         let destinations = destinations.collect();
         ImagePlan { source: task.source.clone(), digest, destinations }
     }
+}
+
+fn total(weight: &Weight) -> u64 {
+    weight.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size))
 }
 
 /// What the Store says to a task for a tag of another job.

@@ -230,7 +230,7 @@ impl Bytes {
 /// A tag, with what it shows and will show if it moves.
 fn told_tag(image: &ImagePlan, destination: &DestinationPlan) -> String {
     let tag = super::change::tag_of(&image.source);
-    match (destination.action, &destination.shows, &image.digest) {
+    match (destination.action, &destination.shows, &destination.becomes) {
         (Action::Move, Some(shows), Some(digest)) => {
             format!("{tag} ({} → {})", short(&shows.to_string()), short(&digest.to_string()))
         }

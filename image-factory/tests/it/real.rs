@@ -6,6 +6,7 @@ mod layouts;
 mod mirror;
 mod outside;
 mod page;
+mod platforms;
 mod server;
 mod skopeo;
 

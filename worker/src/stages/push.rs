@@ -10,9 +10,9 @@ use registry::{Place, Progress, Pushed};
 
 use crate::context::TaskContext;
 use crate::failure::StageError;
+use crate::source::Source;
 use crate::stage::concurrently;
 use crate::stages::fetch::{Image, Part};
-use crate::stages::resolve::Source;
 
 /// Blobs, or manifests of one level, sent at once.
 const CONCURRENCY: usize = 4;
@@ -23,28 +23,34 @@ pub(crate) async fn run(cx: &TaskContext, source: &Source, image: &Image, place:
     cx.activity.expect_bytes(blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size)));
     concurrently(CONCURRENCY, blobs.iter().map(|blob| push_blob(cx, source, place, blob))).await?;
     for level in &image.below {
-        concurrently(CONCURRENCY, level.iter().map(|part| put(cx, place, part))).await?;
+        concurrently(CONCURRENCY, level.iter().map(|part| put(cx, place, image, part))).await?;
     }
     Ok(())
 }
 
-async fn put(cx: &TaskContext, place: &Place, part: &Part) -> Result<(), StageError> {
+async fn put(cx: &TaskContext, place: &Place, image: &Image, part: &Part) -> Result<(), StageError> {
     for tag in &part.sidecars {
-        put_sidecar(cx, place, tag, &part.manifest).await?;
+        put_sidecar(cx, place, image, tag, &part.manifest).await?;
     }
     let name = Reference::Digest(part.manifest.digest.clone());
     if !is_there(place, &name, &part.manifest).await.map_err(StageError::Destination)? {
         let effect = if part.manifest.subject.is_some() { Effect::ReferrerPut } else { Effect::ChildPut };
-        around(effect, put_as(cx, place, &name, &part.manifest)).await?;
+        around(effect, put_as(cx, place, image, &name, &part.manifest)).await?;
     }
     Ok(())
 }
 
 /// Signatures that the destination has and the source has not stay: nothing else may have them.
-async fn put_sidecar(cx: &TaskContext, place: &Place, tag: &Tag, manifest: &Manifest) -> Result<(), StageError> {
+async fn put_sidecar(
+    cx: &TaskContext,
+    place: &Place,
+    image: &Image,
+    tag: &Tag,
+    manifest: &Manifest,
+) -> Result<(), StageError> {
     let name = Reference::Tag(tag.clone());
     match place.head(&name).await.map_err(StageError::Destination)? {
-        None => around(Effect::SidecarPut, put_as(cx, place, &name, manifest)).await?,
+        None => around(Effect::SidecarPut, put_as(cx, place, image, &name, manifest)).await?,
         Some(head) if head.digest == manifest.digest => {}
         Some(head) => cx.warn(format!(
             "`{tag}` shows {} at the destination and {} at the source; it was left alone",
@@ -54,8 +60,14 @@ async fn put_sidecar(cx: &TaskContext, place: &Place, tag: &Tag, manifest: &Mani
     Ok(())
 }
 
-async fn put_as(cx: &TaskContext, place: &Place, name: &Reference, manifest: &Manifest) -> Result<(), StageError> {
-    place.put_manifest(name, manifest).await.map_err(StageError::Destination)?;
+async fn put_as(
+    cx: &TaskContext,
+    place: &Place,
+    image: &Image,
+    name: &Reference,
+    manifest: &Manifest,
+) -> Result<(), StageError> {
+    place.put_manifest(name, manifest).await.map_err(|error| image.not_taken(manifest, error))?;
     cx.note_spent(Spent { manifests_written: 1, ..Spent::default() });
     Ok(())
 }
