@@ -17,6 +17,7 @@ use crate::text;
 ///
 /// The run may still be going on: then it is what went wrong until now.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct FailuresArgs {
     /// The run, or a part of its name that no other has; default: the one that goes on, else the newest.
     pub(crate) run: Option<String>,
@@ -32,6 +33,11 @@ pub(crate) struct FailuresArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  image-factory failures
+  image-factory failures 7f3a19c2 --images";
 
 /// What went wrong in a run.
 #[derive(Serialize)]

@@ -30,7 +30,7 @@ use crate::summary;
 /// Unchanged tags cost a question or two each; what moved is copied once, checked, and only then named. Ctrl-C lets
 /// running copies finish; a second one stops at once. Whatever stops it, run it again: it goes on from what is done.
 #[derive(Debug, Args)]
-#[command(after_help = RUN_EXAMPLE)]
+#[command(after_help = EXAMPLE)]
 pub(crate) struct RunArgs {
     /// The job file.
     #[arg(required_unless_present = "plan")]
@@ -87,7 +87,7 @@ pub(crate) struct WayArgs {
     pub(crate) patience: PatienceArgs,
 }
 
-const RUN_EXAMPLE: &str = r#"Example: a file `first.yaml`
+const EXAMPLE: &str = r#"Example: a file `first.yaml`
 
   version: 1
   to: registry.example.com/mirror/{path}

@@ -14,6 +14,7 @@ use crate::text;
 
 /// List past runs, newest first.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
 pub(crate) struct RunsArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
@@ -22,6 +23,10 @@ pub(crate) struct RunsArgs {
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: usize,
 }
+
+const EXAMPLE: &str = "\
+Example:
+  image-factory runs --limit 5";
 
 pub(crate) async fn run(args: RunsArgs) -> anyhow::Result<Exit> {
     let mut out = text::stdout();

@@ -6,6 +6,7 @@ mod crashes;
 mod data;
 mod demo;
 mod faults;
+mod looking;
 mod mirror;
 mod plan;
 mod real;
