@@ -12,6 +12,7 @@ use crate::jobs;
 use crate::keys;
 use crate::layers::{Layer, Names};
 use crate::rules::TagSets;
+use crate::template::RepositoryLocation;
 use crate::tree::{Node, Value};
 use crate::walk::{Fields, Walk};
 use proto::settings::Access;
@@ -168,7 +169,7 @@ fn selected(walk: &mut Walk, parts: &[Part], groups: &[Group]) -> Option<Vec<job
 fn warn_of_unused(walk: &mut Walk, groups: &[Group], registries: &Registries) {
     let lines = groups.iter().flat_map(|group| &group.lines);
     let locations = lines.flat_map(|(source, line)| std::iter::once(source).chain(&line.destinations));
-    for (pattern, place) in registries.unused(locations.map(|location| location.repository())) {
+    for (pattern, place) in registries.unused(locations.map(RepositoryLocation::repository)) {
         let message = format!("no source and no destination uses the settings of `{pattern}`");
         walk.warn_at(place.clone(), RuleId::UnusedRegistry, message, "correct its name, or leave it out");
     }
