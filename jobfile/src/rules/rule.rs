@@ -33,8 +33,9 @@ enum Matcher {
 impl Rule {
     /// Reads a rule. The error says what is wrong, and how to mend it.
     pub(super) fn read(text: &str) -> Result<Self, (String, String)> {
-        let matcher = match Matcher::read(text.strip_prefix('!').unwrap_or(text)) {
-            Ok(Matcher::Exact(_, Some(_))) if text.starts_with('!') => {
+        let (matched, is_removal) = text.strip_prefix('!').map_or((text, false), |rest| (rest, true));
+        let matcher = match Matcher::read(matched, is_removal) {
+            Ok(Matcher::Exact(_, Some(_))) if is_removal => {
                 Err(("a removal names no digest".to_owned(), "leave out `@` and what follows"))
             }
             result => result,
@@ -130,14 +131,18 @@ impl Rule {
 
 impl Matcher {
     /// Reads a rule without its `!`. A tag holds none of `< > = ~ ^ * ? [ { / @ $`, so each form is unambiguous.
-    fn read(text: &str) -> Result<Self, (String, &'static str)> {
+    fn read(text: &str, is_removal: bool) -> Result<Self, (String, &'static str)> {
         if let Some(rest) = text.strip_prefix('/') {
             let text = rest.strip_suffix('/').ok_or(("a regex has no end".to_owned(), "end it with `/`"))?;
             return regex(text).map(Self::Regex).map_err(|why| (why, "correct the regex"));
         }
         if text.starts_with(['<', '>', '=', '~', '^']) {
-            let mend = "write numbers, as in `>=1.20 <2`; for variants, pre-releases and dates write a map, as in \
-                        [{ versions: \">=1.20\", variants: [alpine] }]";
+            let mend = if is_removal {
+                "write numbers, as in `!<1.20`; for variants, pre-releases and dates use a glob"
+            } else {
+                "write numbers, as in `>=1.20 <2`; for variants, pre-releases and dates write a map, as in \
+                 [{ versions: \">=1.20\", variants: [alpine] }]"
+            };
             let range = Range::read(text, Scheme::Versions).map_err(|why| (why, mend))?;
             return Ok(Self::Versions(Box::new(VersionRule::plain(range))));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::string::{RegexGeneratorStrategy, string_regex};
 
 use super::*;
 use crate::tree;
@@ -29,12 +30,18 @@ fn taken(rules: &Rules, tags: &[Tag]) -> BTreeSet<Tag> {
     rules.select(tags).taken.into_iter().map(|taken| taken.tag).collect()
 }
 
+/// Texts that match; the regex is read once, where a text as strategy is read for each case.
+fn matching(regex: &str) -> RegexGeneratorStrategy<String> {
+    string_regex(regex).unwrap()
+}
+
 /// Tags in many shapes, few enough that rules meet them.
 fn tag() -> impl Strategy<Value = Tag> {
     let version = "v?[0-3](\\.[0-3]){0,2}(_[0-3])?(-?rc[1-3]?)?(-alpine|-slim|-alpine3\\.2[0-3])?";
     let date = "2025010[1-9]|2025-0[1-3]-[0-3]|v?202[45]\\.[1-3]";
     let other = "latest|edge|noble-2025|r[1-9]-[1-9]|sha256-[0-9a-f]{64}(\\.sig)?|[A-Za-z_][A-Za-z0-9_.-]{0,8}";
-    prop_oneof![6 => version, 1 => date, 1 => other].prop_map(|text| text.parse().unwrap())
+    prop_oneof![6 => matching(version), 1 => matching(date), 1 => matching(other)]
+        .prop_map(|text| text.parse().unwrap())
 }
 
 /// A rule as text that takes something, quoted.
@@ -42,7 +49,8 @@ fn text_rule() -> impl Strategy<Value = String> {
     let range = "'(>=|>|<=|<|=|~|\\^)[0-3](\\.[0-3]){0,2}( <[1-4])?'";
     let glob = "'([1-3v]\\*|\\*-alpine|\\*|\\?\\.\\?|\\{1,2\\}\\.\\*|[a-c]\\*)'";
     let exact = "'([0-3]\\.[0-3]|latest)'";
-    prop_oneof![range, glob, exact, "'/\\^[1-3]/'", "'/(alpine|rc)/'"]
+    let regex = "'/(\\^[1-3]|alpine|rc)/'";
+    prop_oneof![matching(range), matching(glob), matching(exact), matching(regex)]
 }
 
 /// A rule as a map, with `newest` before its end if it is not empty.
@@ -50,8 +58,9 @@ fn map_rule(newest: impl Strategy<Value = String>) -> impl Strategy<Value = (Str
     let range = "versions: '(>=0|>=1|<3|~1|\\^2)'";
     let variants = "(, variants: \\[('', )?alpine\\]|, variants: \\['alpine\\*'\\]|, variants: \\['\\*'\\])?";
     let flags = "(, pre_releases: true)?(, aliases: true)?";
-    let versions = (range, variants, flags).prop_map(|(range, variants, flags)| range + &variants + &flags);
-    let dates = "versions: '>=2024', scheme: date(, variants: \\['\\*'\\])?";
+    let versions = (matching(range), matching(variants), matching(flags))
+        .prop_map(|(range, variants, flags)| range + &variants + &flags);
+    let dates = matching("versions: '>=2024', scheme: date(, variants: \\['\\*'\\])?");
     let pattern = select(vec!["pattern: 'r(?<version>.*)'".to_owned(), "pattern: 'v(?<version>.*)'".to_owned()]);
     (prop_oneof![4 => versions, 1 => dates, 1 => pattern], newest)
 }
@@ -205,9 +214,13 @@ proptest! {
     #[test]
     fn an_older_tag_changes_nothing_for_newer_ones(tags in many(tag()), limits in limits(), older in tag()) {
         let rules = rules(&[with_newest(("versions: '>=0', pre_releases: true".to_owned(), limits))]);
-        let place = |tag: &Tag| Version::read(tag.as_str()).filter(|version| version.variant.is_empty()).map(|version| version.place());
+        let place = |tag: &Tag| {
+            let version = Version::read(tag.as_str()).filter(|version| version.variant.is_empty())?;
+            Some(version.place())
+        };
         let Some(of_older): Option<Place> = place(&older) else { return Ok(()) };
-        prop_assume!(tags.iter().filter_map(place).all(|of_other| of_other > of_older));
+        let newer = |tag: &Tag| place(tag).is_none_or(|of_other| of_other > of_older);
+        let tags: Vec<Tag> = tags.into_iter().filter(newer).collect();
         let before = taken(&rules, &tags);
         let mut after = taken(&rules, &[tags, vec![older.clone()]].concat());
         after.remove(&older);
@@ -233,8 +246,9 @@ fn many(of: impl Strategy<Value = Tag>) -> impl Strategy<Value = Vec<Tag>> {
 
 /// Any tag that a registry can show.
 fn any_tag() -> impl Strategy<Value = Tag> {
-    prop_oneof!["[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}", "[0-9]{1,20}([.u_bT-][0-9]{1,22}){0,4}"]
-        .prop_map(|text| text.parse().unwrap())
+    let numbers = "[0-9]{1,20}([.u_bT-][0-9]{1,22}){0,4}";
+    let any = matching("[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}");
+    prop_oneof![any, matching(numbers)].prop_map(|text| text.parse().unwrap())
 }
 
 #[test]
@@ -252,4 +266,35 @@ fn only_patterns_need_a_listing_and_only_they_can_be_idle() {
     assert!(rules(&["'3.*'".to_owned()]).need_listing());
     let selection = rules(&["'3.1'".to_owned(), "'4.*'".to_owned(), "'>9'".to_owned()]).select(&[]);
     assert_eq!(selection.idle, ["4.*", ">9"]);
+}
+
+#[test]
+fn names_of_one_version_are_taken_together_and_count_as_one() {
+    let listed = |tags: &str| tags.split(' ').map(|tag| tag.parse().unwrap()).collect::<Vec<Tag>>();
+    let taken = |rule: &str, tags: &str| {
+        let taken = rules(&[rule.to_owned()]).select(&listed(tags)).taken;
+        taken.iter().map(|taken| taken.tag.as_str()).collect::<Vec<_>>().join(" ")
+    };
+    let newest = "{ versions: '>=0', newest: { count: 1 } }";
+    assert_eq!(taken(newest, "1.1.9 1.2.0 v1.2.0 V1.2.0"), "1.2.0 V1.2.0 v1.2.0");
+    assert_eq!(taken(newest, "1.1 v1.2 1.2 01.2"), "01.2 1.2 v1.2", "where none says more, two parts are a version");
+    assert_eq!(taken(newest, "1.2 v1.2.0 1.1.9"), "v1.2.0", "`1.2` is an alias, though of the same place");
+    assert_eq!(taken(newest, "1.2.0_2 1.2.0_11 1.2.0_11-jre"), "1.2.0_11", "builds are compared as numbers");
+    let aliases = "{ versions: '>=0', aliases: true, newest: { count: 1 } }";
+    assert_eq!(taken(aliases, "1 v1 1.1 1.2 1.2.0 v1.2.0 1.1.9"), "1.2.0 v1.2.0 1.2 1 v1");
+    let dates = "{ pattern: 'r(?<version>[0-9]+)-.*', newest: { count: 1 } }";
+    assert_eq!(taken(dates, "r20250102-a r20250102-b r20250101-a"), "r20250102-a r20250102-b");
+}
+
+#[test]
+fn a_tag_that_is_asked_for_and_not_there_is_not_counted_among_the_newest() {
+    let rules = rules(&["'3.3'".to_owned(), "{ versions: '>=3', newest: { count: 1 } }".to_owned()]);
+    assert_eq!(taken(&rules, &["3.1".parse().unwrap(), "3.2".parse().unwrap()]).len(), 2);
+}
+
+#[test]
+fn a_variant_that_is_asked_for_by_a_rule_and_not_there_is_named() {
+    let rules = rules(&["{ versions: '>=3', variants: ['', jre, jdk] }".to_owned()]);
+    let selection = rules.select(&["3.1".parse().unwrap(), "3.1-jre".parse().unwrap()]);
+    assert_eq!(selection.idle, ["variant \"jdk\" of { versions: \">=3\", variants: [\"\", \"jre\", \"jdk\"] }"]);
 }

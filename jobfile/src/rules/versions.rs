@@ -175,13 +175,18 @@ impl VersionRule {
         placed.sort_by(|(a, _), (b, _)| b.cmp(a));
         let mut counter = self.newest.counter();
         for same in placed.chunk_by(|(a, _), (b, _)| a == b) {
-            let longest = same.iter().map(|(_, found)| &found.version.numbers).max_by_key(|numbers| numbers.len());
-            let verdict = counter.next(longest.map_or(&[], Vec::as_slice)).map_err(Why::Older);
+            let longest = same.iter().map(|(_, found)| numbers_of_release(&found.version)).max_by_key(Vec::len);
+            let verdict = counter.next(&longest.unwrap_or_default()).map_err(Why::Older);
             for (_, found) in same {
                 verdicts[found.at] = verdict.clone();
             }
         }
     }
+}
+
+/// The numbers of the release that this is or will be: `1.25rc1` becomes 1.25.0, and `18rc1` becomes 18.0.
+fn numbers_of_release(version: &Version) -> Vec<u64> {
+    version.numbers.iter().copied().chain(version.pre_release.as_ref().map(|_| 0)).collect()
 }
 
 /// The versions of one variant, to see which are only other names: `3.22` where there is `3.22.2`, and `4.2-rc` where

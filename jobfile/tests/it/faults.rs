@@ -135,7 +135,7 @@ fn files_of_repositories() -> Vec<(&'static str, String)> {
             "rules that cannot be read",
             images(
                 "  alpine: [\"/[/\", \"/3\", \">=3.x\", \">=3-alpine\", \">=2024\", \">3 || <2\", \"[3\", \"3 4\"]\n  \
-                   nginx: [\"1@sha256:12\", \"!1@sha256:12\", \"1.29;*\", \"!!1\", \"!\", \"$stable\"]",
+                   nginx: [\"1@sha256:12\", \"!1@sha256:12\", \"1.29;*\", \"!<2024\", \"!!1\", \"!\", \"$stable\"]",
             ),
         ),
         ("a signature asked for by name", images(&format!("  alpine: \"sha256-{}.sig\"", "ab".repeat(32)))),

@@ -237,9 +237,11 @@ proptest::proptest! {
     fn any_selection_and_destination_is_read_or_refused(
         to in "[a-z./:{}@ -]{0,30}",
         key in "[a-z./:*@ \\[\\]-]{0,30}",
-        tags in "[\"'!&*><~a-z0-9.,\\[\\]{} -]{0,30}",
+        tags in "[\"'!&*><~$a-z0-9.,:\\[\\]{} -]{0,30}",
     ) {
-        let text = format!("version: 1\nto: {to}\nimages:\n  {key}: {tags}\nregistries:\n  {key}: {tags}\n");
+        let text = format!(
+            "version: 1\nto: {to}\nimages:\n  {key}: {tags}\nregistries:\n  {key}: {tags}\ntag_sets:\n  a: {tags}\n"
+        );
         match parse(&text) {
             Ok(file) => proptest::prop_assert!(sources(&file).iter().all(|source| !source.lines[0].destinations.is_empty())),
             Err(faults) => proptest::prop_assert!(!faults.is_empty()),

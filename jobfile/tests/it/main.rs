@@ -11,6 +11,7 @@ mod include;
 mod jobs;
 mod lists;
 mod many;
+mod semver;
 mod settings;
 mod tag_lists;
 

@@ -10,7 +10,7 @@ use proto::Tag;
 use crate::{good, only_line};
 
 /// What `rules`, as written in a file, make of the listing `name`.
-fn select(name: &str, rules: &str) -> Selection {
+pub(crate) fn select(name: &str, rules: &str) -> Selection {
     let file = good(&format!(
         "
 version: 1
@@ -27,13 +27,13 @@ images:
 }
 
 /// The tags in `NAME.tags`.
-fn listing(name: &str) -> Vec<Tag> {
+pub(crate) fn listing(name: &str) -> Vec<Tag> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/tags/{name}.tags"));
     let listing = std::fs::read_to_string(path).unwrap();
     listing.split_whitespace().map(|tag| tag.parse().unwrap()).collect()
 }
 
-fn taken(selection: &Selection) -> String {
+pub(crate) fn taken(selection: &Selection) -> String {
     selection.taken.iter().map(|taken| taken.tag.as_str()).collect::<Vec<_>>().join(" ")
 }
 
@@ -64,16 +64,31 @@ macro_rules! lists {
 
 lists! {
     alpine_has_aliases_and_edge_snapshots: "alpine",
-    nginx_has_variants_of_variants_and_signatures: "nginx",
-    postgres_has_two_parts_and_pre_releases_without_separator: "postgres",
-    temurin_has_builds_and_no_plain_releases: "eclipse-temurin",
-    python_has_pre_releases_of_several_forms: "python",
-    ubuntu_has_years_as_first_part: "ubuntu",
+    amazonlinux_has_dates_with_parts: "amazonlinux",
+    busybox_has_variants_by_library: "busybox",
     debian_has_names_with_dates: "debian",
-    prometheus_has_a_v_before_the_number: "prometheus",
-    minio_has_nothing_but_dates: "minio",
+    temurin_has_builds_and_no_plain_releases: "eclipse-temurin",
+    etcd_has_architectures_as_variants: "etcd",
     golang_has_pre_releases_of_its_own_form: "golang",
+    grafana_has_builds_as_variants: "grafana",
+    httpd_has_one_minor: "httpd",
+    linuxserver_has_architectures_before_and_builds_after_the_version: "linuxserver-mariadb",
+    mariadb_has_release_candidates_after_the_variant: "mariadb",
+    minio_has_nothing_but_dates: "minio",
+    mysql_has_milestones_and_development_releases: "mysql",
+    nginx_has_variants_of_variants_and_signatures: "nginx",
+    node_has_codenames: "node",
+    openjdk_has_early_access_and_updates: "openjdk",
+    pause_has_short_releases_beside_long_ones: "pause",
+    php_has_pre_releases_in_upper_case: "php",
+    postgres_has_two_parts_and_pre_releases_without_separator: "postgres",
+    prometheus_has_a_v_before_the_number: "prometheus",
+    python_has_pre_releases_of_several_forms: "python",
+    rabbitmq_has_candidates_that_move: "rabbitmq",
     redis_has_milestones: "redis",
+    ruby_has_previews: "ruby",
+    traefik_has_each_version_twice: "traefik",
+    ubuntu_has_years_as_first_part: "ubuntu",
 }
 
 #[test]
