@@ -1,6 +1,6 @@
 //! Many of everything: faults at once, tags, and values of any kind.
 
-use crate::{faults_of, good, parse, parse_files};
+use crate::{faults_of, good, parse};
 
 #[test]
 fn a_set_of_files_with_many_different_faults_tells_them_all() {
@@ -77,51 +77,4 @@ fn thousands_of_sources_for_one_destination_are_told_each_once() {
         text += &format!("  quay.io/a/app{image}: '>=1'\n");
     }
     assert_eq!(parse(&text).unwrap_err().iter().count(), 2_999);
-}
-
-/// Values of every kind, in which keys of the file are likely.
-fn value() -> impl proptest::strategy::Strategy<Value = String> {
-    use proptest::prelude::*;
-    let keys = "only|index|min|max|to|tags|images|groups|from|files|may_define|env|repositories|versions|newest";
-    let scalar = prop_oneof![
-        "(all|none|skip|rewrite|harbor|own|stable|true|~|1|0|99999999999|linux/amd64)",
-        "'[a-z0-9./:*@!$<>={}-]{0,12}'",
-        Just("''".to_owned()),
-    ];
-    scalar.prop_recursive(3, 12, 3, move |inner| {
-        let entry = (keys, inner.clone()).prop_map(|(key, value)| format!("{key}: {value}"));
-        prop_oneof![
-            proptest::collection::vec(inner, 0..3).prop_map(|list| format!("[{}]", list.join(", "))),
-            proptest::collection::vec(entry, 0..3).prop_map(|entries| format!("{{ {} }}", entries.join(", "))),
-        ]
-    })
-}
-
-proptest::proptest! {
-    #[test]
-    fn any_value_at_any_key_is_read_or_refused(
-        top in "include|network|registries|destinations|defaults|tag_sets|to|groups|images|jobs",
-        name in "own|harbor|quay.io|files|from|to|tags|platforms",
-        key in "to|tags|owner|kind|platforms|referrers|expect|from|images|lists|repositories|auth|tls|limits|groups|versions",
-        value in value(),
-        depth in 0..3,
-    ) {
-        let value = match depth {
-            0 => value,
-            1 => format!("{{ {name}: {value} }}"),
-            _ => format!("{{ {name}: {{ {key}: {value} }} }}"),
-        };
-        let mut text = format!("version: 1\n{top}: {value}\n");
-        for (other, usual) in [
-            ("destinations", "{ harbor: { repositories: 'h.example.com/{path}' } }"),
-            ("groups", "{ own: { to: harbor, images: { a: '1' } } }"),
-        ] {
-            if other != top {
-                text += &format!("{other}: {usual}\n");
-            }
-        }
-        if let Err(faults) = parse_files(&[("f.yaml", &text), ("own", "a:1\n"), ("all", "version: 1\n")]) {
-            proptest::prop_assert!(!faults.is_empty());
-        }
-    }
 }
