@@ -18,9 +18,14 @@
 //! - `stop`: runs that end before their tasks, and deferred tasks that nobody waits for
 //! - `placements`: what lies under destination tags
 //! - `report`: rows of a run, in order
+//! - `waiting`: what an open run waits for
+//! - `story`: what is on record about an image
 //! - `warnings`: what is worth a look and is no failure
 //! - `db`: the database below
+//! - `books` (feature `conformance`): what a test wants to know of the rows
 
+#[cfg(feature = "conformance")]
+mod books;
 mod db;
 mod dispatch;
 mod error;
@@ -31,7 +36,9 @@ mod run;
 mod runs;
 mod settle;
 mod stop;
+mod story;
 mod tasks;
+mod waiting;
 mod warnings;
 
 use std::path::Path;
@@ -40,12 +47,16 @@ use std::time::Duration;
 use db::Db;
 use proto::limits;
 
+#[cfg(feature = "conformance")]
+pub use books::{Books, TaskEntry};
 pub use error::StoreError;
 pub use placements::Placement;
 pub use record::Recorded;
-pub use report::{EndedTask, ReportDestination, ReportRow};
+pub use report::{ReportDestination, ReportRow};
 pub use run::{Counts, NewRun, Progress, Run, RunEnd, RunReport};
+pub use story::{Story, StoryDestination};
 pub use tasks::{NewDestination, NewTask, Origin};
+pub use waiting::Waiting;
 
 /// Keeps runs, tasks and placements. Clones share one database.
 ///

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backends::store::{ReportRow, Waiting};
 use backends::{Queue, Store};
+use daemon::crash::{Effect, around};
 use jiff::Timestamp;
-use proto::{Failure, Outcome, RunId, limits};
+use proto::{Failure, RunId, limits};
 use registry::Client;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
@@ -39,7 +41,7 @@ impl Pace {
         Self {
             retry_after: [limits::SECOND_TRY_AFTER, limits::THIRD_TRY_AFTER],
             tick: Duration::from_secs(1),
-            window: slots * 3,
+            window: slots * limits::TASKS_PER_SLOT,
         }
     }
 
@@ -51,15 +53,20 @@ impl Pace {
     }
 }
 
-/// What a listener hears while runs go on: an image came to its end.
+/// What a listener hears while runs go on.
 #[derive(Debug, Clone)]
-pub struct Event {
-    /// The image, or the repository that could not be listed.
-    pub source: String,
-    /// The worst of its destinations' outcomes.
-    pub outcome: Outcome,
-    /// Why it failed or was postponed.
-    pub failure: Option<Failure>,
+pub enum Event {
+    /// An image came to its end.
+    Ended(ReportRow),
+    /// An attempt is over, and there will be another one at this destination.
+    Waits(Waiting),
+    /// A repository could not be listed, or not all of it is carried.
+    Unlisted {
+        /// The repository.
+        repository: String,
+        /// Why.
+        failure: Failure,
+    },
 }
 
 /// Expands, dispatches, collects and closes the runs of one Store.
@@ -99,6 +106,11 @@ impl Coordinator {
         self.events.subscribe()
     }
 
+    /// Tells listeners, if there are any.
+    pub(crate) fn tell_event(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
     /// Runs all loops until `stop`; each finishes the step that it is in.
     ///
     /// # Errors
@@ -133,9 +145,13 @@ impl Coordinator {
     /// # Errors
     /// The Store does not answer, or the report cannot be written.
     pub async fn interrupt(&self, run: RunId) -> Result<(), CoordinatorError> {
-        self.collect_waiting().await?;
-        self.store.interrupt_run(run, Timestamp::now()).await?;
-        self.close_finished(Timestamp::now()).await
+        self.interrupt_at(run, Timestamp::now()).await
+    }
+
+    pub(crate) async fn interrupt_at(&self, run: RunId, now: Timestamp) -> Result<(), CoordinatorError> {
+        self.collect_waiting(now).await?;
+        around(Effect::RunInterrupt, self.store.interrupt_run(run, now)).await?;
+        self.close_finished(now).await
     }
 
     /// Repeats `step`, when woken and at each tick.

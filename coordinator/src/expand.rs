@@ -1,10 +1,14 @@
 //! From the tags of a source to tasks. Pure.
 
-use std::collections::BTreeMap;
+mod only;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use backends::store::{NewDestination, NewTask, Origin};
 use jobfile::{Line, Source, Taken};
 use proto::{Class, Code, Failure, Location, Tag, TaskId};
+
+pub use only::{Only, ReferenceGlob};
 
 /// What a job wants of a repository, now that its tags are known.
 #[derive(Debug, Default)]
@@ -15,10 +19,13 @@ pub struct Expansion {
     pub failure: Option<Failure>,
     /// What is worth a look: rules that found nothing.
     pub warnings: Vec<String>,
+    /// Of what the run is limited to, what these tasks meet.
+    pub met: BTreeSet<String>,
 }
 
-/// Applies the rules of all lines for a repository to the tags that it has.
-pub fn expand(source: &Source, listed: &[Tag]) -> Expansion {
+/// Applies the rules of all lines for a repository to the tags that it has, and makes tasks of those that `only` allows;
+/// what lines expect holds of all that they take.
+pub fn expand(source: &Source, listed: &[Tag], only: &Only) -> Expansion {
     let mut expansion = Expansion::default();
     let mut found = Found::default();
     let mut unexpected = Vec::new();
@@ -31,7 +38,7 @@ pub fn expand(source: &Source, listed: &[Tag]) -> Expansion {
         let warning = |rule: &String| format!("{}: no tag matches `{rule}`", source.location);
         expansion.warnings.extend(selection.idle.iter().map(warning));
         for taken in &selection.taken {
-            found.note(source, line, taken);
+            found.note(source, line, taken, only);
         }
     }
     if !unexpected.is_empty() {
@@ -40,7 +47,7 @@ pub fn expand(source: &Source, listed: &[Tag]) -> Expansion {
         let code = Code::SelectionUnexpected;
         expansion.failure = Some(Failure::new(None, code, Class::Reject, &message, Some(hint)));
     }
-    expansion.tasks = found.tasks;
+    (expansion.tasks, expansion.met) = (found.tasks, found.met);
     expansion
 }
 
@@ -57,12 +64,19 @@ struct Found {
     tasks: Vec<NewTask>,
     /// Where the task of a source is among them.
     positions: BTreeMap<Location, usize>,
+    /// Of what the run is limited to, what is met.
+    met: BTreeSet<String>,
 }
 
 impl Found {
     /// Adds what `line` wants done with a tag; where another line wants the same, that one was first and stays.
-    fn note(&mut self, source: &Source, line: &Line, taken: &Taken) {
+    fn note(&mut self, source: &Source, line: &Line, taken: &Taken, only: &Only) {
         let image = source.image(taken);
+        let wishes = only.wishes_for(&source.location, &image, &taken.tag);
+        if wishes.is_empty() && !matches!(only, Only::All) {
+            return;
+        }
+        self.met.extend(wishes);
         let position = *self.positions.entry(image.clone()).or_insert_with(|| {
             let task = NewTask { id: TaskId::new(), source: image, cosign_tags: Vec::new(), destinations: Vec::new() };
             self.tasks.push(task);

@@ -1,6 +1,7 @@
 //! A job file becomes a run.
 
 use backends::store::NewRun;
+use daemon::crash::{Effect, around};
 use jiff::Timestamp;
 use jobfile::JobFile;
 use proto::RunId;
@@ -21,6 +22,8 @@ pub struct Submission {
     pub started_by: String,
     /// Whether to take over tags that another job owns.
     pub take_over: bool,
+    /// What the run is limited to, in words; none if it is all of the job.
+    pub only: Option<String>,
 }
 
 impl Coordinator {
@@ -37,9 +40,10 @@ impl Coordinator {
             git_commit: submission.commit,
             started_by: submission.started_by,
             take_over: submission.take_over,
+            only: submission.only,
             started_at: Timestamp::now(),
         };
-        self.store.create_run(&run).await?;
+        around(Effect::RunCreate, self.store.create_run(&run)).await?;
         for warning in file.warnings.lines() {
             self.store.add_warning(run.id, &warning).await?;
         }

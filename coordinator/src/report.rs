@@ -1,15 +1,35 @@
 //! The report of a run: a fold over the rows of the Store, streamed, so that size does not matter.
 //!
 //! - [`model`]: the document
-//! - `write`: rows to `report.json`
+//! - `write`: rows to the three files of a report, each by a writer of its own: `json`, `table` and `page`
+//! - [`Causes`]: what went wrong, how often, and where
 //! - [`Summary`]: what a person reads first
+//! - [`keep`]: a report where a person wants it
+//! - [`words`]: numbers, sizes and times for people
 
+mod causes;
+mod draft;
+mod json;
+mod keep;
 pub mod model;
+mod page;
+mod sections;
 mod summary;
+mod table;
+pub mod words;
 mod write;
 
-pub use summary::{Cause, Summary};
-pub(crate) use write::write;
+pub use causes::{Causes, host};
+pub use keep::{keep, run_in};
+pub use summary::Summary;
+pub use write::write;
+
+/// The document: all there is to know, for programs.
+pub const JSON: &str = "report.json";
+/// A line for each image and destination, for spreadsheets.
+pub const TABLE: &str = "report.csv";
+/// The page, for people.
+pub const PAGE: &str = "report.html";
 
 /// The JSON Schema of `report.json`, for whoever reads it by program.
 pub fn schema() -> serde_json::Value {

@@ -3,12 +3,13 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::cli::DataArgs;
+use crate::cli::args::DataArgs;
 
-/// A data folder that exists.
+/// A data folder.
 #[derive(Debug, Clone)]
 pub(crate) struct DataFolder(PathBuf);
 
@@ -19,14 +20,16 @@ pub(crate) struct DataLock {
 }
 
 impl DataFolder {
-    /// The folder that `args` names, or the default one; it is created.
+    /// The folder that `args` names, or the default one; it need not exist.
+    pub(crate) fn find(args: &DataArgs) -> anyhow::Result<Self> {
+        args.folder.clone().map_or_else(default_folder, Ok).map(Self)
+    }
+
+    /// The same; it is created.
     pub(crate) fn open(args: &DataArgs) -> anyhow::Result<Self> {
-        let path = match &args.folder {
-            Some(folder) => folder.clone(),
-            None => default_folder()?,
-        };
-        std::fs::create_dir_all(&path).with_context(|| format!("create data folder `{}`", path.display()))?;
-        Ok(Self(path))
+        let data = Self::find(args)?;
+        std::fs::create_dir_all(&data.0).with_context(|| format!("create data folder `{}`", data.0.display()))?;
+        Ok(data)
     }
 
     /// The database of runs and placements.
@@ -44,11 +47,11 @@ impl DataFolder {
     /// # Errors
     /// Another run has it: the message names its process.
     pub(crate) fn lock(&self) -> anyhow::Result<DataLock> {
-        let path = self.0.join("lock");
+        let path = self.lock_path();
         let mut options = OpenOptions::new();
         let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = opened.with_context(|| format!("open lock `{}`", path.display()))?;
-        match file.try_lock() {
+        match try_patiently(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -67,10 +70,31 @@ impl DataFolder {
         Ok(DataLock { _file: file })
     }
 
+    /// Whether a run has the folder.
+    pub(crate) fn is_held(&self) -> bool {
+        let Ok(file) = File::open(self.lock_path()) else { return false };
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
     /// The folder.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
+}
+
+/// Who only looks whether the lock is held holds it himself for a moment: that must not stop a run.
+fn try_patiently(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..5 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            settled => return settled,
+        }
+    }
+    file.try_lock()
 }
 
 fn default_folder() -> anyhow::Result<PathBuf> {

@@ -2,24 +2,30 @@
 //! place that knows this mode.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use backends::store::Run;
 use backends::{MemoryQueue, Queue, Store};
+use coordinator::expand::Only;
 use coordinator::intake::Submission;
-use coordinator::{Coordinator, Pace};
+use coordinator::{Coordinator, Event, Pace};
 use daemon::Shutdown;
 use jobfile::{Job, JobFile};
 use proto::{Outcome, RunId, limits};
 use registry::Client;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use worker::{Activity, Tools, Worker};
 
 use crate::data::{DataFolder, DataLock};
 use crate::exit::UsageError;
+use crate::machine::Machine;
 use crate::progress::{DRAW_EVERY, Progress, Standing, say};
+
+/// Rows read at once.
+const ROWS: usize = 500;
 
 /// A factory within this process, alone in its data folder.
 pub(crate) struct Factory {
@@ -67,33 +73,47 @@ impl Factory {
         }
     }
 
-    /// Runs a job of `file` to its report. Once `shutdown` drains, running copies are finished, the rest is cancelled, and the
-    /// report says so; once it stops, nothing more is done, and none is returned.
+    /// Runs a job of `file`, limited to `only`, to its report. Once `shutdown` drains, running copies are finished, the
+    /// rest is cancelled, and the report says so; once it stops, nothing more is done, and none is returned.
     pub(crate) async fn run(
         &self,
         file: &JobFile,
-        job: &Job,
+        (job, only): (&Job, &Only),
         submission: Submission,
+        machine: Option<&mut Machine>,
         shutdown: &Shutdown,
-    ) -> anyhow::Result<Option<RunId>> {
+    ) -> anyhow::Result<Option<Run>> {
         let name = submission.job.clone();
-        let run = self.coordinator.submit(file, submission).await?;
+        let events = self.coordinator.listen();
+        let id = self.coordinator.submit(file, submission).await?;
+        let progress = Progress::begin(format!("{name}  run {}", id.short()));
+        let mut show = Show { run: id, store: &self.store, activity: &self.tools.activity, events, progress, machine };
+        if let Some(machine) = &mut show.machine {
+            machine.begin(&self.store.run(id).await?)?;
+        }
         tokio::select! {
             biased;
-            () = shutdown.stop.cancelled() => Ok(None),
-            never = self.show(run, format!("{name}  run {}", run.short())) => match never {},
-            result = Box::pin(self.work(run, job, shutdown)) => result.map(|()| Some(run)),
+            () = shutdown.stop.cancelled() => return Ok(None),
+            never = show.go_on() => match never? {},
+            result = Box::pin(self.work(id, (job, only), shutdown)) => result?,
+        }
+        show.end().await.map(Some)
+    }
+
+    /// What was not done right in a run: its images, and the repositories that could not be listed. The run is closed.
+    pub(crate) async fn undone(&self, run: RunId, only_failed: bool) -> anyhow::Result<Vec<String>> {
+        let (mut names, mut after) = (Vec::new(), None);
+        loop {
+            let rows = self.store.undone_rows(run, after.as_deref(), ROWS).await?;
+            let Some(last) = rows.last() else { break Ok(names) };
+            after = Some(last.source.clone());
+            let wanted = rows.into_iter().filter(|row| !only_failed || row.outcome == Outcome::Failed);
+            names.extend(wanted.map(|row| row.source));
         }
     }
 
-    /// Where the report of an ended run is.
-    pub(crate) async fn report_of(&self, run: RunId) -> anyhow::Result<PathBuf> {
-        let report = self.store.run(run).await?.report.context("the run has no report")?;
-        Ok(report.path.into())
-    }
-
     /// Everything at once, ending in this order: no more is taken, what ended is recorded, what is left is cancelled.
-    async fn work(&self, run: RunId, job: &Job, shutdown: &Shutdown) -> anyhow::Result<()> {
+    async fn work(&self, run: RunId, (job, only): (&Job, &Only), shutdown: &Shutdown) -> anyhow::Result<()> {
         let taking = Shutdown { drain: shutdown.drain.child_token(), stop: shutdown.stop.child_token() };
         let recording = CancellationToken::new();
         let worker = Worker::new(self.queue.clone(), self.tools.clone(), self.slots, limits::DRAIN_GRACE);
@@ -112,35 +132,74 @@ impl Factory {
             taking.drain.cancel();
             anyhow::Ok(())
         };
-        let expand = async { self.coordinator.expand(run, job, &taking.drain).await.context("expand the job file") };
+        let expand =
+            async { self.coordinator.expand(run, job, only, &taking.drain).await.context("expand the job file") };
         let coordinate = async { self.coordinator.run(&recording).await.context("coordinate") };
         tokio::try_join!(take, conclude, expand, coordinate)?;
         self.coordinator.interrupt(run).await.context("close the run")
     }
+}
 
-    /// Shows how far the run is, for as long as it is polled.
-    async fn show(&self, run: RunId, name: String) -> Infallible {
-        let mut progress = Progress::begin(name);
-        let mut events = self.coordinator.listen();
+/// Shows one run: to a person how far it is, to a program what happened.
+struct Show<'a> {
+    run: RunId,
+    store: &'a Store,
+    activity: &'a Activity,
+    events: broadcast::Receiver<Event>,
+    progress: Progress,
+    machine: Option<&'a mut Machine>,
+}
+
+impl Show<'_> {
+    /// Goes on for as long as it is polled; ends only if a program that listens has gone wrong.
+    async fn go_on(&mut self) -> anyhow::Result<Infallible> {
         let mut ticks = tokio::time::interval(DRAW_EVERY);
         loop {
             tokio::select! {
-                // A listener that is behind misses lines, and all of them are in the report.
-                event = events.recv() => if let Ok(event) = event { progress.tell(&event) },
+                // A listener that is behind misses lines: a person finds all in the report, a program hears at the end.
+                event = self.events.recv() => if let Ok(event) = event { self.tell(&event)? },
                 // Whether a Store that fails ends the run is for the coordinator to say.
-                _ = ticks.tick() => if let Ok(standing) = self.standing(run).await { progress.show(&standing) },
+                _ = ticks.tick() => if let Ok(standing) = self.standing().await { self.progress.show(&standing) },
             }
         }
     }
 
-    async fn standing(&self, run: RunId) -> anyhow::Result<Standing> {
+    fn tell(&mut self, event: &Event) -> anyhow::Result<()> {
+        self.progress.tell(event);
+        match &mut self.machine {
+            Some(machine) => machine.tell(event),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells what is left to tell of a run that has its report.
+    async fn end(mut self) -> anyhow::Result<Run> {
+        while let Ok(event) = self.events.try_recv() {
+            self.tell(&event)?;
+        }
+        let run = self.store.run(self.run).await?;
+        if let Some(machine) = self.machine {
+            let mut after = None;
+            loop {
+                let rows = self.store.report_rows(run.id, after.as_deref(), ROWS).await?;
+                let Some(last) = rows.last() else { break };
+                after = Some(last.source.clone());
+                for row in rows {
+                    machine.row(&row)?;
+                }
+            }
+        }
+        Ok(run)
+    }
+
+    async fn standing(&self) -> anyhow::Result<Standing> {
         // The run's own counters: counting the rows of its tasks would cost more with every image.
-        let run = self.store.run(run).await?;
+        let run = self.store.run(self.run).await?;
         Ok(Standing {
             images: run.counts.tasks,
             complete: run.expanded,
             done: Outcome::ALL.map(|outcome| run.counts.of(outcome)),
-            moving: self.tools.activity.snapshot(),
+            moving: self.activity.snapshot(),
         })
     }
 }

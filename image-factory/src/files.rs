@@ -9,7 +9,7 @@ use jobfile::{FileDigest, Job, JobFile, LoadError};
 use proto::settings::Access;
 use tokio::process::Command;
 
-use crate::cli::SettingsArgs;
+use crate::cli::args::SettingsArgs;
 use crate::exit::UsageError;
 
 /// Reads a job file; its faults are the user's to mend.

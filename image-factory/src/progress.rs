@@ -1,14 +1,18 @@
 //! What a person sees while the factory works: a display on a terminal, plain lines elsewhere.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use coordinator::Event;
+use backends::store::Waiting;
+use coordinator::{Event, report};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use proto::Outcome;
+use jiff::Timestamp;
+use proto::failure::Code;
+use proto::{Host, Outcome, limits};
 use worker::Snapshot;
 
 use crate::text;
@@ -46,6 +50,8 @@ pub(crate) struct Progress {
     name: String,
     began: Instant,
     form: Form,
+    /// Tries that failed and are repeated, by what came back and from where.
+    tries: BTreeMap<(Code, Option<Host>), u64>,
     /// Bytes sent, at times of the last seconds: what the rate is taken from.
     samples: std::collections::VecDeque<(Instant, u64)>,
 }
@@ -60,7 +66,7 @@ impl Progress {
     pub(crate) fn begin(name: String) -> Self {
         let is_display = io::stderr().is_terminal() && !LINES_ARE_EVENTS.load(Relaxed);
         let form = if is_display { Form::terminal() } else { Form::Lines { last: Instant::now() } };
-        Self { name, began: Instant::now(), form, samples: [(Instant::now(), 0)].into() }
+        Self { name, began: Instant::now(), form, tries: BTreeMap::new(), samples: [(Instant::now(), 0)].into() }
     }
 
     /// Draws how far the run is.
@@ -86,20 +92,46 @@ impl Progress {
         }
     }
 
-    /// Says that an image came to its end.
-    pub(crate) fn tell(&self, event: &Event) {
-        let Event { source, outcome, failure } = event;
-        let line = match (outcome, failure) {
-            (Outcome::Failed | Outcome::Postponed, Some(failure)) => format!("{outcome}  {source}  {failure}"),
-            // On a terminal the head counts these; a log should name what moved.
-            (Outcome::Pushed, _) if matches!(self.form, Form::Lines { .. }) => format!("{outcome}  {source}"),
-            _ => return,
+    /// Says what happened to an image.
+    pub(crate) fn tell(&mut self, event: &Event) {
+        let line = match event {
+            Event::Unlisted { repository, failure } => format!("unlisted  {repository}  {failure}"),
+            Event::Waits(waiting) => match self.count_try(waiting) {
+                Some(line) => line,
+                None => return,
+            },
+            Event::Ended(row) => {
+                let (source, outcome) = (&row.source, row.outcome);
+                let failure = row.destinations.iter().find_map(|destination| destination.failure.as_ref());
+                match (outcome, failure) {
+                    (Outcome::Failed | Outcome::Postponed, Some(failure)) => format!("{outcome}  {source}  {failure}"),
+                    // On a terminal the head counts these; a log should name what moved.
+                    (Outcome::Pushed, _) if matches!(self.form, Form::Lines { .. }) => format!("{outcome}  {source}"),
+                    _ => return,
+                }
+            }
         };
         match &self.form {
             // Lines are lost only where nobody reads standard error.
             Form::Terminal { display, .. } => drop(display.println(line)),
             Form::Lines { .. } => say(&line),
         }
+    }
+
+    /// A line for the first of each cause: a registry that is down would give as many as there are images.
+    fn count_try(&mut self, waiting: &Waiting) -> Option<String> {
+        let Waiting { source, location, tries, is_deferred, not_before, failure } = waiting;
+        let count = self.tries.entry((failure.code, report::host(failure.code, source, location))).or_default();
+        *count += 1;
+        if *count > 1 {
+            return None;
+        }
+        let wait = text::duration(not_before.duration_since(Timestamp::now()).unsigned_abs());
+        Some(if *is_deferred {
+            format!("deferred  {source}  {failure}; again in {wait}")
+        } else {
+            format!("try {tries} of {} failed  {source}  {failure}; again in {wait}", limits::TRIES_MAX)
+        })
     }
 
     fn headline(&self, standing: &Standing) -> String {
@@ -109,6 +141,10 @@ impl Progress {
         let mut parts = vec![format!("{done} of {}{of} images", standing.images)];
         let counted = Outcome::ALL.iter().zip(standing.done).filter(|(_, count)| *count > 0);
         parts.extend(counted.map(|(outcome, count)| format!("{count} {outcome}")));
+        let tries: u64 = self.tries.values().sum();
+        if tries > 0 {
+            parts.push(format!("{} repeated", text::count(tries, "attempt")));
+        }
         let (sent, rate) = (standing.moving.bytes_written, self.rate());
         if sent > 0 {
             parts.push(format!("{} sent, {}/s", text::bytes(sent), text::bytes(rate)));

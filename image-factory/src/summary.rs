@@ -4,18 +4,38 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use coordinator::report::model::{RunEnd, UnlistedSection};
-use coordinator::report::{Cause, Summary};
+use backends::store::Run;
+use coordinator::report::model::{RunEnd, Totals};
+use coordinator::report::{PAGE, Summary};
 
-use crate::exit::Exit;
+use crate::causes::{self, Rest};
+use crate::cli::args::DataArgs;
 use crate::text;
 
-/// Prints totals, causes of failure, what was spent and saved, and where the whole report is.
-pub(crate) fn print(summary: &Summary, report: &Path) -> io::Result<()> {
-    write(&mut text::stdout(), summary, report)
+/// Prints totals, causes of failure, what was spent and saved, and where the page of the report is.
+pub(crate) fn print(summary: &Summary, run: &Run, data: &DataArgs, report: &Path) -> io::Result<()> {
+    let out = &mut text::stdout();
+    write(out, summary, &report.with_file_name(PAGE))?;
+    let (id, data) = (run.id.short(), data.as_flag());
+    let Totals { postponed, cancelled, failed, .. } = summary.totals;
+    let rest = Rest {
+        run: &id,
+        file: &run.file_path,
+        data: &data,
+        is_whole: run.expanded,
+        postponed,
+        cancelled,
+        failed,
+        causes: &summary.causes,
+        unlisted: &summary.unlisted,
+    };
+    match rest.next() {
+        Some(next) => writeln!(out, "next     {next}"),
+        None => Ok(()),
+    }
 }
 
-fn write(out: &mut impl Write, summary: &Summary, report: &Path) -> io::Result<()> {
+fn write(out: &mut impl Write, summary: &Summary, page: &Path) -> io::Result<()> {
     let (run, totals, spent) = (&summary.run, &summary.totals, &summary.spent);
     let end = match run.end {
         RunEnd::Finished => "finished",
@@ -30,8 +50,11 @@ fn write(out: &mut impl Write, summary: &Summary, report: &Path) -> io::Result<(
         (totals.cancelled, "cancelled"),
         (totals.failed, "failed"),
     ];
-    let outcomes: Vec<String> =
-        outcomes.iter().filter(|(n, _)| *n > 0).map(|(number, outcome)| format!("{number} {outcome}")).collect();
+    let outcomes: Vec<String> = outcomes
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(number, outcome)| format!("{} {outcome}", text::number(*number)))
+        .collect();
     if !outcomes.is_empty() {
         writeln!(out, "  {}", outcomes.join(" · "))?;
     }
@@ -47,54 +70,15 @@ fn write(out: &mut impl Write, summary: &Summary, report: &Path) -> io::Result<(
         )?;
     }
     for cause in &summary.causes {
-        write_cause(out, cause)?;
+        causes::write(out, cause)?;
     }
-    for UnlistedSection { repository, failure } in &summary.unlisted {
-        writeln!(out, "unlisted {repository}  {}: {}", failure.code, failure.message)?;
-        write_hint(out, failure.hint.as_deref())?;
+    for unlisted in &summary.unlisted {
+        causes::write_unlisted(out, unlisted)?;
     }
     for warning in &summary.warnings {
         writeln!(out, "warning  {warning}")?;
     }
-    writeln!(out, "report   {}", report.display())?;
-    match next_step(summary) {
-        Some(step) => writeln!(out, "next     {step}"),
-        None => Ok(()),
-    }
-}
-
-/// How many images a cause hit, with the first of them by name.
-fn write_cause(out: &mut impl Write, cause: &Cause) -> io::Result<()> {
-    let Cause { outcome, code, images, destinations, first, .. } = cause;
-    let host = cause.host.as_ref().map(|host| format!(" at {host}")).unwrap_or_default();
-    let places = if destinations > images { format!(" ({destinations} destinations)") } else { String::new() };
-    let more = images.saturating_sub(first.len() as u64);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    writeln!(out, "{outcome:<8} {images} × {code}{host}{places}  {}{more}", first.join(", "))?;
-    writeln!(out, "         {}", cause.message)?;
-    write_hint(out, cause.hint.as_deref())
-}
-
-fn write_hint(out: &mut impl Write, hint: Option<&str>) -> io::Result<()> {
-    match hint {
-        Some(hint) => writeln!(out, "         mend: {hint}"),
-        None => Ok(()),
-    }
-}
-
-/// What to do when something is left to do.
-fn next_step(summary: &Summary) -> Option<&'static str> {
-    if Exit::of_run(summary) == Exit::Done {
-        return None;
-    }
-    let causes = summary.causes.iter().map(|cause| &cause.code);
-    let mut codes = causes.chain(summary.unlisted.iter().map(|unlisted| &unlisted.failure.code));
-    let is_refused = |code: &String| ["_unauthorized", "_forbidden"].iter().any(|end| code.ends_with(end));
-    Some(if codes.any(is_refused) {
-        "`image-factory doctor FILE` tells which credentials are used and what they may; then run it again"
-    } else {
-        "run it again: what is done is not done again"
-    })
+    writeln!(out, "report   {}", page.display())
 }
 
 /// The part of a run's name that people type.

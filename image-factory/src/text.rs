@@ -1,7 +1,8 @@
-//! Words for people: sizes, durations, and standard output for them.
+//! Words for people, as in the report, and standard output for them.
 
 use std::io::{self, ErrorKind, StdoutLock, Write};
-use std::time::Duration;
+
+pub(crate) use coordinator::report::words::{bytes, count, duration, number};
 
 /// Standard output. Once its reader has gone, as with `| head -1`, the rest is dropped: what was done is done.
 pub(crate) fn stdout() -> Stdout {
@@ -24,50 +25,5 @@ impl Write for Stdout {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             flushed => flushed,
         }
-    }
-}
-
-/// `1.2 GiB`, `512 B`.
-pub(crate) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = count as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
-
-/// `0.4 s`, `12 s`, `3 min 20 s`, `1 h 42 min`.
-pub(crate) fn duration(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match seconds {
-        0..10 => format!("{:.1} s", time.as_secs_f64()),
-        10..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-    }
-}
-
-/// `1 image`, `2 images`.
-pub(crate) fn count(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_and_durations_are_short() {
-        assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(1023), "1023 B");
-        assert_eq!(bytes(1536), "1.5 KiB");
-        assert_eq!(bytes(4 << 30), "4.0 GiB");
-        assert_eq!(duration(Duration::from_millis(420)), "0.4 s");
-        assert_eq!(duration(Duration::from_secs(200)), "3 min 20 s");
-        assert_eq!(duration(Duration::from_secs(6120)), "1 h 42 min");
-        assert_eq!((count(1, "image"), count(2, "image")), ("1 image".into(), "2 images".into()));
     }
 }

@@ -147,7 +147,7 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// Without line ends and other control characters, which a text in the file may hold.
-fn printable(text: &str) -> String {
+/// Without line ends and other control characters, which a text in the file may hold: fit for a terminal.
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }

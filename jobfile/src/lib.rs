@@ -49,7 +49,7 @@ use proto::settings::Access;
 use crate::files::Files;
 use crate::walk::Walk;
 
-pub use fault::{Fault, Faults, Place, Position, RuleId};
+pub use fault::{Fault, Faults, Place, Position, RuleId, printable};
 pub use files::{Entry, FileDigest, ReadEntry};
 pub use job::{Expect, Job, Line, Setting, Source};
 pub use rules::{Dropped, Rules, Selection, Taken, Why};

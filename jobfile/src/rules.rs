@@ -1,5 +1,6 @@
 //! Which tags of a repository are wanted: rules as a person writes them, and what they select from a listing.
 
+mod alone;
 mod listing;
 mod newest;
 mod read;
@@ -97,6 +98,11 @@ impl Rules {
     /// Whether the tags must be listed to know what is taken; else [`Rules::select`] needs no tags.
     pub fn need_listing(&self) -> bool {
         self.take.iter().any(|rule| rule.exact().is_none())
+    }
+
+    /// Whether a rule takes `tag` by its text alone; else what becomes of it depends on the other tags that there are.
+    pub fn take_by_text(&self, tag: &Tag) -> bool {
+        self.take.iter().any(|rule| rule.takes_by_text(tag))
     }
 
     /// Tags that are asked for by name, with their digests if they are pinned.

@@ -38,7 +38,8 @@ pub enum Platforms {
     /// All of them: the digest stays.
     #[default]
     All,
-    /// These alone.
+    /// These alone, with the attestations of the build that lie in the index beside them. An image without an index is
+    /// carried whatever it is for.
     Only {
         /// Which.
         platforms: BTreeSet<Platform>,
@@ -51,13 +52,15 @@ pub enum Platforms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IndexForm {
-    /// It is written anew with the carried platforms alone: another digest, which no signature of the source fits.
+    /// It is written anew with the carried platforms alone: another digest, which no signature of the source fits, so
+    /// what refers to the index stays behind. Where all platforms are carried it keeps bytes and digest.
     Rewrite,
     /// It keeps its bytes and names what is not there, which many registries refuse.
     Sparse,
 }
 
-/// Which of what refers to an image is carried.
+/// Which of what refers to an image, or to one of its children, is carried: as a referrer, or under a tag of cosign's.
+/// What is not wanted is not asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Referrers {

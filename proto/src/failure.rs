@@ -53,6 +53,18 @@ pub enum Class {
     Bug,
 }
 
+impl Class {
+    /// The name in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Reject => "reject",
+            Self::Defer => "defer",
+            Self::Bug => "bug",
+        }
+    }
+}
+
 macro_rules! codes {
     ($($name:ident = $text:literal: $meaning:literal,)+) => {
         /// What failed, by a name that stays: reports, metrics and scripts may rely on it.
@@ -104,6 +116,7 @@ codes! {
     DestinationMoved = "destination_moved": "Somebody else moved the destination's tag meanwhile; it was left alone.",
     DestinationIncomplete = "destination_incomplete": "The destination lacks a blob or manifest that it was asked for.",
     SelectionUnexpected = "selection_unexpected": "The rules select more or fewer tags than the file expects.",
+    PlatformAbsent = "platform_absent": "The image has none of the platforms that are wanted of it.",
     ImageTooLarge = "image_too_large": "The image names more manifests than allowed.",
     BlobExceedsDeadline = "blob_exceeds_deadline": "No blob could be completed before the attempt's deadline.",
     TargetOwned = "target_owned": "Another job owns the destination tag.",

@@ -8,7 +8,7 @@
 //! - [`image`]: references to images: registries, repositories, tags, layouts
 //! - [`digest`]: digests and the hasher that checks them
 //! - [`platform`]: operating system and architecture of an image
-//! - [`content`]: what of an image is carried
+//! - [`content`]: what of an image is carried; `referrer` tells what kind of thing refers to one
 //! - [`manifest`]: a view of a manifest over its raw bytes
 //! - [`ids`]: runs, tasks, attempts
 //! - [`task`], [`outcome`], [`failure`]: what is to be done, how it ended, and why it did not
@@ -26,6 +26,7 @@ pub mod limits;
 pub mod manifest;
 pub mod outcome;
 pub mod platform;
+mod referrer;
 pub mod settings;
 pub mod task;
 

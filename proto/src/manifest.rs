@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::limits;
-use crate::platform::Platform;
+use crate::platform::{self, Platform};
+
+mod rewrite;
 
 /// Media types of manifests.
 pub mod media_type {
@@ -68,6 +70,11 @@ impl Descriptor {
     /// Whether registries may leave this layer out: its licence forbids pushing it.
     pub fn is_foreign(&self) -> bool {
         !self.urls.is_empty() && (self.media_type.contains("nondistributable") || self.media_type.contains("foreign"))
+    }
+
+    /// Whether this points to an index.
+    pub fn is_index(&self) -> bool {
+        [media_type::OCI_INDEX, media_type::DOCKER_LIST].contains(&self.media_type.as_str())
     }
 
     /// Whether this points to a manifest and not to a blob.
@@ -224,20 +231,7 @@ impl Manifest {
 
 /// `platform` as an object of the image-spec; an odd one is dropped, since only our selection needs it.
 fn lenient_platform<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Platform>, D::Error> {
-    #[derive(Deserialize)]
-    struct Wire {
-        #[serde(default)]
-        os: String,
-        #[serde(default)]
-        architecture: String,
-        variant: Option<String>,
-    }
-    let wire = Option::<Wire>::deserialize(deserializer)?;
-    Ok(wire.filter(|w| !w.os.is_empty() && !w.architecture.is_empty()).map(|wire| Platform {
-        os: wire.os,
-        architecture: wire.architecture,
-        variant: wire.variant.filter(|variant| !variant.is_empty()),
-    }))
+    Ok(Option::<platform::Wire>::deserialize(deserializer)?.and_then(platform::Wire::platform))
 }
 
 fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>

@@ -111,7 +111,7 @@ pub struct DestinationResult {
 pub enum End {
     /// The tag was verified to show this content; whether that was news follows from the digest at dispatch.
     Placed {
-        /// What the tag shows.
+        /// What the tag shows: the digest of the source, or that of an index that was written anew.
         digest: Digest,
         /// Of what the content was made.
         fingerprint: Fingerprint,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 use crate::text::serde_as_text;
 
 /// `os/architecture[/variant]`, as in `linux/amd64` and `linux/arm/v7`.
@@ -23,7 +25,31 @@ pub struct PlatformError {
     text: String,
 }
 
+/// A platform as image-spec writes it, in descriptors and in configurations of images.
+#[derive(Deserialize)]
+pub(crate) struct Wire {
+    #[serde(default)]
+    os: String,
+    #[serde(default)]
+    architecture: String,
+    variant: Option<String>,
+}
+
+impl Wire {
+    /// The platform; none if it is not named whole.
+    pub(crate) fn platform(self) -> Option<Platform> {
+        let Self { os, architecture, variant } = self;
+        let is_whole = !os.is_empty() && !architecture.is_empty();
+        is_whole.then(|| Platform { os, architecture, variant: variant.filter(|variant| !variant.is_empty()) })
+    }
+}
+
 impl Platform {
+    /// What an image is for, by its configuration (image-spec, config.md); none if that does not say it.
+    pub fn of_config(config: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Wire>(config).ok()?.platform()
+    }
+
     /// Whether an image for `self` is what somebody who asks for `wanted` means.
     ///
     /// A missing variant of `arm64` is `v8`, the only one there is.
@@ -90,6 +116,16 @@ mod tests {
         }
         for text in ["", "linux", "linux/", "linux/arm/v7/x", "linux /amd64"] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_says_what_its_image_is_for() {
+        let config = |text: &str| Platform::of_config(text.as_bytes()).map(|platform| platform.to_string());
+        let arm = r#"{"os":"linux","architecture":"arm","variant":"v7","config":{}}"#;
+        assert_eq!(config(arm).as_deref(), Some("linux/arm/v7"));
+        for without in [r#"{"os":"","architecture":""}"#, r#"{"os":"linux"}"#, "{}", "[]", "null", ""] {
+            assert_eq!(config(without), None, "{without}");
         }
     }
 

@@ -43,12 +43,13 @@ pub enum TaskKind {
     Mirror(Mirror),
 }
 
-/// Bring an image to its destinations, byte for byte, with its signatures and other referrers.
+/// Bring an image to its destinations, byte for byte, with its signatures and other referrers, or what of it they want.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mirror {
     /// The image.
     pub source: Location,
-    /// Those of cosign's tags that the source lists for what was placed: an image is not up to date without them.
+    /// Those of cosign's tags that the source lists for what was placed: an image is not up to date without those that
+    /// belong to its destination's content.
     #[serde(default)]
     pub cosign_tags: Vec<Tag>,
     /// Where it is to go: those that are not done yet.
@@ -72,7 +73,7 @@ pub struct Destination {
 /// What was verified to lie under a destination's tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
-    /// What the tag showed.
+    /// What the tag showed: not always the digest of the source, since an index may be written anew.
     pub digest: Digest,
     /// Of what it was made.
     pub fingerprint: Fingerprint,

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::future;
+use proto::content::Referrers;
 use proto::{Descriptor, Digest, ImageRef, LayoutRef, Location, Manifest, Reference, Repository, Tag};
 
 use crate::blobs::{BlobSource, BlobStream, Progress, PushError, Pushed};
@@ -217,12 +218,13 @@ impl Place {
         }
     }
 
-    /// Those of cosign's tags for `subject` that are here (signature, attestations, SBOM), each with what it shows.
+    /// Those of cosign's tags for `subject` that are here, each with what it shows; only tags for what is `wanted` are
+    /// asked for.
     ///
     /// # Errors
     /// The place cannot be read.
-    pub async fn cosign_tags(&self, subject: &Digest) -> Result<Vec<(Tag, ManifestHead)>, Error> {
-        let asked = cosign_tags(subject).into_iter().map(async |tag| {
+    pub async fn cosign_tags(&self, subject: &Digest, wanted: &Referrers) -> Result<Vec<(Tag, ManifestHead)>, Error> {
+        let asked = cosign_tags(subject, wanted).into_iter().map(async |tag| {
             let head = self.head(&Reference::Tag(tag.clone())).await?;
             Ok(head.map(|head| (tag, head)))
         });

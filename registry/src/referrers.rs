@@ -1,5 +1,6 @@
 //! Referrers: what points to a manifest (signatures, SBOMs, attestations), by the API or by the fallback tag.
 
+use proto::content::{ReferrerKind, Referrers};
 use proto::manifest::media_type;
 use proto::{Descriptor, Digest, Manifest, Reference, Repository, Tag, limits};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
@@ -22,10 +23,11 @@ pub fn fallback_tag(subject: &Digest) -> Option<Tag> {
     format!("{}-{hex}", subject.algorithm()).parse().ok()
 }
 
-/// The tags under which cosign keeps signature, attestations and SBOM of `subject`.
-pub fn cosign_tags(subject: &Digest) -> Vec<Tag> {
-    let names = ["sig", "att", "sbom"].map(|kind| format!("{}-{}.{kind}", subject.algorithm(), subject.hex()));
-    names.iter().filter_map(|name| name.parse().ok()).collect()
+/// The tags under which cosign keeps what of `wanted` refers to `subject`.
+pub fn cosign_tags(subject: &Digest, wanted: &Referrers) -> Vec<Tag> {
+    let kinds = ReferrerKind::ALL.iter().filter(|kind| wanted.wants(**kind));
+    let names = kinds.map(|kind| format!("{}-{}.{}", subject.algorithm(), subject.hex(), kind.cosign_suffix()));
+    names.filter_map(|name| name.parse().ok()).collect()
 }
 
 impl Client {

@@ -125,8 +125,12 @@ impl TaskContext {
 
     /// Notes what is worth a person's look, and is no failure.
     pub(crate) fn warn(&self, warning: String) {
-        tracing::warn!("{warning}");
-        lock(&self.notes).warnings.push(warning);
+        let warnings = &mut lock(&self.notes).warnings;
+        // Destinations that carry different content may say the same of the source.
+        if !warnings.contains(&warning) {
+            tracing::warn!("{warning}");
+            warnings.push(warning);
+        }
     }
 
     /// Whether this attempt left anything at a destination that the next one need not do again.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use daemon::ErrorChain;
+use proto::manifest::ManifestError;
 use proto::outcome::End;
 use proto::{Class, Code, Digest, Failure, Stage};
 use registry::PushError;
@@ -19,6 +20,13 @@ pub(crate) enum StageError {
     Destination(#[source] registry::Error),
     #[error("the source has no such image")]
     SourceAbsent,
+    #[error("the image's index has none of {wanted}; it has {offered}")]
+    NoPlatform { wanted: String, offered: String },
+    #[error("write the image's index anew")]
+    Index(#[source] ManifestError),
+    /// An index that names what was not sent.
+    #[error("write a sparse index to the destination")]
+    Sparse(#[source] registry::Error),
     #[error("the image names too many manifests, or too large ones")]
     TooLarge,
     #[error("the destination does not have manifest `{0}`, which was sent to it just before")]
@@ -44,6 +52,17 @@ pub(crate) fn end_of(stage: Stage, error: &StageError) -> End {
         StageError::Source(source) => (source.kind().at_source(), source.class(), source.hint()),
         StageError::Destination(source) => (source.kind().at_destination(), source.class(), source.hint()),
         StageError::SourceAbsent => (Code::SourceNotFound, Class::Reject, Some("check the tag at the source")),
+        StageError::NoPlatform { .. } => (
+            Code::PlatformAbsent,
+            Class::Reject,
+            Some("name one that it has under `platforms`, or leave the image out"),
+        ),
+        StageError::Index(_) => (Code::SourceUnsupported, Class::Reject, Some("carry all platforms of this image")),
+        StageError::Sparse(source) => (
+            source.kind().at_destination(),
+            source.class(),
+            Some("many registries want all children of an index: use `index: rewrite`, or all platforms"),
+        ),
         StageError::TooLarge => (Code::ImageTooLarge, Class::Reject, None),
         StageError::Incomplete(_) => (Code::DestinationIncomplete, Class::Retry, None),
         // The next attempt begins with what the tag shows then, and decides anew.
@@ -56,8 +75,10 @@ pub(crate) fn end_of(stage: Stage, error: &StageError) -> End {
     };
     // The side is in the code; a registry's error says on its own what was tried.
     let message = match error {
-        StageError::Source(source) | StageError::Destination(source) => ErrorChain(source).to_string(),
-        ours => ours.to_string(),
+        StageError::Source(source) | StageError::Destination(source) | StageError::Sparse(source) => {
+            ErrorChain(source).to_string()
+        }
+        ours => ErrorChain(ours).to_string(),
     };
     let failure = Failure::new(Some(stage), code, class, &message, hint);
     match (class, error) {

@@ -8,8 +8,11 @@
 //! - [`Worker`]: slot, delivery, attempt, result, ack; drain
 //! - [`attempt`]: one attempt from beginning to end, in whatever form it ends
 //! - `pipeline`: the stages in their order, on one screen
+//! - [`preview`]: what an attempt would do, for a plan
 //! - `stage`: what all stages have in common: deadline, interruption, timing
 //! - `stages`: one file each
+//! - `source`: what is read of the source, each manifest once
+//! - `platforms`: which children of an index are carried, and what becomes of it
 //! - [`Activity`]: what moves right now, for a display
 //! - `failure`: from errors to what crosses the wire
 
@@ -19,6 +22,9 @@ mod consumer;
 mod context;
 mod failure;
 mod pipeline;
+mod platforms;
+mod preview;
+mod source;
 mod stage;
 mod stages;
 
@@ -26,3 +32,4 @@ pub use activity::{Activity, Running, Snapshot};
 pub use attempt::attempt;
 pub use consumer::Worker;
 pub use context::Tools;
+pub use preview::{Preview, Prospect, Weight, preview};

@@ -1,7 +1,9 @@
 //! What the [`Store`] promises, on every database.
 
+mod again;
 mod late;
 mod life;
+mod looks;
 mod retries;
 mod runs;
 mod targets;
@@ -19,8 +21,10 @@ use super::location;
 use crate::Store;
 use crate::store::{NewRun, NewTask, Progress, Recorded, ReportRow};
 
+pub use again::*;
 pub use late::*;
 pub use life::*;
+pub use looks::*;
 pub use retries::*;
 pub use runs::*;
 pub use targets::*;
@@ -35,6 +39,8 @@ macro_rules! store_suite {
             a_task_goes_from_ready_to_done_and_its_run_is_closed
             a_result_may_be_faster_than_the_mark
             a_task_that_was_taken_and_not_marked_is_taken_again
+            an_attempt_that_is_taken_again_holds_the_same_destinations
+            a_task_that_nobody_answers_for_is_taken_back_as_the_same_attempt
             tasks_are_added_once_and_never_to_an_ended_run
             a_repository_that_cannot_be_listed_is_one_failed_line
             a_report_has_all_rows_by_source_page_by_page
@@ -61,6 +67,9 @@ macro_rules! store_suite {
             stopping_a_run_closes_what_is_open
             a_run_is_found_by_a_part_of_its_id
             times_sort_whatever_their_fractions
+            what_was_not_done_right_is_read_from_an_open_run
+            what_waits_is_told_with_its_time_and_its_reason
+            what_is_known_of_an_image_is_found_by_source_and_by_destination
             a_long_random_walk_keeps_the_books
         }
     };
@@ -133,6 +142,7 @@ async fn new_run(store: &Store, job: &str, take_over: bool, started_at: Timestam
         git_commit: None,
         started_by: "suite".to_owned(),
         take_over,
+        only: None,
         started_at,
     };
     store.create_run(&run).await.unwrap();

@@ -95,7 +95,7 @@ async fn confirm_late(
     Ok(run >= seen_in)
 }
 
-fn read_placement(row: &Row) -> Result<Placement, StoreError> {
+pub(super) fn read_placement(row: &Row) -> Result<Placement, StoreError> {
     Ok(Placement {
         job: row.text("job")?,
         placed: read_placed(row)?,

@@ -52,35 +52,21 @@ pub struct ReportDestination {
     pub failure: Option<Failure>,
 }
 
-/// A task that is done, as a listener hears of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndedTask {
-    /// The image.
-    pub source: String,
-    /// The worst of its destinations' outcomes.
-    pub outcome: Outcome,
-    /// Why it failed, at the first destination where it did.
-    pub failure: Option<Failure>,
-}
-
 impl Store {
-    /// Those of `tasks` that are done.
+    /// The row of a task; none while it is open.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn ended(&self, tasks: &[TaskId]) -> Result<Vec<EndedTask>, StoreError> {
-        let sql = "select source, outcome, (
-                 select failure from destinations where task = tasks.id and failure is not null
-                 order by position limit 1) as failure
+    pub async fn report_row(&self, task: TaskId) -> Result<Option<ReportRow>, StoreError> {
+        let sql = "select tasks.*,
+                 (select coalesce(max(attempt), 0) from destinations where task = tasks.id) as attempts
              from tasks where id = $1 and state = 'done'";
-        let mut ended = Vec::new();
-        for task in tasks {
-            for row in self.db.rows("read how a task ended", sql, &[(*task).into()]).await? {
-                let (source, outcome) = (row.text("source")?, done(&row)?);
-                ended.push(EndedTask { source, outcome, failure: row.opt_json("failure")? });
-            }
-        }
-        Ok(ended)
+        let rows = self.db.rows("read how a task ended", sql, &[task.into()]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let sql = "select * from destinations where task = $1 order by position";
+        let destinations = self.db.rows("read how a task ended", sql, &[task.into()]).await?;
+        let destinations = destinations.iter().map(read_destination).collect::<Result<_, _>>()?;
+        read_row(row, destinations).map(Some)
     }
 
     /// The next rows of a run that are done, by source: up to `limit` of those after `after`, the source of the last
@@ -94,16 +80,44 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ReportRow>, StoreError> {
+        self.rows(run, after, limit, false).await
+    }
+
+    /// The same, of those rows only that were not done right: postponed, cancelled or failed. The run may be open.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn undone_rows(
+        &self,
+        run: RunId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ReportRow>, StoreError> {
+        self.rows(run, after, limit, true).await
+    }
+
+    async fn rows(
+        &self,
+        run: RunId,
+        after: Option<&str>,
+        limit: usize,
+        only_undone: bool,
+    ) -> Result<Vec<ReportRow>, StoreError> {
         let after = after.unwrap_or_default();
         let sql = "select tasks.*,
                  (select coalesce(max(attempt), 0) from destinations where task = tasks.id) as attempts
-             from tasks where run = $1 and source > $2 and state = 'done' order by source limit $3";
-        let tasks = self.db.rows("read rows of a report", sql, &[run.into(), after.into(), limit.into()]).await?;
+             from tasks
+             where run = $1 and source > $2 and state = 'done'
+                 and ($4 = 0 or outcome not in ('up_to_date', 'pushed'))
+             order by source limit $3";
+        let args = [run.into(), after.into(), limit.into(), only_undone.into()];
+        let tasks = self.db.rows("read rows of a report", sql, &args).await?;
         let Some(last) = tasks.last() else { return Ok(Vec::new()) };
         let sql = "select destinations.* from tasks join destinations on destinations.task = tasks.id
              where tasks.run = $1 and tasks.source > $2 and tasks.source <= $3 and tasks.state = 'done'
+                 and ($4 = 0 or tasks.outcome not in ('up_to_date', 'pushed'))
              order by tasks.source, destinations.position";
-        let args = [run.into(), after.into(), last.text("source")?.into()];
+        let args = [run.into(), after.into(), last.text("source")?.into(), only_undone.into()];
         let mut destinations: HashMap<TaskId, Vec<ReportDestination>> = HashMap::new();
         for row in self.db.rows("read destinations of a report", sql, &args).await? {
             destinations.entry(row.parse("task")?).or_default().push(read_destination(&row)?);

@@ -23,6 +23,8 @@ pub struct NewRun {
     pub started_by: String,
     /// Whether it takes destination tags that other jobs own.
     pub take_over: bool,
+    /// What it is limited to, in words; none if it is all of its job.
+    pub only: Option<String>,
     /// When.
     pub started_at: Timestamp,
 }
@@ -44,6 +46,8 @@ pub struct Run {
     pub started_by: String,
     /// Whether it takes destination tags that other jobs own.
     pub take_over: bool,
+    /// What it is limited to, in words; none if it is all of its job.
+    pub only: Option<String>,
     /// When it was started.
     pub started_at: Timestamp,
     /// Whether all its tasks are there.
@@ -171,6 +175,7 @@ pub(super) fn read_run(row: &Row) -> Result<Run, StoreError> {
         git_commit: row.opt_text("git_commit")?,
         started_by: row.text("started_by")?,
         take_over: row.flag("take_over")?,
+        only: row.opt_text("only_text")?,
         started_at: row.parse("started_at")?,
         expanded: row.opt_text("expanded_at")?.is_some(),
         ended,

@@ -16,8 +16,9 @@ impl Store {
         let mut tx = self.db.begin().await?;
         tx.execute(
             "create a run",
-            "insert into runs (id, job, file_digest, file_path, git_commit, started_by, take_over, started_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "insert into runs (id, job, file_digest, file_path, git_commit, started_by, take_over,
+                 only_text, started_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             &[
                 run.id.into(),
                 run.job.as_str().into(),
@@ -26,6 +27,7 @@ impl Store {
                 run.git_commit.as_deref().into(),
                 run.started_by.as_str().into(),
                 run.take_over.into(),
+                run.only.as_deref().into(),
                 run.started_at.into(),
             ],
         )

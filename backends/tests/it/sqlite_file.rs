@@ -30,6 +30,7 @@ async fn new_run(store: &Store) -> RunId {
         git_commit: Some("9c2f".to_owned()),
         started_by: "test".to_owned(),
         take_over: false,
+        only: None,
         started_at: now(),
     };
     store.create_run(&run).await.unwrap();

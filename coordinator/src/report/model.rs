@@ -18,6 +18,8 @@ pub struct Report {
     pub run: RunSection,
     /// One entry for each image, in the order of their names.
     pub images: Vec<ImageSection>,
+    /// Why images failed, or were postponed: most frequent first, else worst first.
+    pub causes: Vec<CauseSection>,
     /// Repositories that could not be surveyed: their images are missing above.
     pub unlisted: Vec<UnlistedSection>,
     /// What is worth a look and is no failure.
@@ -39,6 +41,8 @@ pub struct RunSection {
     pub file_digest: String,
     /// Git commit of the job file, if it lies in a work tree.
     pub commit: Option<String>,
+    /// What it was limited to; none if it was all of the job.
+    pub only: Option<String>,
     /// Who started it.
     pub started_by: String,
     /// When, RFC 3339.
@@ -108,6 +112,31 @@ pub struct DestinationSection {
     pub failure: Option<FailureSection>,
 }
 
+/// One cause why images failed, were postponed, or were tried in vain before they were cancelled: a code at one registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CauseSection {
+    /// What became of them.
+    pub outcome: String,
+    /// Name of the cause, as in a failure.
+    pub code: String,
+    /// What the code means, in a sentence.
+    pub meaning: String,
+    /// What the first of them calls for, as in a failure.
+    pub class: String,
+    /// The registry where it happened; none if a layout, or this program, is to blame.
+    pub host: Option<String>,
+    /// How many images it hit.
+    pub images: u64,
+    /// At how many of their destinations.
+    pub destinations: u64,
+    /// The first of these images.
+    pub first: Vec<String>,
+    /// What the first of them came back with.
+    pub message: String,
+    /// What a person can do.
+    pub hint: Option<String>,
+}
+
 /// A repository that could not be surveyed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnlistedSection {
@@ -124,6 +153,9 @@ pub struct FailureSection {
     pub stage: Option<String>,
     /// Name of the cause, which stays the same in all versions.
     pub code: String,
+    /// What it calls for: `retry` may pass by itself, `reject` ends the same until a person changes something, `defer`
+    /// has its time, `bug` is our own fault.
+    pub class: String,
     /// What was tried and what came back.
     pub message: String,
     /// What a person can do.
@@ -170,17 +202,6 @@ pub struct SpentSection {
     pub blobs_mounted: u64,
     /// Manifests put.
     pub manifests_written: u64,
-}
-
-impl From<&proto::Failure> for FailureSection {
-    fn from(failure: &proto::Failure) -> Self {
-        Self {
-            stage: failure.stage.map(|stage| stage.to_string()),
-            code: failure.code.to_string(),
-            message: failure.message.clone(),
-            hint: failure.hint.clone(),
-        }
-    }
 }
 
 impl Totals {

@@ -1,161 +1,98 @@
-//! Writes `report.json` row by row.
+//! Writes the report of a run: rows are read once, page by page, and each goes to the writers of all three files.
 
-use std::fs::Permissions;
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use backends::Store;
-use backends::store::{ReportRow, Run, RunEnd, RunReport};
-use proto::digest::Hasher;
-use serde::Serialize;
+use backends::store::{ReportRow, Run, RunReport};
+use proto::Digest;
+use proto::outcome::Spent;
 
 use crate::error::CoordinatorError;
-use crate::report::model;
+use crate::report::causes::Causes;
+use crate::report::json::{Document, Rest};
+use crate::report::page::Page;
+use crate::report::table::Table;
+use crate::report::{JSON, draft, model, sections};
 
 /// Rows read at once.
-const PAGE: usize = 500;
+const ROWS: usize = 500;
 
-/// Writes the report of an ended run to `folder/RUN/report.json`, whole or not at all.
-pub(crate) async fn write(store: &Store, run: &Run, folder: &Path) -> Result<RunReport, CoordinatorError> {
+/// Writes the report of an ended run into `folder/RUN/`: three files, each whole or not at all, `report.json` last.
+///
+/// # Errors
+/// The Store does not answer, or a file cannot be written.
+pub async fn write(store: &Store, run: &Run, folder: &Path) -> Result<RunReport, CoordinatorError> {
     let folder = folder.join(run.id.to_string());
-    let path = folder.join("report.json");
-    let failed = |source| CoordinatorError::Report { path: path.display().to_string(), source };
-    std::fs::create_dir_all(&folder).map_err(failed)?;
-    let mut document = Document::create(&folder).map_err(failed)?;
-    document.begin(&run_section(run)).map_err(failed)?;
-
-    let (mut totals, mut spent, mut unlisted) =
-        (model::Totals::default(), proto::outcome::Spent::default(), Vec::new());
+    let failed = |source| CoordinatorError::Report { path: folder.display().to_string(), source };
+    let mut report = Writers::create(&folder, run).map_err(failed)?;
     let mut after: Option<String> = None;
     loop {
-        let rows = store.report_rows(run.id, after.as_deref(), PAGE).await?;
+        let rows = store.report_rows(run.id, after.as_deref(), ROWS).await?;
         let Some(last) = rows.last() else { break };
         after = Some(last.source.clone());
-        for row in rows {
-            match &row.failure {
-                Some(failure) => {
-                    totals.unlisted += 1;
-                    unlisted.push(model::UnlistedSection { repository: row.source, failure: failure.into() });
-                }
-                None => {
-                    totals.count(row.outcome);
-                    spent += row.spent;
-                    document.image(&image_section(&row)).map_err(failed)?;
-                }
-            }
+        for row in &rows {
+            report.row(row).map_err(failed)?;
         }
     }
-
-    let rest = Rest { unlisted, warnings: store.warnings(run.id).await?, totals, spent: spent_section(run, &spent) };
-    let digest = document.finish(&rest, &path).map_err(failed)?;
-    Ok(RunReport { digest, path: path.display().to_string() })
+    let warnings = store.warnings(run.id).await?;
+    let digest = report.finish(&folder, run, warnings).map_err(failed)?;
+    Ok(RunReport { digest, path: folder.join(JSON).display().to_string() })
 }
 
-/// What follows the images in a [`model::Report`], in its order.
-#[derive(Serialize)]
-struct Rest {
-    unlisted: Vec<model::UnlistedSection>,
-    warnings: Vec<String>,
+/// The three files, and what is folded for their heads and ends.
+struct Writers {
+    document: Document,
+    table: Table,
+    page: Page,
+    causes: Causes,
     totals: model::Totals,
-    spent: model::SpentSection,
+    spent: Spent,
+    unlisted: Vec<model::UnlistedSection>,
 }
 
-/// A [`model::Report`] that is written piece by piece into a file without a name.
-struct Document {
-    file: BufWriter<tempfile::NamedTempFile>,
-    hasher: Hasher,
-    is_first: bool,
-}
-
-impl Document {
-    fn create(folder: &Path) -> std::io::Result<Self> {
-        // Readable for whom the umask allows; by default only its owner could read it.
-        let file = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
-        Ok(Self { file: BufWriter::new(file), hasher: Hasher::sha256(), is_first: true })
+impl Writers {
+    fn create(folder: &Path, run: &Run) -> io::Result<Self> {
+        draft::make_empty(folder)?;
+        Ok(Self {
+            document: Document::create(folder, &sections::run(run))?,
+            table: Table::create(folder)?,
+            page: Page::create(folder),
+            causes: Causes::default(),
+            totals: model::Totals::default(),
+            spent: Spent::default(),
+            unlisted: Vec::new(),
+        })
     }
 
-    fn begin(&mut self, run: &model::RunSection) -> std::io::Result<()> {
-        let run = serde_json::to_string(run)?;
-        self.put(&format!("{{\"version\":{},\n\"run\":{run},\n\"images\":[", model::VERSION))
+    fn row(&mut self, row: &ReportRow) -> io::Result<()> {
+        self.table.row(row)?;
+        if let Some(failure) = &row.failure {
+            self.totals.unlisted += 1;
+            let repository = row.source.clone();
+            self.unlisted.push(model::UnlistedSection { repository, failure: failure.into() });
+            return Ok(());
+        }
+        self.totals.count(row.outcome);
+        self.spent += row.spent;
+        self.causes.note(row);
+        self.document.image(&sections::image(row))?;
+        self.page.row(row)
     }
 
-    fn image(&mut self, image: &model::ImageSection) -> std::io::Result<()> {
-        let separator = if std::mem::take(&mut self.is_first) { "\n" } else { ",\n" };
-        let image = serde_json::to_string(image)?;
-        self.put(separator)?;
-        self.put(&image)
-    }
-
-    fn finish(mut self, rest: &Rest, path: &PathBuf) -> std::io::Result<proto::Digest> {
-        let rest = serde_json::to_string(rest)?;
-        // `rest` is an object of its own: its fields continue ours.
-        self.put("\n],\n")?;
-        self.put(rest.trim_start_matches('{'))?;
-        self.put("\n")?;
-        let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(self.hasher.finish())
-    }
-
-    fn put(&mut self, text: &str) -> std::io::Result<()> {
-        self.hasher.update(text.as_bytes());
-        self.file.write_all(text.as_bytes())
-    }
-}
-
-fn run_section(run: &Run) -> model::RunSection {
-    let end = match run.ended {
-        Some((RunEnd::Finished, _)) => model::RunEnd::Finished,
-        _ => model::RunEnd::Interrupted,
-    };
-    model::RunSection {
-        id: run.id.to_string(),
-        job: run.job.clone(),
-        file_digest: run.file_digest.to_string(),
-        commit: run.git_commit.clone(),
-        started_by: run.started_by.clone(),
-        started_at: run.started_at.to_string(),
-        ended_at: run.ended.map_or(run.started_at, |(_, at)| at).to_string(),
-        end,
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}
-
-fn image_section(row: &ReportRow) -> model::ImageSection {
-    let stage = |time: &proto::outcome::StageTime| model::StageSection { stage: time.stage.to_string(), ms: time.ms };
-    let destination = |destination: &backends::store::ReportDestination| model::DestinationSection {
-        destination: destination.location.to_string(),
-        outcome: destination.outcome.as_str().to_owned(),
-        digest: destination.digest.as_ref().map(ToString::to_string),
-        failure: destination.failure.as_ref().map(Into::into),
-    };
-    model::ImageSection {
-        source: row.source.clone(),
-        source_digest: row.source_digest.as_ref().map(ToString::to_string),
-        outcome: row.outcome.as_str().to_owned(),
-        attempts: row.attempts,
-        started_at: row.started_at.map(|at| at.to_string()),
-        ended_at: row.ended_at.to_string(),
-        stages: row.stages.iter().map(stage).collect(),
-        bytes_written: row.spent.bytes_written,
-        bytes_saved: row.spent.bytes_skipped + row.spent.bytes_mounted,
-        destinations: row.destinations.iter().map(destination).collect(),
-    }
-}
-
-fn spent_section(run: &Run, spent: &proto::outcome::Spent) -> model::SpentSection {
-    let took = run.ended.map(|(_, at)| at.duration_since(run.started_at).unsigned_abs()).unwrap_or_default();
-    model::SpentSection {
-        ms: took.as_millis().try_into().unwrap_or(u64::MAX),
-        bytes_read: spent.bytes_read,
-        bytes_written: spent.bytes_written,
-        bytes_skipped: spent.bytes_skipped,
-        bytes_mounted: spent.bytes_mounted,
-        blobs_written: spent.blobs_written,
-        blobs_skipped: spent.blobs_skipped,
-        blobs_mounted: spent.blobs_mounted,
-        manifests_written: spent.manifests_written,
+    fn finish(self, folder: &Path, run: &Run, warnings: Vec<String>) -> io::Result<Digest> {
+        let rest = Rest {
+            causes: self.causes.into_list(),
+            unlisted: self.unlisted,
+            warnings,
+            totals: self.totals,
+            spent: sections::spent(run, &self.spent),
+        };
+        self.page.finish(run, &rest)?;
+        self.table.finish()?;
+        // Last: who finds the document finds all three.
+        let digest = self.document.finish(&rest)?;
+        draft::sync(folder)?;
+        Ok(digest)
     }
 }

@@ -1,6 +1,6 @@
 //! From a file and the tags of its sources to tasks.
 
-use coordinator::expand::expand;
+use coordinator::expand::{Only, expand};
 use proto::Tag;
 use sandbox::{Effect, Fault, Registry, content};
 
@@ -11,7 +11,7 @@ fn rules_turn_a_listing_into_tasks() {
     let file = file("  source.test/app: [\">=1.2\", \"edge\", \"9.*\", \"!*-rc*\"]\n");
     let listed: Vec<Tag> = ["1.1", "1.2", "1.3", "1.3-rc1", "2.0", "edge", "latest"].map(|t| t.parse().unwrap()).into();
     let lines = || {
-        let expansion = expand(&file.jobs[0].sources[0], &listed);
+        let expansion = expand(&file.jobs[0].sources[0], &listed, &Only::All);
         let tasks = expansion.tasks.iter().map(|task| {
             let to: Vec<_> = task.destinations.iter().map(|to| to.location.to_string()).collect();
             format!("{} → {}", task.source, to.join(", "))

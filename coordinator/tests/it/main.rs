@@ -6,3 +6,5 @@ mod dispatching;
 mod expanding;
 mod office;
 mod reporting;
+mod scene;
+mod writing;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backends::{Delivery, Lane, MemoryQueue, Queue, QueueError, Store};
+use coordinator::expand::Only;
 use coordinator::intake::Submission;
 use coordinator::{Coordinator, CoordinatorError, Pace};
 use jobfile::JobFile;
@@ -110,9 +111,12 @@ impl Office {
             commit: None,
             started_by: "test".into(),
             take_over: false,
+            only: None,
         };
         let run = self.coordinator.submit(file, submission).await.unwrap();
-        within(Box::pin(self.coordinator.expand(run, &file.jobs[0], &CancellationToken::new()))).await.unwrap();
+        within(Box::pin(self.coordinator.expand(run, &file.jobs[0], &Only::All, &CancellationToken::new())))
+            .await
+            .unwrap();
         run
     }
 

@@ -4,26 +4,79 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use clap::Args;
 use daemon::Shutdown;
-use proto::outcome::{DestinationResult, End, Spent};
+use proto::content::{IndexForm, Platforms, ReferrerKind, Referrers};
+use proto::outcome::{DestinationResult, End, TaskResult};
 use proto::task::{Destination, Mirror, TaskKind};
-use proto::{Attempt, Content, Digest, ImageRef, LayoutRef, Location, RunId, Task, TaskId, limits};
+use proto::{Attempt, Content, Digest, ImageRef, LayoutRef, Location, Platform, RunId, Task, TaskId, limits};
 use registry::Client;
 use worker::{Activity, Tools};
 
-use crate::cli::CopyArgs;
+use crate::cli::args::{PatienceArgs, SettingsArgs};
 use crate::exit::{Exit, UsageError};
 use crate::files;
 use crate::progress::{DRAW_EVERY, Progress, Standing};
 use crate::text;
 
+/// Copy one image with its signatures and SBOMs, byte for byte, or some of it.
+#[derive(Debug, Args)]
+#[command(after_help = COPY_EXAMPLE)]
+pub(crate) struct CopyArgs {
+    /// Where it lies: a reference, `oci:FOLDER[:NAME]` or `oci-archive:FILE[:NAME]`.
+    pub(crate) source: Location,
+
+    /// Where it is to go, in the same forms. A layout folder is added to; an archive is written anew, with this image.
+    pub(crate) destination: Location,
+
+    #[command(flatten)]
+    pub(crate) content: ContentArgs,
+
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+
+    #[command(flatten)]
+    pub(crate) patience: PatienceArgs,
+}
+
+const COPY_EXAMPLE: &str = "\
+Examples:
+  image-factory copy alpine:3.22 registry.example.com/mirror/alpine:3.22
+  image-factory copy quay.io/prometheus/prometheus:v3.5.0 oci:./images
+  image-factory copy oci:./images:quay.io/prometheus/prometheus:v3.5.0 localhost:5000/prometheus:v3.5.0
+  image-factory copy alpine:3.22 localhost:5000/alpine:3.22 --platform linux/amd64 --index rewrite";
+
+/// What of an image is copied; by default all of it.
+#[derive(Debug, Args)]
+pub(crate) struct ContentArgs {
+    /// Of an index, copy this platform alone, as in `linux/amd64`. Give it once for each platform, with `--index`.
+    #[arg(long = "platform", value_name = "PLATFORM", requires = "index")]
+    platforms: Vec<Platform>,
+
+    /// What becomes of the index: `rewrite` makes one of these platforms alone, with another digest, which no signature of the source fits; `sparse` keeps its bytes, which many registries refuse.
+    #[arg(long, value_name = "FORM", requires = "platforms", value_parser = parse_index)]
+    index: Option<IndexForm>,
+
+    /// Which of what refers to the image is copied: `all`, `none`, or some of `signature,sbom,attestation`.
+    #[arg(long, value_name = "KINDS", default_value = "all", value_parser = parse_referrers)]
+    referrers: Referrers,
+}
+
+impl ContentArgs {
+    pub(crate) fn content(self) -> Content {
+        let only = |index| Platforms::Only { platforms: self.platforms.into_iter().collect(), index };
+        Content { platforms: self.index.map_or(Platforms::All, only), referrers: self.referrers }
+    }
+}
+
 pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
-    check_digest(&args.source, &args.destination)?;
+    let content = args.content.content();
+    check_digest(&args.source, &args.destination, &content)?;
     let access = files::access(&args.settings)?;
     let tools = Tools::new(Client::new(&access, args.patience.options())?, Activity::default());
     let shutdown = Shutdown::on_signals().context("listen for signals")?;
     let destination = named(args.destination, &args.source);
-    let task = made_up_task(args.source.clone(), destination);
+    let task = made_up_task(args.source.clone(), destination, content);
     let began = Instant::now();
     let result = tokio::select! {
         biased;
@@ -36,7 +89,7 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
     };
     match end {
         End::Placed { digest, .. } => {
-            tell(&mut out, location, digest, &result.spent, began)?;
+            tell(&mut out, location, digest, &result, began)?;
             return Ok(Exit::Done);
         }
         End::Failed(failure) | End::Deferred { failure, .. } => {
@@ -55,8 +108,8 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
 }
 
 /// A copy has the digest of its source: a destination that names another one would never show it, and one that names
-/// a tag too would be pushed by digest alone.
-fn check_digest(source: &Location, destination: &Location) -> Result<(), UsageError> {
+/// a tag too would be pushed by digest alone. Only an index that is written anew has another, which nobody knows yet.
+fn check_digest(source: &Location, destination: &Location, content: &Content) -> Result<(), UsageError> {
     let pinned = |location: &Location| match location {
         Location::Registry(image) => image.digest.clone(),
         Location::Layout(_) | Location::Archive(_) => None,
@@ -66,7 +119,11 @@ fn check_digest(source: &Location, destination: &Location) -> Result<(), UsageEr
             "the destination, `{destination}`, names a tag and a digest: leave the digest out"
         )));
     }
+    let is_rewritten = matches!(content.platforms, Platforms::Only { index: IndexForm::Rewrite, .. });
     match pinned(destination) {
+        Some(digest) if is_rewritten => Err(UsageError(format!(
+            "the destination names a digest, `{digest}`, and an index that is written anew has another; leave it out"
+        ))),
         Some(digest) if pinned(source).as_ref() != Some(&digest) => Err(UsageError(format!(
             "the destination names a digest, `{digest}`, that the source does not; leave it out"
         ))),
@@ -89,8 +146,8 @@ fn named(destination: Location, source: &Location) -> Location {
 }
 
 /// The one task of a run that no Store knows.
-fn made_up_task(source: Location, destination: Location) -> Task {
-    let destinations = vec![Destination { location: destination, content: Content::default(), placed: None }];
+fn made_up_task(source: Location, destination: Location, content: Content) -> Task {
+    let destinations = vec![Destination { location: destination, content, placed: None }];
     Task {
         run: RunId::new(),
         id: TaskId::new(),
@@ -110,15 +167,33 @@ async fn show<T>(activity: &Activity, name: String) -> T {
     }
 }
 
-fn tell(out: &mut impl Write, to: &Location, digest: &Digest, spent: &Spent, began: Instant) -> io::Result<()> {
-    let saved = spent.bytes_skipped + spent.bytes_mounted;
+fn tell(out: &mut impl Write, to: &Location, digest: &Digest, result: &TaskResult, began: Instant) -> io::Result<()> {
+    let spent = &result.spent;
     writeln!(out, "copied  {to}  {digest}")?;
+    if let Some(source) = result.source_digest.as_ref().filter(|source| *source != digest) {
+        writeln!(out, "        of {source}, written anew")?;
+    }
     writeln!(
         out,
         "        {} sent in {}, {} saved, {}",
         text::bytes(spent.bytes_written),
         text::count(spent.blobs_written, "blob"),
-        text::bytes(saved),
+        text::bytes(spent.bytes_skipped + spent.bytes_mounted),
         text::duration(began.elapsed()),
     )
+}
+
+fn parse_index(text: &str) -> Result<IndexForm, String> {
+    IndexForm::from_name(text).ok_or_else(|| "expected `rewrite` or `sparse`".to_owned())
+}
+
+fn parse_referrers(text: &str) -> Result<Referrers, String> {
+    let kinds = || text.split(',').map(|kind| ReferrerKind::from_name(kind.trim())).collect::<Option<_>>();
+    match text {
+        "all" => Ok(Referrers::All),
+        "none" => Ok(Referrers::None),
+        _ => kinds().map(Referrers::Only).ok_or_else(|| {
+            "expected `all`, `none`, or some of `signature,sbom,attestation` with commas between them".to_owned()
+        }),
+    }
 }

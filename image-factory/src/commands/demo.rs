@@ -1,24 +1,37 @@
 //! `demo`: the factory at work between two registries of its own, three nights in a row.
 
-mod source;
-
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use clap::Args;
+use coordinator::expand::Only;
+use coordinator::report::PAGE;
 use daemon::Shutdown;
 use proto::limits;
 use registry::Options;
+use sandbox::content;
 
-use crate::cli::{DataArgs, DemoArgs};
-use crate::commands::run::{Order, mirror};
+use crate::cli::args::DataArgs;
+use crate::commands::run::{Order, Wanted, mirror};
 use crate::data::DataFolder;
 use crate::exit::Exit;
 use crate::progress::say;
 use crate::summary;
 use crate::text;
+
+/// See the factory work, with registries that it starts itself: nothing is installed and nothing leaves this machine.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Folder for the demo's data and reports; default: a new one in the system's temporary folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Of each repository.
+const TAGS: u64 = 20;
 
 const NIGHTS: [&str; 3] = [
     "first night: everything is new",
@@ -30,17 +43,24 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<Exit> {
     let folder = folder(&args)?;
     let upstream = sandbox::Registry::builder().start().await.context("start the source")?;
     let mirror = sandbox::Registry::builder().start().await.context("start the destination")?;
-    let offer = source::fill(upstream.store());
+    let repositories = content::CATALOGUE.len();
+    content::catalogue(upstream.store(), repositories, TAGS);
     let demo = Demo { folder, upstream, mirror, shutdown: Shutdown::on_signals()? };
     let file = demo.write_file()?;
-    say(&format!("A source at {} with {offer}.", demo.upstream.host()));
+    // With `latest`.
+    let tags = repositories as u64 * (TAGS + 1);
+    say(&format!(
+        "A source at {} with {repositories} repositories and {tags} tags: multi-platform images, shared layers, \
+         signatures, SBOMs.",
+        demo.upstream.host()
+    ));
     say(&format!("An empty destination at {}, and this job file, {}:\n", demo.mirror.host(), file.display()));
     say(&std::fs::read_to_string(&file)?);
 
     let mut nights = Vec::new();
     for title in NIGHTS {
         if title == NIGHTS[2] {
-            source::change(demo.upstream.store());
+            content::change_catalogue(demo.upstream.store());
         }
         match demo.night(&file, title).await? {
             Some(night) if !demo.shutdown.drain.is_cancelled() => nights.push(night),
@@ -56,7 +76,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<Exit> {
     for night in &nights {
         say(&format!("  {:<42} {:>8}  {}", night.title, text::duration(night.took), night.result));
     }
-    let report = nights.last().map(|night| night.report.display().to_string()).unwrap_or_default();
+    let report = nights.last().map(|night| night.report.with_file_name(PAGE).display().to_string()).unwrap_or_default();
     say("\nThe report of the last run:");
     writeln!(text::stdout(), "{report}")?;
     Ok(Exit::Done)
@@ -92,26 +112,29 @@ impl Demo {
     /// One run of the file; none if it was stopped before its report.
     async fn night(&self, file: &Path, title: &'static str) -> anyhow::Result<Option<Night>> {
         say(&format!("\n— {title} —"));
-        let data = DataFolder::open(&DataArgs { folder: Some(self.folder.join("data")) })?;
+        let args = DataArgs { folder: Some(self.folder.join("data")) };
+        let data = DataFolder::open(&args)?;
         let order = Order {
             file,
             data: &data,
             slots: limits::SLOTS,
             job: None,
+            wanted: Wanted::Only(Only::All),
+            is_namesake_refused: true,
             take_over: false,
             options: Options::default(),
             retry_after: [limits::SECOND_TRY_AFTER, limits::THIRD_TRY_AFTER],
         };
         let began = Instant::now();
         let mut only = None;
-        let all = mirror(order, &self.shutdown, |done| {
+        let all = mirror(order, None, &self.shutdown, |done, _| {
             only = Some(done);
             Ok(())
         });
         all.await?;
         let Some(done) = only else { return Ok(None) };
         let took = began.elapsed();
-        summary::print(&done.summary, &done.report)?;
+        summary::print(&done.summary, &done.run, &args, &done.report)?;
         let totals = &done.summary.totals;
         ensure!(totals.failed + totals.unlisted == 0, "the demo failed; see the lines above");
         let result = format!("{} up to date, {} pushed", totals.up_to_date, totals.pushed);

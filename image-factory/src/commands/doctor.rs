@@ -3,15 +3,39 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use clap::Args;
 use jobfile::{JobFile, RepositoryLocation};
 use proto::settings::Access;
 use proto::{ImageRef, Tag};
 use registry::{Check, Client, Error, Trust};
 
-use crate::cli::DoctorArgs;
+use crate::cli::args::{PatienceArgs, SettingsArgs};
 use crate::exit::{Exit, UsageError};
 use crate::files;
 use crate::text;
+
+/// Ask registries what they can do and what we may do there: nothing is changed.
+///
+/// For each: reachable, TLS, where the credentials come from, right to pull and to push, and what it supports. That we
+/// may not push is a failure where a file has its destination, and is only told of a reference, which may be a source.
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXAMPLE)]
+pub(crate) struct DoctorArgs {
+    /// References, or job files, which stand for all of their sources and destinations with settings of their own.
+    #[arg(required = true, value_name = "REF|FILE")]
+    pub(crate) subjects: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) settings: SettingsArgs,
+
+    #[command(flatten)]
+    pub(crate) patience: PatienceArgs,
+}
+
+const DOCTOR_EXAMPLE: &str = "\
+Examples:
+  image-factory doctor registry.example.com/mirror/alpine docker.io/library/alpine
+  image-factory doctor first.yaml";
 
 pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
     let settings = files::access(&args.settings)?;

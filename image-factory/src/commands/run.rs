@@ -4,49 +4,162 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use backends::store::Run;
+use clap::Args;
+use coordinator::expand::Only;
 use coordinator::intake::Submission;
-use coordinator::report::Summary;
+use coordinator::report::{self, JSON, Summary};
 use daemon::Shutdown;
+use jobfile::Job;
+use proto::RunId;
 use registry::{Client, Options};
 
-use crate::cli::RunArgs;
+use crate::cli::args::{DataArgs, PatienceArgs, parse_duration};
 use crate::data::DataFolder;
 use crate::embedded::Factory;
 use crate::exit::{Exit, UsageError};
 use crate::files;
+use crate::machine::Machine;
 use crate::progress::{say, warn};
 use crate::summary;
 
+/// Mirror what a job file says, in this process, and write a report.
+///
+/// Unchanged tags cost a question or two each; what moved is copied once, checked, and only then named. Ctrl-C lets
+/// running copies finish; a second one stops at once. Whatever stops it, run it again: it goes on from what is done.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLE)]
+pub(crate) struct RunArgs {
+    /// The job file.
+    pub(crate) file: PathBuf,
+
+    /// The only job of the file to run. A file without `jobs` is one job, which gets this name instead of the file's own.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) job: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) way: WayArgs,
+}
+
+/// How a run goes, whatever it is of.
+#[derive(Debug, Args)]
+pub(crate) struct WayArgs {
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+
+    /// Images to take of those that the file names: `REPOSITORY` or `REPOSITORY:TAG`, as in `docker.io/library/nginx*` or `*:1.29*`.
+    ///
+    /// A `*` stands for any text, slashes too. Repeatable. The report says that the run was limited.
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) only: Vec<String>,
+
+    /// Folder for a copy of the report, with a folder for each job if there are several; one of an earlier run that
+    /// lies there moves to `DIR/<its run>/`.
+    ///
+    /// The report is `report.html`, `report.csv` and `report.json`; it is always in `reports/<run>/` of the data folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report_dir: Option<PathBuf>,
+
+    /// Write what happens to standard output, one JSON object a line, instead of a summary.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Images under way at once.
+    #[arg(long, default_value_t = proto::limits::SLOTS, value_parser = parse_slots)]
+    pub(crate) slots: usize,
+
+    /// Take tags over that another job file has mirrored before.
+    #[arg(long)]
+    pub(crate) take_over: bool,
+
+    /// Delays before the second and the third try of an image that failed.
+    #[arg(long, value_name = "TIMES", default_value = "5s,30s", value_delimiter = ',', value_parser = parse_duration)]
+    pub(crate) retry_after: Vec<Duration>,
+
+    #[command(flatten)]
+    pub(crate) patience: PatienceArgs,
+}
+
+const RUN_EXAMPLE: &str = r#"Example: a file `first.yaml`
+
+  version: 1
+  to: registry.example.com/mirror/{path}
+  images:
+    docker.io/library/alpine: ">=3.18"
+    docker.io/library/nginx: ["1.*", "!*-perl"]
+
+and then
+
+  image-factory run first.yaml
+  image-factory run first.yaml --only 'docker.io/library/nginx:1.29*'"#;
+
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::on_signals().context("listen for signals")?;
-    let data = DataFolder::open(&args.data)?;
-    if let Some(folder) = &args.report_dir {
-        prepare(folder)?;
-    }
+    let only = Only::matching(&args.way.only).map_err(UsageError)?;
+    let data = args.way.prepare()?;
     let order = Order {
-        file: &args.file,
-        data: &data,
-        slots: args.slots,
-        job: args.job.as_deref(),
-        take_over: args.take_over,
-        options: args.patience.options(),
-        retry_after: retry_after(&args.retry_after)?,
+        wanted: Wanted::Only(only),
+        is_namesake_refused: args.job.is_none() && !args.way.take_over,
+        ..args.way.order(&args.file, &data, args.job.as_deref())?
     };
-    let mut exit = Exit::Done;
-    let all = mirror(order, &shutdown, |done| {
-        let folder =
-            args.report_dir.as_ref().map(|folder| if done.is_only { folder.clone() } else { folder.join(&done.job) });
-        let kept = folder.map(|folder| keep(&done.report, &folder)).transpose();
-        let copy = kept.as_ref().ok().and_then(Option::as_ref);
-        summary::print(&done.summary, copy.unwrap_or(&done.report))?;
-        exit = exit.worse(Exit::of_run(&done.summary));
-        kept.map(drop)
-    });
-    if !all.await? {
-        say("stopped: the next run closes this one and goes on from what is placed");
-        exit = exit.worse(Exit::Incomplete);
+    args.way.carry_out(order, &shutdown).await.map(|(exit, _)| exit)
+}
+
+impl WayArgs {
+    /// The data folder, and the folder for the report, both of which can be written.
+    pub(crate) fn prepare(&self) -> anyhow::Result<DataFolder> {
+        if let Some(folder) = &self.report_dir {
+            prepare(folder)?;
+        }
+        DataFolder::open(&self.data)
     }
-    Ok(exit)
+
+    /// The order to run all of a file in this way.
+    pub(crate) fn order<'a>(
+        &self,
+        file: &'a Path,
+        data: &'a DataFolder,
+        job: Option<&'a str>,
+    ) -> Result<Order<'a>, UsageError> {
+        Ok(Order {
+            file,
+            data,
+            slots: self.slots,
+            job,
+            wanted: Wanted::Only(Only::All),
+            is_namesake_refused: false,
+            take_over: self.take_over,
+            options: self.patience.options(),
+            retry_after: retry_after(&self.retry_after)?,
+        })
+    }
+
+    /// Runs what is ordered, and tells how it ended; says also how many runs there were.
+    pub(crate) async fn carry_out(&self, order: Order<'_>, shutdown: &Shutdown) -> anyhow::Result<(Exit, u32)> {
+        let (mut exit, mut runs) = (Exit::Done, 0);
+        let mut machine = self.json.then(Machine::default);
+        let all = mirror(order, machine.as_mut(), shutdown, |done, machine| {
+            let Done { run, summary, report, is_only } = done;
+            let folder = self.report_dir.as_ref();
+            let folder = folder.map(|folder| if is_only { folder.clone() } else { folder.join(&run.job) });
+            let kept = folder.as_ref().map(|folder| report::keep(&report, folder)).transpose();
+            let report = match (&kept, &folder) {
+                (Ok(_), Some(folder)) => folder.join(JSON),
+                _ => report,
+            };
+            match machine {
+                Some(machine) => machine.end(&summary, &report)?,
+                None => summary::print(&summary, &run, &self.data, &report)?,
+            }
+            (exit, runs) = (exit.worse(Exit::of_run(&summary)), runs + 1);
+            Ok(kept.map(drop)?)
+        });
+        if !all.await? {
+            say("stopped: the next run closes this one and goes on from what is placed");
+            exit = exit.worse(Exit::Incomplete);
+        }
+        Ok((exit, runs))
+    }
 }
 
 /// What is to be run, and how.
@@ -56,14 +169,25 @@ pub(crate) struct Order<'a> {
     pub(crate) slots: usize,
     /// The only job to run, or the name of the job that a file without `jobs` is.
     pub(crate) job: Option<&'a str>,
+    pub(crate) wanted: Wanted,
+    /// Whether a job of this name that was last run from another file must not be.
+    pub(crate) is_namesake_refused: bool,
     pub(crate) take_over: bool,
     pub(crate) options: Options,
     pub(crate) retry_after: [Duration; 2],
 }
 
+/// Which images of a file are to be run.
+pub(crate) enum Wanted {
+    /// Those that are named.
+    Only(Only),
+    /// What was not done right in this run, as far as these globs match.
+    Undone { run: RunId, only_failed: bool, globs: Only },
+}
+
 /// A run that has its report.
 pub(crate) struct Done {
-    pub(crate) job: String,
+    pub(crate) run: Run,
     /// Whether no other job was to be run.
     pub(crate) is_only: bool,
     pub(crate) summary: Summary,
@@ -74,61 +198,98 @@ pub(crate) struct Done {
 /// stopped before all had theirs.
 pub(crate) async fn mirror(
     order: Order<'_>,
+    mut machine: Option<&mut Machine>,
     shutdown: &Shutdown,
-    mut tell: impl FnMut(Done) -> anyhow::Result<()>,
+    mut tell: impl FnMut(Done, Option<&mut Machine>) -> anyhow::Result<()>,
 ) -> anyhow::Result<bool> {
     let file = files::load(order.file)?;
     if !file.warnings.is_empty() {
         warn(&file.warnings.to_string());
     }
-    let jobs = files::jobs(&file, order.file, order.job)?;
+    let mut jobs = files::jobs(&file, order.file, order.job)?;
     let path = files::absolute(order.file)?;
-    let client = Client::new(&file.access, order.options)?;
+    order.wanted.refuse_idle(&jobs)?;
+    let client = Client::new(&file.access, order.options.clone())?;
     let factory = Factory::open(order.data, client, order.slots, order.retry_after).await?;
-    if order.job.is_none() && !order.take_over {
+    if order.is_namesake_refused {
         for (name, _) in &jobs {
             factory.refuse_namesake(name, &path).await?;
         }
     }
+    let Some(only) = order.wanted.settle(&factory).await? else { return Ok(true) };
+    jobs.retain(|(_, job)| matches!(only, Only::All) || job.sources.iter().any(|s| only.reaches(&s.location)));
     let is_only = jobs.len() == 1;
     for (name, job) in jobs {
         if shutdown.drain.is_cancelled() {
             return Ok(false);
         }
         let submission = Submission {
-            job: name.clone(),
+            job: name,
             path: path.clone(),
             commit: files::git_commit(order.file, &file.files).await,
             started_by: files::user().await,
             take_over: order.take_over,
+            only: only.text(),
         };
-        let run = factory.run(&file, job, submission, shutdown).await;
+        let run = factory.run(&file, (job, &only), submission, machine.as_deref_mut(), shutdown).await;
         let run = run.with_context(|| format!("run with data folder `{}`", order.data.path().display()))?;
         let Some(run) = run else { return Ok(false) };
-        let report = factory.report_of(run).await?;
+        let report = PathBuf::from(&run.report.as_ref().context("the run has no report")?.path);
         let summary = Summary::read(&report).with_context(|| format!("read report `{}`", report.display()))?;
-        tell(Done { job: name, is_only, summary, report })?;
+        tell(Done { run, is_only, summary, report }, machine.as_deref_mut())?;
     }
     Ok(true)
+}
+
+impl Wanted {
+    /// Refuses globs that no repository of the jobs can match.
+    fn refuse_idle(&self, jobs: &[(String, &Job)]) -> Result<(), UsageError> {
+        let (Self::Only(only) | Self::Undone { globs: only, .. }) = self;
+        match only.idle_globs(jobs.iter().map(|(_, job)| *job))[..] {
+            [] => Ok(()),
+            [glob, ..] => Err(UsageError(format!(
+                "`--only {glob}` matches no repository of the file: they are named in full, as in \
+                 `docker.io/library/nginx:1.*`"
+            ))),
+        }
+    }
+
+    /// What that is, now that the factory has closed what was cut off; none if it is nothing.
+    async fn settle(self, factory: &Factory) -> anyhow::Result<Option<Only>> {
+        let (run, only_failed, globs) = match self {
+            Self::Only(only) => return Ok(Some(only)),
+            Self::Undone { run, only_failed, globs } => (run, only_failed, globs),
+        };
+        let mut names = factory.undone(run, only_failed).await?;
+        names.retain(|name| globs.matches(name));
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let mut what = format!("what {} in run {}", if only_failed { "failed" } else { "was not done" }, run.short());
+        if let Some(globs) = globs.text() {
+            what += &format!(", of {globs}");
+        }
+        Ok(Some(Only::named(what, names)))
+    }
 }
 
 fn retry_after(delays: &[Duration]) -> Result<[Duration; 2], UsageError> {
     delays.try_into().map_err(|_| UsageError("`--retry-after` takes two times, as in `5s,30s`".to_owned()))
 }
 
-/// Creates the folder for the report, and writes into it: a run of hours should not end with a report that is lost.
+/// Creates the folder for the report, writes into it, and looks at what lies there: a run of hours should not end with
+/// a report that is lost.
 fn prepare(folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)
         .and_then(|()| tempfile::tempfile_in(folder))
-        .map(drop)
-        .with_context(|| format!("write into report folder `{}`", folder.display()))
+        .with_context(|| format!("write into report folder `{}`", folder.display()))?;
+    report::run_in(folder).with_context(|| format!("look for an earlier report in `{}`", folder.display()))?;
+    Ok(())
 }
 
-/// Copies the report to where the person wants it.
-fn keep(report: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
-    let copy = folder.join("report.json");
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::copy(report, &copy))
-        .with_context(|| format!("write report `{}`", copy.display()))?;
-    Ok(copy)
+fn parse_slots(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(slots @ 1..=1_000) => Ok(slots),
+        _ => Err("expected a number from 1 to 1000".to_owned()),
+    }
 }

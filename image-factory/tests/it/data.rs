@@ -120,12 +120,14 @@ async fn a_disk_that_gets_full_ends_the_run_and_the_next_one_goes_on() {
 async fn a_report_and_its_copy_are_readable_for_whom_the_umask_allows() {
     let (_source, _destination, workshop) = set_up().await;
     let ended = workshop.program(&["run", "job.yaml", "--report-dir", "new/reports"]).await.expect(0);
-    assert!(ended.stdout.contains("new/reports/report.json"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("new/reports/report.html"), "{}", ended.stdout);
     let mode = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode();
     let usual = mode(workshop.write("usual", ""));
     let run = std::fs::read_dir(workshop.path().join("data/reports")).unwrap().next().unwrap().unwrap();
-    assert_eq!(mode(run.path().join("report.json")), usual);
-    assert_eq!(mode(workshop.path().join("new/reports/report.json")), usual);
+    for name in ["report.html", "report.csv", "report.json"] {
+        assert_eq!(mode(run.path().join(name)), usual);
+        assert_eq!(mode(workshop.path().join("new/reports").join(name)), usual);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,12 +140,36 @@ async fn a_report_folder_that_cannot_be_is_said_before_anything_is_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_report_is_said_before_anything_is_run_that_would_replace_it() {
+    let (source, _destination, workshop) = set_up().await;
+    std::fs::create_dir(workshop.path().join("reports")).unwrap();
+    workshop.write("reports/report.json", "{}");
+    let ended = workshop.program(&["run", "job.yaml", "--report-dir", "reports"]).await.expect(3);
+    assert!(ended.stderr.contains("`reports/report.json`: it is no report of ours"), "{}", ended.stderr);
+    assert_eq!(source.requests(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_folder_has_the_newest_report_and_those_before_by_their_run() {
+    let (_source, _destination, workshop) = set_up().await;
+    for _ in 0..2 {
+        workshop.program(&["run", "job.yaml", "--report-dir", "reports"]).await.expect(0);
+    }
+    let read = |path: PathBuf| serde_json::from_slice::<serde_json::Value>(&std::fs::read(path).unwrap()).unwrap();
+    let reports = workshop.path().join("reports");
+    let folders = std::fs::read_dir(&reports).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let documents = [reports.clone()].into_iter().chain(folders).map(|folder| read(folder.join("report.json")));
+    let totals: Vec<String> = documents.map(|document| totals(&document)).collect();
+    assert_eq!(totals, ["3 up_to_date", "3 pushed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_summary_is_printed_though_the_report_cannot_be_copied() {
     let (_source, _destination, workshop) = set_up().await;
-    std::fs::create_dir_all(workshop.path().join("reports/report.json")).unwrap();
+    std::fs::create_dir_all(workshop.path().join("reports/report.html")).unwrap();
     let ended = workshop.program(&["run", "job.yaml", "--report-dir", "reports"]).await.expect(3);
     assert!(ended.stdout.contains("3 pushed"), "{}", ended.stdout);
-    assert!(ended.stderr.contains("write report `reports/report.json`"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("write report `reports/report.html`"), "{}", ended.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ async fn it_ends_with_both_registries_compared_and_the_path_of_a_report() {
     let ended = workshop.program(&["demo", "--dir", "demo"]).await.expect(0);
     assert!(ended.stderr.contains("is at the destination, byte for byte"), "{}", ended.stderr);
     let report = ended.stdout.lines().last().unwrap();
-    assert!(std::path::Path::new(report).ends_with("report.json"), "{report}");
+    assert!(std::path::Path::new(report).ends_with("report.html"), "{report}");
     assert!(workshop.path().join(report).is_file(), "{report}");
 }
 

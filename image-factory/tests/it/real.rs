@@ -5,6 +5,8 @@ mod doctor;
 mod layouts;
 mod mirror;
 mod outside;
+mod page;
+mod platforms;
 mod server;
 mod skopeo;
 

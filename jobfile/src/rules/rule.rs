@@ -119,6 +119,11 @@ impl Rule {
         }
     }
 
+    /// Whether the rule takes `tag`, whatever other tags there are.
+    pub(super) fn takes_by_text(&self, tag: &Tag) -> bool {
+        !is_referrer(tag) && self.matches_text(tag)
+    }
+
     fn matches_text(&self, tag: &Tag) -> bool {
         match &self.matcher {
             Matcher::Exact(exact, _) => exact == tag,

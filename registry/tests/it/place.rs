@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use proto::content::Referrers;
 use proto::manifest::Manifest;
 use proto::settings::Access;
 use proto::{Digest, Location, Reference};
@@ -21,7 +22,7 @@ fn location(text: &str) -> Location {
 async fn copy(from: &Place, to: &Place) -> Digest {
     let shown = from.resolve().await.unwrap().expect("there is an image");
     let top = below(from, to, &Reference::Digest(shown.digest.clone())).await;
-    for (tag, _) in from.cosign_tags(&shown.digest).await.unwrap() {
+    for (tag, _) in from.cosign_tags(&shown.digest, &Referrers::All).await.unwrap() {
         let sidecar = below(from, to, &Reference::Tag(tag.clone())).await;
         to.put_manifest(&Reference::Tag(tag), &sidecar).await.unwrap();
     }
@@ -61,7 +62,7 @@ async fn held(place: &Place, reference: Reference) -> BTreeSet<String> {
         all.insert(format!("referrer {} of {}", referrer.digest, manifest.digest));
         all.append(&mut Box::pin(held(place, referrer.digest.into())).await);
     }
-    for (tag, head) in place.cosign_tags(&manifest.digest).await.unwrap() {
+    for (tag, head) in place.cosign_tags(&manifest.digest, &Referrers::All).await.unwrap() {
         all.insert(format!("tag {tag} {}", head.digest));
         all.append(&mut Box::pin(held(place, head.digest.into())).await);
     }
@@ -116,7 +117,7 @@ async fn what_is_not_there_is_none_to_look_at_and_an_error_to_read() {
         assert_eq!(place.head(&nothing.clone().into()).await.unwrap(), None, "{text}");
         assert_eq!(place.blob_size(&nothing).await.unwrap(), None, "{text}");
         assert_eq!(place.referrers(&nothing).await.unwrap(), [], "{text}");
-        assert_eq!(place.cosign_tags(&nothing).await.unwrap(), [], "{text}");
+        assert_eq!(place.cosign_tags(&nothing, &Referrers::All).await.unwrap(), [], "{text}");
         let tag = Reference::Tag("1".parse().unwrap());
         for reference in [nothing.into(), tag] {
             assert_eq!(place.manifest(&reference).await.unwrap_err().kind(), Kind::NotFound, "{text}");

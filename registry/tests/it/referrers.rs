@@ -1,5 +1,6 @@
 //! Referrers: by the API, by the fallback tag, and the tag kept up to date without losing an entry.
 
+use proto::content::{ReferrerKind, Referrers};
 use proto::{Descriptor, Digest, Manifest, Reference};
 use registry::{Client, Error, Kind, cosign_tags, fallback_tag};
 use sandbox::{Features, Registry, content};
@@ -177,8 +178,10 @@ fn tags_of_companions_are_named_as_the_tools_name_them() {
     let digest = Digest::of(b"");
     let hex = digest.hex();
     assert_eq!(fallback_tag(&digest).unwrap().as_str(), format!("sha256-{hex}"));
-    let tags: Vec<_> = cosign_tags(&digest).iter().map(ToString::to_string).collect();
-    assert_eq!(tags, ["sig", "att", "sbom"].map(|kind| format!("sha256-{hex}.{kind}")));
+    let tags = |wanted: &Referrers| cosign_tags(&digest, wanted).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(tags(&Referrers::All), ["sig", "sbom", "att"].map(|kind| format!("sha256-{hex}.{kind}")));
+    assert_eq!(tags(&Referrers::Only([ReferrerKind::Sbom].into())), [format!("sha256-{hex}.sbom")]);
+    assert_eq!(tags(&Referrers::None), [""; 0]);
     let long: Digest = format!("sha512:{}", "a".repeat(128)).parse().unwrap();
     assert_eq!(fallback_tag(&long).unwrap().as_str(), format!("sha512-{}", "a".repeat(64)));
 }

@@ -1,15 +1,21 @@
-//! Reads the manifests of an image: its own, its children's, and those of all that refers to it.
+//! Reads the manifests of an image: its own, its children's, and those of all that refers to it, as far as they are
+//! wanted.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use proto::limits::{IMAGE_MANIFEST_BYTES_MAX, INDEX_DEPTH_MAX, MANIFESTS_PER_IMAGE_MAX};
-use proto::{Descriptor, Digest, Manifest, Reference, Tag};
-use registry::Place;
+use futures_util::future::try_join;
+use proto::content::{Content, ReferrerKind, Referrers};
+use proto::limits::{INDEX_DEPTH_MAX, MANIFESTS_PER_IMAGE_MAX};
+use proto::{Descriptor, Digest, Manifest, Tag};
+use registry::Kind;
 
+use crate::context::TaskContext;
 use crate::failure::StageError;
+use crate::platforms::{Narrowed, narrow};
+use crate::source::Source;
 use crate::stage::concurrently;
-use crate::stages::resolve::Source;
 
 /// Manifests asked for at once.
 const CONCURRENCY: usize = 4;
@@ -17,14 +23,16 @@ const CONCURRENCY: usize = 4;
 /// An image as it is to be pushed.
 pub(crate) struct Image {
     /// The manifest that gets the name.
-    pub(crate) top: Manifest,
+    pub(crate) top: Arc<Manifest>,
     /// All other manifests in the order in which to push them: none of a level has children in its own or a later one.
     pub(crate) below: Vec<Vec<Part>>,
+    /// Whether an index names what is not carried.
+    is_sparse: bool,
 }
 
 /// A manifest below the top one.
 pub(crate) struct Part {
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: Arc<Manifest>,
     /// The tags by which cosign finds it, if it is a signature, an attestation or an SBOM in that form.
     pub(crate) sidecars: Vec<Tag>,
 }
@@ -36,72 +44,132 @@ impl Image {
     /// All distinct blobs, those of the top manifest first.
     pub(crate) fn blobs(&self) -> Vec<&Descriptor> {
         let mut seen = HashSet::new();
-        let parts = self.below.iter().flatten().map(|part| &part.manifest);
-        let all = std::iter::once(&self.top).chain(parts).flat_map(Manifest::blobs);
+        let parts = self.below.iter().flatten().map(|part| &*part.manifest);
+        let all = std::iter::once(&*self.top).chain(parts).flat_map(Manifest::blobs);
         all.filter(|blob| seen.insert(&blob.digest)).collect()
+    }
+
+    /// What it means that the destination did not take `manifest`.
+    pub(crate) fn not_taken(&self, manifest: &Manifest, error: registry::Error) -> StageError {
+        let is_refused = matches!(error.kind(), Kind::Refused | Kind::NotFound);
+        if self.is_sparse && manifest.is_index() && is_refused {
+            StageError::Sparse(error)
+        } else {
+            StageError::Destination(error)
+        }
     }
 }
 
 /// Reads everything, each manifest once, breadth first.
-pub(crate) async fn run(source: &Source) -> Result<Image, StageError> {
-    let place = &source.place;
-    let bytes = AtomicUsize::new(0);
-    let top = read(place, &source.digest, &bytes).await?;
-    let mut parts: BTreeMap<Digest, Part> = BTreeMap::new();
-    let mut next = pointers(place, &top).await?;
-    for _depth in 0..=INDEX_DEPTH_MAX {
-        next.remove(&top.digest);
-        let mut new = Vec::new();
-        for (digest, sidecars) in std::mem::take(&mut next) {
-            match parts.get_mut(&digest) {
-                Some(known) => known.sidecars.extend(sidecars),
-                None => new.push((digest, sidecars)),
-            }
-        }
-        if new.is_empty() {
-            return Ok(Image { top, below: in_levels(parts) });
-        }
-        if parts.len() + new.len() > MANIFESTS_PER_IMAGE_MAX {
-            return Err(StageError::TooLarge);
-        }
-        let level = concurrently(CONCURRENCY, new.iter().map(|(digest, _)| read(place, digest, &bytes))).await?;
-        for found in concurrently(CONCURRENCY, level.iter().map(|manifest| pointers(place, manifest))).await? {
-            for (digest, sidecars) in found {
-                next.entry(digest).or_default().extend(sidecars);
-            }
-        }
-        let level =
-            level.into_iter().zip(new).map(|(manifest, (digest, sidecars))| (digest, Part { manifest, sidecars }));
-        parts.extend(level);
+pub(crate) async fn run(cx: &TaskContext, source: &Source, content: &Content) -> Result<Image, StageError> {
+    let narrowed = narrow(cx, source, &content.platforms).await?;
+    let top = narrowed.top.clone();
+    let reading = Reading { source, narrowed: &narrowed, wanted: &content.referrers, left_behind: AtomicUsize::new(0) };
+    let below = reading.below(&top).await?;
+    let left_behind = reading.left_behind.into_inner();
+    if left_behind > 0 {
+        cx.warn(format!(
+            "the index was written anew with {}: {left_behind} signatures and other referrers of {} do not fit it and \
+             were left behind",
+            content.platforms, source.digest
+        ));
     }
-    Err(StageError::TooLarge)
+    Ok(Image { top, below, is_sparse: narrowed.is_sparse })
 }
 
-/// Reads one manifest, unless those of the image together become too large to be held.
-async fn read(place: &Place, digest: &Digest, bytes: &AtomicUsize) -> Result<Manifest, StageError> {
-    let manifest = place.manifest(&Reference::Digest(digest.clone())).await.map_err(StageError::Source)?;
-    let before = bytes.fetch_add(manifest.raw.len(), Ordering::Relaxed);
-    if before + manifest.raw.len() > IMAGE_MANIFEST_BYTES_MAX {
-        return Err(StageError::TooLarge);
-    }
-    Ok(manifest)
+struct Reading<'a> {
+    source: &'a Source,
+    narrowed: &'a Narrowed,
+    wanted: &'a Referrers,
+    /// What refers to indexes at the source that were written anew.
+    left_behind: AtomicUsize,
 }
 
-/// The children of a manifest and what refers to it, in both forms: referrers and cosign's tags.
-async fn pointers(place: &Place, manifest: &Manifest) -> Result<Pointers, StageError> {
-    let (referrers, sidecars) =
-        futures_util::future::try_join(place.referrers(&manifest.digest), place.cosign_tags(&manifest.digest))
+impl Reading<'_> {
+    async fn below(&self, top: &Manifest) -> Result<Vec<Vec<Part>>, StageError> {
+        let mut parts: BTreeMap<Digest, Part> = BTreeMap::new();
+        let mut next = self.pointers(top).await?;
+        for _depth in 0..=INDEX_DEPTH_MAX {
+            next.remove(&top.digest);
+            let mut new = Vec::new();
+            for (digest, sidecars) in std::mem::take(&mut next) {
+                match parts.get_mut(&digest) {
+                    Some(known) => known.sidecars.extend(sidecars),
+                    None => new.push((digest, sidecars)),
+                }
+            }
+            if new.is_empty() {
+                return Ok(in_levels(parts));
+            }
+            if parts.len() + new.len() > MANIFESTS_PER_IMAGE_MAX {
+                return Err(StageError::TooLarge);
+            }
+            let level = concurrently(CONCURRENCY, new.iter().map(|(digest, _)| self.manifest(digest))).await?;
+            for found in concurrently(CONCURRENCY, level.iter().map(|manifest| self.pointers(manifest))).await? {
+                for (digest, sidecars) in found {
+                    next.entry(digest).or_default().extend(sidecars);
+                }
+            }
+            let level =
+                level.into_iter().zip(new).map(|(manifest, (digest, sidecars))| (digest, Part { manifest, sidecars }));
+            parts.extend(level);
+        }
+        Err(StageError::TooLarge)
+    }
+
+    /// A manifest as it goes to the destination.
+    async fn manifest(&self, digest: &Digest) -> Result<Arc<Manifest>, StageError> {
+        match self.narrowed.indexes.get(digest) {
+            Some(index) => Ok(index.clone()),
+            None => self.source.manifest(digest).await,
+        }
+    }
+
+    /// The children of a manifest, and what refers to it.
+    async fn pointers(&self, manifest: &Manifest) -> Result<Pointers, StageError> {
+        let mut found = match self.narrowed.rewritten.get(&manifest.digest) {
+            None => self.referring(&manifest.digest).await?,
+            Some(before) => {
+                let left_behind = self.referring(before).await?.len();
+                self.left_behind.fetch_add(left_behind, Ordering::Relaxed);
+                Pointers::new()
+            }
+        };
+        for child in manifest.children().iter().filter(|child| child.is_manifest()) {
+            found.entry(child.digest.clone()).or_default();
+        }
+        Ok(found)
+    }
+
+    /// What refers to a manifest and is wanted, in both forms: referrers and cosign's tags.
+    async fn referring(&self, subject: &Digest) -> Result<Pointers, StageError> {
+        if self.wanted.wants_nothing() {
+            return Ok(Pointers::new());
+        }
+        let place = &self.source.place;
+        let (referrers, sidecars) = try_join(place.referrers(subject), place.cosign_tags(subject, self.wanted))
             .await
             .map_err(StageError::Source)?;
-    let children = manifest.children().iter().filter(|child| child.is_manifest());
-    let mut found = Pointers::new();
-    for descriptor in children.chain(&referrers) {
-        found.entry(descriptor.digest.clone()).or_default();
+        let is_wanted = concurrently(CONCURRENCY, referrers.iter().map(|referrer| self.is_wanted(referrer))).await?;
+        let referrers = referrers.into_iter().zip(is_wanted).filter(|(_, is_wanted)| *is_wanted);
+        let mut found: Pointers = referrers.map(|(referrer, _)| (referrer.digest, Vec::new())).collect();
+        for (tag, head) in sidecars {
+            found.entry(head.digest).or_default().push(tag);
+        }
+        Ok(found)
     }
-    for (tag, head) in sidecars {
-        found.entry(head.digest).or_default().push(tag);
+
+    /// Whether a referrer is of a wanted kind; it is read where its type alone does not tell.
+    async fn is_wanted(&self, referrer: &Descriptor) -> Result<bool, StageError> {
+        if *self.wanted == Referrers::All {
+            return Ok(true);
+        }
+        let kind = match referrer.artifact_type.as_deref().and_then(ReferrerKind::of_type) {
+            Some(kind) => kind,
+            None => ReferrerKind::of(&*self.source.manifest(&referrer.digest).await?),
+        };
+        Ok(self.wanted.wants(kind))
     }
-    Ok(found)
 }
 
 /// Sorts manifests so that all children of one are in levels before it.

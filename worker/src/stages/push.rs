@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
+use daemon::crash::{self, Effect, around};
 use proto::outcome::Spent;
 use proto::{Descriptor, Manifest, Reference, Tag};
 use registry::{Place, Progress, Pushed};
 
 use crate::context::TaskContext;
 use crate::failure::StageError;
+use crate::source::Source;
 use crate::stage::concurrently;
 use crate::stages::fetch::{Image, Part};
-use crate::stages::resolve::Source;
 
 /// Blobs, or manifests of one level, sent at once.
 const CONCURRENCY: usize = 4;
@@ -22,27 +23,34 @@ pub(crate) async fn run(cx: &TaskContext, source: &Source, image: &Image, place:
     cx.activity.expect_bytes(blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size)));
     concurrently(CONCURRENCY, blobs.iter().map(|blob| push_blob(cx, source, place, blob))).await?;
     for level in &image.below {
-        concurrently(CONCURRENCY, level.iter().map(|part| put(cx, place, part))).await?;
+        concurrently(CONCURRENCY, level.iter().map(|part| put(cx, place, image, part))).await?;
     }
     Ok(())
 }
 
-async fn put(cx: &TaskContext, place: &Place, part: &Part) -> Result<(), StageError> {
+async fn put(cx: &TaskContext, place: &Place, image: &Image, part: &Part) -> Result<(), StageError> {
     for tag in &part.sidecars {
-        put_sidecar(cx, place, tag, &part.manifest).await?;
+        put_sidecar(cx, place, image, tag, &part.manifest).await?;
     }
     let name = Reference::Digest(part.manifest.digest.clone());
     if !is_there(place, &name, &part.manifest).await.map_err(StageError::Destination)? {
-        put_as(cx, place, &name, &part.manifest).await?;
+        let effect = if part.manifest.subject.is_some() { Effect::ReferrerPut } else { Effect::ChildPut };
+        around(effect, put_as(cx, place, image, &name, &part.manifest)).await?;
     }
     Ok(())
 }
 
 /// Signatures that the destination has and the source has not stay: nothing else may have them.
-async fn put_sidecar(cx: &TaskContext, place: &Place, tag: &Tag, manifest: &Manifest) -> Result<(), StageError> {
+async fn put_sidecar(
+    cx: &TaskContext,
+    place: &Place,
+    image: &Image,
+    tag: &Tag,
+    manifest: &Manifest,
+) -> Result<(), StageError> {
     let name = Reference::Tag(tag.clone());
     match place.head(&name).await.map_err(StageError::Destination)? {
-        None => put_as(cx, place, &name, manifest).await?,
+        None => around(Effect::SidecarPut, put_as(cx, place, image, &name, manifest)).await?,
         Some(head) if head.digest == manifest.digest => {}
         Some(head) => cx.warn(format!(
             "`{tag}` shows {} at the destination and {} at the source; it was left alone",
@@ -52,8 +60,14 @@ async fn put_sidecar(cx: &TaskContext, place: &Place, tag: &Tag, manifest: &Mani
     Ok(())
 }
 
-async fn put_as(cx: &TaskContext, place: &Place, name: &Reference, manifest: &Manifest) -> Result<(), StageError> {
-    place.put_manifest(name, manifest).await.map_err(StageError::Destination)?;
+async fn put_as(
+    cx: &TaskContext,
+    place: &Place,
+    image: &Image,
+    name: &Reference,
+    manifest: &Manifest,
+) -> Result<(), StageError> {
+    place.put_manifest(name, manifest).await.map_err(|error| image.not_taken(manifest, error))?;
     cx.note_spent(Spent { manifests_written: 1, ..Spent::default() });
     Ok(())
 }
@@ -89,13 +103,17 @@ async fn push_blob(cx: &TaskContext, source: &Source, place: &Place, blob: &Desc
 }
 
 async fn send_blob(cx: &TaskContext, source: &Source, place: &Place, blob: &Descriptor) -> Result<Spent, StageError> {
-    let near = place.repository().and_then(|repository| {
-        // From another registry it is no help, which is for the client to see.
-        cx.tools.holders.beside(&blob.digest, repository).or_else(|| source.place.repository().cloned())
-    });
+    let beside = place.repository().and_then(|repository| cx.tools.holders.beside(&blob.digest, repository));
+    let effect = if beside.is_some() { Effect::BlobMount } else { Effect::BlobUpload };
+    // From another registry it is no help, which is for the client to see.
+    let near = beside.or_else(|| source.place.repository().cloned());
     let activity = cx.activity.clone();
-    let progress: Progress = Arc::new(move |bytes| activity.wrote(bytes));
-    match place.push_blob(blob, near.as_ref(), &source.place, &progress).await? {
+    let progress: Progress = Arc::new(move |bytes| {
+        crash::before(Effect::BlobPiece);
+        activity.wrote(bytes);
+        crash::after(Effect::BlobPiece);
+    });
+    match around(effect, place.push_blob(blob, near.as_ref(), &source.place, &progress)).await? {
         Pushed::Mounted => Ok(Spent { blobs_mounted: 1, bytes_mounted: blob.size, ..Spent::default() }),
         Pushed::Uploaded => {
             Ok(Spent { blobs_written: 1, bytes_written: blob.size, bytes_read: blob.size, ..Spent::default() })

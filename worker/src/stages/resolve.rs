@@ -1,29 +1,26 @@
 //! Asks which digest the source has now, and what each destination shows.
 
+use proto::content::Referrers;
 use proto::task::{Destination, Fingerprint, Mirror};
-use proto::{Digest, Location, Reference, Tag};
-use registry::Place;
+use proto::{Digest, Location, Reference};
+use registry::{Place, cosign_tags};
 
 use crate::context::TaskContext;
 use crate::failure::StageError;
-
-/// The source, and the digest that this attempt copies whatever the tag does meanwhile.
-pub(crate) struct Source {
-    pub(crate) place: Place,
-    pub(crate) digest: Digest,
-}
+use crate::source::Source;
 
 /// What a destination needs.
-pub(crate) enum Target {
-    /// Nothing: it shows what was placed there, which was made of what the source shows.
-    UpToDate,
+pub(crate) enum Target<'a> {
+    /// Nothing: it shows this, which was placed there, and was made of what the source shows.
+    UpToDate(&'a Digest),
     /// All further stages.
-    Open(OpenTarget),
+    Open(OpenTarget<'a>),
 }
 
 /// A destination that needs work.
-pub(crate) struct OpenTarget {
+pub(crate) struct OpenTarget<'a> {
     pub(crate) place: Place,
+    pub(crate) destination: &'a Destination,
     /// What the tag shows before we begin; it is moved only from this.
     pub(crate) shown: Option<Digest>,
 }
@@ -36,7 +33,7 @@ pub(crate) async fn source(cx: &TaskContext, location: &Location) -> Result<Sour
         None => place.resolve().await.map_err(StageError::Source)?.ok_or(StageError::SourceAbsent)?.digest,
     };
     cx.note_source(&digest);
-    Ok(Source { place, digest })
+    Ok(Source::new(place, digest))
 }
 
 fn pinned(location: &Location) -> Option<Digest> {
@@ -48,30 +45,30 @@ fn pinned(location: &Location) -> Option<Digest> {
 }
 
 /// Asks a destination what its tag shows, and compares with what is on record.
-pub(crate) async fn destination(
+pub(crate) async fn destination<'a>(
     cx: &TaskContext,
     task: &Mirror,
     source: &Source,
-    destination: &Destination,
-) -> Result<Target, StageError> {
+    destination: &'a Destination,
+) -> Result<Target<'a>, StageError> {
     let place = cx.tools.places.destination(&destination.location).await.map_err(StageError::Destination)?;
     let shown = place.resolve().await.map_err(StageError::Destination)?.map(|head| head.digest);
-    let placed = destination.placed.as_ref().map(|placed| &placed.digest);
-    if let Some(other) = shown.as_ref().filter(|shown| Some(*shown) != placed && **shown != source.digest) {
-        cx.warn(format!("{} showed {other}, which is not what was placed there; it is replaced", destination.location));
-    }
     let wanted = Fingerprint::of_copy(&source.digest, &destination.content);
-    let is_ours = destination.placed.as_ref().is_some_and(|placed| placed.fingerprint == wanted);
-    if is_ours && shown.as_ref() == placed && has_all(&place, &task.cosign_tags).await? {
-        return Ok(Target::UpToDate);
+    if let Some(placed) = &destination.placed
+        && placed.fingerprint == wanted
+        && shown.as_ref() == Some(&placed.digest)
+        && has_signatures(&place, task, &placed.digest, &destination.content.referrers).await?
+    {
+        return Ok(Target::UpToDate(&placed.digest));
     }
-    Ok(Target::Open(OpenTarget { place, shown }))
+    Ok(Target::Open(OpenTarget { place, destination, shown }))
 }
 
-/// Whether none of the signatures that the source lists is missing.
-async fn has_all(place: &Place, cosign_tags: &[Tag]) -> Result<bool, StageError> {
-    for tag in cosign_tags {
-        if place.head(&Reference::Tag(tag.clone())).await.map_err(StageError::Destination)?.is_none() {
+/// Whether none of the signatures that the source lists for what was placed, and that are wanted, is missing.
+async fn has_signatures(place: &Place, task: &Mirror, placed: &Digest, wanted: &Referrers) -> Result<bool, StageError> {
+    let wanted = cosign_tags(placed, wanted).into_iter().filter(|tag| task.cosign_tags.contains(tag));
+    for tag in wanted {
+        if place.head(&Reference::Tag(tag)).await.map_err(StageError::Destination)?.is_none() {
             return Ok(false);
         }
     }

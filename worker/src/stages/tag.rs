@@ -1,5 +1,6 @@
 //! Puts the top manifest under its name and asks it back.
 
+use daemon::crash::{Effect, around};
 use proto::Digest;
 use proto::outcome::Spent;
 use registry::Place;
@@ -11,19 +12,26 @@ use crate::stages::resolve::OpenTarget;
 
 /// Moves the name only from what it `shown` when the attempt began: a late attempt must not move it back over what
 /// somebody put there since.
-pub(crate) async fn run(cx: &TaskContext, image: &Image, target: &OpenTarget) -> Result<Digest, StageError> {
-    let OpenTarget { place, shown } = target;
+pub(crate) async fn run(cx: &TaskContext, image: &Image, target: &OpenTarget<'_>) -> Result<Digest, StageError> {
+    let OpenTarget { place, destination, shown } = target;
     let ours = &image.top.digest;
     let current = shows(place).await?;
     if current.as_ref() != Some(ours) {
         if current != *shown {
             return Err(StageError::Moved { expected: shown.clone(), found: current });
         }
-        place.tag(&image.top).await.map_err(StageError::Destination)?;
+        around(Effect::TagPut, place.tag(&image.top)).await.map_err(|error| image.not_taken(&image.top, error))?;
         cx.note_spent(Spent { manifests_written: 1, ..Spent::default() });
-        let back = shows(place).await?;
+        let back = around(Effect::TagReadBack, shows(place)).await?;
         if back.as_ref() != Some(ours) {
             return Err(StageError::Moved { expected: Some(ours.clone()), found: back });
+        }
+        let placed = destination.placed.as_ref().map(|placed| &placed.digest);
+        if let Some(other) = shown.as_ref().filter(|shown| Some(*shown) != placed) {
+            cx.warn(format!(
+                "{} showed {other}, which is not what was placed there; it was replaced",
+                destination.location
+            ));
         }
     }
     place.finish().await.map_err(StageError::Destination)?;

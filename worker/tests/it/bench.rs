@@ -10,12 +10,14 @@ use daemon::Shutdown;
 use proto::envelope::EnvelopeError;
 use proto::outcome::End;
 use proto::settings::Access;
-use proto::task::{Destination, Mirror, TaskKind};
+use proto::task::{Destination, Mirror, Placed, TaskKind};
 use proto::{Attempt, Content, Digest, Envelope, Failure, RunId, Task, TaskId, TaskResult};
 use registry::{Client, Options};
 use sandbox::{Image, Registry, content};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use worker::{Activity, Tools, Worker};
 
 /// The longest that any wait in these tests may last; far more than is needed.
@@ -75,6 +77,7 @@ pub(crate) struct Bench {
     pub(crate) source: Registry,
     pub(crate) destination: Registry,
     pub(crate) queue: Arc<TestQueue>,
+    tools: Tools,
 }
 
 /// A worker at work.
@@ -96,6 +99,7 @@ impl Bench {
             source: Registry::builder().start().await.unwrap(),
             destination: Registry::builder().start().await.unwrap(),
             queue: Arc::default(),
+            tools: tools(),
         }
     }
 
@@ -132,6 +136,41 @@ impl Bench {
         }
     }
 
+    /// The same for some of the image's content.
+    pub(crate) fn task_for(&self, tag: &str, content: &Content) -> Task {
+        let mut task = self.task(tag);
+        destinations(&mut task)[0].content = content.clone();
+        task
+    }
+
+    /// Runs a task without Queue and worker, with tools that remember the tasks before.
+    pub(crate) async fn run(&self, task: &Task) -> TaskResult {
+        within(Box::pin(worker::attempt(&self.tools, task, CancellationToken::new()))).await
+    }
+
+    /// The task to do the same again after it ended as `result` says; both registries' logs begin anew.
+    pub(crate) fn again(&self, task: &Task, result: &TaskResult) -> Task {
+        self.source.log().clear();
+        self.destination.log().clear();
+        let mut task = Task { id: TaskId::new(), ..task.clone() };
+        for (to, done) in destinations(&mut task).iter_mut().zip(&result.destinations) {
+            let End::Placed { digest, fingerprint } = &done.end else { panic!("nothing was placed: {done:?}") };
+            to.placed = Some(Placed { digest: digest.clone(), fingerprint: fingerprint.clone() });
+        }
+        task
+    }
+
+    /// Puts a manifest that no builder makes at the source, under a tag or without one; its digest and length.
+    pub(crate) fn put_document(&self, tag: Option<&str>, document: &Value) -> (Digest, usize) {
+        let media_type = document["mediaType"].as_str().unwrap();
+        let raw = document.to_string();
+        let digest = self.source.store().put_manifest("team/app", media_type, raw.clone().into());
+        if let Some(tag) = tag {
+            self.source.store().put_tag("team/app", tag, &digest);
+        }
+        (digest, raw.len())
+    }
+
     pub(crate) async fn publish(&self, task: &Task) {
         self.queue.publish(Lane::Tasks, &Envelope::of_task(task).unwrap()).await.unwrap();
     }
@@ -141,14 +180,9 @@ impl Bench {
         self.destination.store().tag("mirror/app", tag)
     }
 
-    pub(crate) fn tools(&self) -> Tools {
-        let options = Options { retries: 1, retry_delay: Duration::from_millis(10), ..Options::default() };
-        Tools::new(Client::new(&Access::default(), options).unwrap(), Activity::default())
-    }
-
     /// Starts a worker that gives running attempts this long when it drains.
     pub(crate) fn work_with_grace(&self, slots: usize, grace: Duration) -> Working {
-        let worker = Worker::new(self.queue.clone(), self.tools(), slots, grace);
+        let worker = Worker::new(self.queue.clone(), tools(), slots, grace);
         let shutdown = Shutdown::default();
         Working { handle: tokio::spawn(worker.run(shutdown.clone())), shutdown }
     }
@@ -168,6 +202,18 @@ impl Bench {
     pub(crate) async fn depth(&self, lane: Lane) -> u64 {
         self.queue.depth(lane).await.unwrap()
     }
+}
+
+/// Tools of a new worker.
+pub(crate) fn tools() -> Tools {
+    let options = Options { retries: 1, retry_delay: Duration::from_millis(10), ..Options::default() };
+    Tools::new(Client::new(&Access::default(), options).unwrap(), Activity::default())
+}
+
+/// Where a task is to go.
+pub(crate) fn destinations(task: &mut Task) -> &mut Vec<Destination> {
+    let TaskKind::Mirror(mirror) = &mut task.kind;
+    &mut mirror.destinations
 }
 
 /// How a task with one destination ended there.

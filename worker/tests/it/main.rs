@@ -5,5 +5,7 @@
 mod bench;
 mod consuming;
 mod draining;
+mod narrowing;
 mod placing;
+mod referring;
 mod shapes;

@@ -11,17 +11,6 @@ use crate::bench::{Bench, digest, failure, within};
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// Puts a manifest at the source that no builder makes.
-fn put_document(bench: &Bench, tag: Option<&str>, document: &Value) -> (Digest, usize) {
-    let media_type = document["mediaType"].as_str().unwrap();
-    let raw = document.to_string();
-    let digest = bench.source.store().put_manifest("team/app", media_type, raw.clone().into());
-    if let Some(tag) = tag {
-        bench.source.store().put_tag("team/app", tag, &digest);
-    }
-    (digest, raw.len())
-}
-
 fn child(media_type: &str, (digest, size): &(Digest, usize)) -> Value {
     json!({ "mediaType": media_type, "digest": digest.as_str(), "size": size })
 }
@@ -33,7 +22,7 @@ async fn the_layers_of_a_build_cache_travel_though_an_index_names_them() {
     let layer = (layer, 14);
     let cache = json!({ "schemaVersion": 2, "mediaType": INDEX,
         "manifests": [child("application/vnd.oci.image.layer.v1.tar+gzip", &layer)] });
-    let (top, _) = put_document(&bench, Some("cache"), &cache);
+    let (top, _) = bench.put_document(Some("cache"), &cache);
     bench.publish(&bench.task("cache")).await;
     let _working = bench.work(1);
     assert_eq!(digest(&bench.result().await), &top);
@@ -47,10 +36,10 @@ async fn a_manifest_that_is_a_child_at_two_depths_is_there_before_both_parents()
     bench.source.store().put_image("team/app", None, &image);
     let image = (image.digest(), image.raw.len());
     let nested = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [child(MANIFEST, &image)] });
-    let nested = put_document(&bench, None, &nested);
+    let nested = bench.put_document(None, &nested);
     let top = json!({ "schemaVersion": 2, "mediaType": INDEX,
         "manifests": [child(INDEX, &nested), child(MANIFEST, &image)] });
-    let (top, _) = put_document(&bench, Some("1.0"), &top);
+    let (top, _) = bench.put_document(Some("1.0"), &top);
     bench.publish(&bench.task("1.0")).await;
     let _working = bench.work(1);
     assert_eq!(digest(&bench.result().await), &top);
@@ -114,7 +103,7 @@ async fn manifests_that_together_are_too_large_to_hold_are_refused() {
         child(MANIFEST, &(image.digest(), image.raw.len()))
     };
     let children: Vec<Value> = (0..12).map(manifest).collect();
-    put_document(&bench, Some("1.0"), &json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": children }));
+    bench.put_document(Some("1.0"), &json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": children }));
     bench.publish(&bench.task("1.0")).await;
     let _working = bench.work(1);
     assert_eq!(failure(&bench.result().await).code, Code::ImageTooLarge);
@@ -129,7 +118,7 @@ async fn sizes_beyond_all_bounds_are_a_failure_of_the_image() {
         json!({ "mediaType": "application/octet-stream", "digest": digest.as_str(), "size": u64::MAX })
     };
     let document = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": layer("a"), "layers": [layer("b")] });
-    put_document(&bench, Some("1.0"), &document);
+    bench.put_document(Some("1.0"), &document);
     bench.publish(&bench.task("1.0")).await;
     let _working = bench.work(1);
     assert_eq!(failure(&bench.result().await).code, Code::SourceCorrupt);
@@ -139,7 +128,7 @@ async fn sizes_beyond_all_bounds_are_a_failure_of_the_image() {
 async fn what_a_hostile_manifest_quotes_does_not_fill_the_report() {
     let bench = Bench::new().await;
     let document = json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": "x".repeat(400_000), "layers": [] });
-    put_document(&bench, Some("1.0"), &document);
+    bench.put_document(Some("1.0"), &document);
     bench.publish(&bench.task("1.0")).await;
     let _working = bench.work(1);
     let result = bench.result().await;

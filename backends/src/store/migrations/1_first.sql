@@ -10,6 +10,7 @@ create table runs (
     git_commit text,
     started_by text not null,
     take_over bigint not null,          -- 1: takes destination tags that other jobs own
+    only_text text,                     -- what it is limited to; null: all of its job
     started_at text not null,
     expanded_at text,                   -- null: more tasks may come
     ended_at text,                      -- null: open
@@ -43,12 +44,14 @@ create table tasks (
     source_digest text,
     failure text,                       -- of a listing
     started_at text,
+    taken_at text,                      -- when its attempt was last taken to be published
     ended_at text,
     spent text not null,
     stages text not null,
     unique (run, source)
 );
 create index tasks_due on tasks (run, state, not_before, id);
+create index tasks_by_source on tasks (source);
 
 -- A destination of a task, in the order in which the file names them.
 create table destinations (
@@ -67,6 +70,7 @@ create table destinations (
     primary key (task, position),
     unique (task, target)
 );
+create index destinations_by_target on destinations (target);
 
 create table attempts (
     task text not null references tasks (id),

@@ -51,7 +51,9 @@ async fn wrong_arguments_are_refused_with_what_is_wrong_with_them() {
     let workshop = Workshop::new();
     let digest = format!("r.example/app@sha256:{}", "ab".repeat(32));
     let both = digest.replace("app@", "app:1@");
-    let cases: [(&[&str], &str); 10] = [
+    let platform = ["alpine", "r.example/a", "--platform", "linux/amd64"];
+    let rewrite = [&platform[..], &["--index", "rewrite"]].concat();
+    let cases: [(&[&str], &str); 16] = [
         (&[], "image-factory copy <SOURCE> <DESTINATION>"),
         (&["alpine"], "<DESTINATION>"),
         (&["alpine", "r.example/a", "b"], "unexpected argument 'b'"),
@@ -62,6 +64,12 @@ async fn wrong_arguments_are_refused_with_what_is_wrong_with_them() {
         (&["alpine", &digest], "leave it out"),
         (&[&digest, &both], "names a tag and a digest: leave the digest out"),
         (&["alpine", "r.example/a", "--settings", "none.yaml"], "none.yaml"),
+        (&platform, "--index <FORM>"),
+        (&["alpine", "r.example/a", "--index", "rewrite"], "--platform <PLATFORM>"),
+        (&[&platform[..], &["--index", "keep"]].concat(), "expected `rewrite` or `sparse`"),
+        (&["alpine", "r.example/a", "--platform", "amd64", "--index", "sparse"], "expected `os/architecture`"),
+        (&["alpine", "r.example/a", "--referrers", "sboms"], "some of `signature,sbom,attestation`"),
+        (&[&[digest.as_str(), &digest], &rewrite[2..]].concat(), "written anew has another; leave it out"),
     ];
     for (args, expected) in cases {
         let ended = workshop.program(&[&["copy"], args].concat()).await.expect(2);

@@ -1,0 +1,180 @@
+//! What a run is limited to, if not to all of its job.
+
+use std::collections::BTreeSet;
+
+use globset::{GlobBuilder, GlobMatcher};
+use jobfile::{Job, RepositoryLocation};
+use proto::{Location, Tag};
+
+/// What a run is limited to. It is made of wishes, each of which is met by an image, or is told as unmet.
+#[derive(Debug, Clone, Default)]
+pub enum Only {
+    /// Nothing: all of the job.
+    #[default]
+    All,
+    /// Images whose reference matches one of these.
+    Globs(Vec<ReferenceGlob>),
+    /// These images, and all images of these repositories.
+    Names {
+        /// What they are, in a few words.
+        what: String,
+        /// Their texts, without digests.
+        names: BTreeSet<String>,
+    },
+}
+
+/// `REPOSITORY` or `REPOSITORY:TAG` with `*`, `?`, `[a-z]` and `{a,b}`; a `*` crosses `/`.
+#[derive(Debug, Clone)]
+pub struct ReferenceGlob {
+    text: String,
+    repository: GlobMatcher,
+    /// None: any tag.
+    tag: Option<GlobMatcher>,
+}
+
+impl Only {
+    /// What matches any of `globs`; all, if there are none.
+    ///
+    /// # Errors
+    /// One is no glob; the message says why.
+    pub fn matching(globs: &[String]) -> Result<Self, String> {
+        if globs.is_empty() {
+            return Ok(Self::All);
+        }
+        globs.iter().map(|glob| ReferenceGlob::read(glob)).collect::<Result<_, _>>().map(Self::Globs)
+    }
+
+    /// Exactly these images, and all images of these repositories; `what` says in a few words what they are.
+    pub fn named(what: String, names: impl IntoIterator<Item = String>) -> Self {
+        Self::Names { what, names: names.into_iter().map(|name| without_digest(&name).to_owned()).collect() }
+    }
+
+    /// What the run is limited to, for its report; none if it is not.
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::All => None,
+            Self::Globs(globs) => Some(globs.iter().map(|glob| glob.text.as_str()).collect::<Vec<_>>().join(", ")),
+            Self::Names { what, .. } => Some(what.clone()),
+        }
+    }
+
+    /// Whether images of a repository may be among it.
+    pub fn reaches(&self, repository: &RepositoryLocation) -> bool {
+        matches!(self, Self::All) || !self.wishes_at(repository).is_empty()
+    }
+
+    /// The globs that reach no repository of these jobs.
+    pub fn idle_globs<'a>(&self, jobs: impl IntoIterator<Item = &'a Job>) -> Vec<&str> {
+        let Self::Globs(globs) = self else { return Vec::new() };
+        let sources: Vec<_> = jobs.into_iter().flat_map(|job| &job.sources).collect();
+        let is_idle = |glob: &&ReferenceGlob| !sources.iter().any(|source| glob.reaches(&source.location));
+        globs.iter().filter(is_idle).map(|glob| glob.text.as_str()).collect()
+    }
+
+    /// Whether a reference, of a repository or of an image, matches one of the globs.
+    pub fn matches(&self, reference: &str) -> bool {
+        let Self::Globs(globs) = self else { return true };
+        // An image in a layout is known by the reference that it has there.
+        let in_layout = reference.strip_prefix("oci:").and_then(|rest| rest.split_once(':'));
+        let reference = in_layout.map_or(reference, |(_, name)| name);
+        let (repository, tag) = split(without_digest(reference));
+        globs.iter().any(|glob| glob.repository.is_match(repository) && tag.is_none_or(|tag| glob.takes(tag)))
+    }
+
+    /// The wishes that an image meets; none if the run is not limited.
+    pub(crate) fn wishes_for(&self, repository: &RepositoryLocation, image: &Location, tag: &Tag) -> Vec<String> {
+        match self {
+            Self::All => Vec::new(),
+            Self::Globs(globs) => {
+                let meets = |glob: &&ReferenceGlob| glob.reaches(repository) && glob.takes(tag.as_str());
+                globs.iter().filter(meets).map(|glob| glob.text.clone()).collect()
+            }
+            Self::Names { names, .. } => {
+                let image = image.to_string();
+                let wishes = [repository.to_string(), without_digest(&image).to_owned()];
+                wishes.into_iter().filter(|wish| names.contains(wish)).collect()
+            }
+        }
+    }
+
+    /// The wishes that some image of a repository may meet.
+    pub(crate) fn wishes_at(&self, repository: &RepositoryLocation) -> Vec<String> {
+        match self {
+            Self::All => Vec::new(),
+            Self::Globs(globs) => {
+                globs.iter().filter(|glob| glob.reaches(repository)).map(|glob| glob.text.clone()).collect()
+            }
+            Self::Names { names, .. } => {
+                let name = repository.to_string();
+                let prefix = format!("{name}:");
+                let images = names.range(prefix.clone()..).take_while(|image| image.starts_with(&prefix));
+                images.chain(names.get(&name)).cloned().collect()
+            }
+        }
+    }
+
+    /// Warnings of the wishes that nothing has met.
+    pub(crate) fn warnings(&self, met: &BTreeSet<String>) -> Vec<String> {
+        match self {
+            Self::All => Vec::new(),
+            Self::Globs(globs) => {
+                let unmet = globs.iter().filter(|glob| !met.contains(&glob.text));
+                unmet.map(|glob| format!("the file takes no tag that matches `{}`", glob.text)).collect()
+            }
+            Self::Names { names, .. } => {
+                let unmet = names.difference(met);
+                unmet.map(|name| format!("`{name}` is left out: the file no longer takes it")).collect()
+            }
+        }
+    }
+}
+
+impl ReferenceGlob {
+    fn read(text: &str) -> Result<Self, String> {
+        let glob = |part: &str| {
+            let glob = GlobBuilder::new(part).build();
+            glob.map(|glob| glob.compile_matcher()).map_err(|error| format!("`{text}` is no glob: {}", error.kind()))
+        };
+        let (repository, tag) = split(text);
+        Ok(Self { text: text.to_owned(), repository: glob(repository)?, tag: tag.map(glob).transpose()? })
+    }
+
+    fn reaches(&self, repository: &RepositoryLocation) -> bool {
+        self.repository.is_match(repository.repository().to_string())
+    }
+
+    fn takes(&self, tag: &str) -> bool {
+        self.tag.as_ref().is_none_or(|glob| glob.is_match(tag))
+    }
+}
+
+/// A colon after the last slash starts the tag; one before it belongs to the host's port.
+fn split(reference: &str) -> (&str, Option<&str>) {
+    match reference.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
+        _ => (reference, None),
+    }
+}
+
+fn without_digest(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_crosses_slashes_and_a_tag_is_what_follows_the_last_colon() {
+        let matches = |glob: &str, reference: &str| Only::matching(&[glob.to_owned()]).unwrap().matches(reference);
+        assert!(matches("docker.io/library/nginx*", "docker.io/library/nginx:1.29"));
+        assert!(matches("docker.io/*", "docker.io/library/nginx:1.29"));
+        assert!(matches("*:1.29*", "localhost:5000/library/nginx:1.29.1"));
+        assert!(matches("localhost:5000/*", "localhost:5000/library/nginx:1.29.1"));
+        assert!(matches("*:1.29*", "docker.io/library/nginx"), "a repository that could not be listed may have it");
+        assert!(matches("*/nginx:1", "docker.io/library/nginx:1@sha256:00"));
+        assert!(!matches("docker.io/library/nginx", "docker.io/library/nginx-unprivileged:1"));
+        assert!(!matches("*:1.29", "docker.io/library/nginx:1.29.1"));
+        assert!(Only::matching(&["a[".to_owned()]).unwrap_err().starts_with("`a[` is no glob: "));
+    }
+}

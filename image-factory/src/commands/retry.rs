@@ -1,0 +1,72 @@
+//! `retry`: what was not done right in a run, once more.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use clap::Args;
+use coordinator::expand::Only;
+use daemon::Shutdown;
+
+use crate::commands::run::{Order, Wanted, WayArgs};
+use crate::exit::{Exit, UsageError};
+use crate::files;
+use crate::progress::{say, warn};
+use crate::records::Records;
+use crate::text;
+
+/// Run again what was not done right: images that failed, were postponed or cancelled, and repositories that could not be listed.
+///
+/// It is a new run of the same job, from its file as it is now; images that the file no longer takes are named and left out.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RetryArgs {
+    /// The run, or a part of its name that no other has; default: the newest.
+    pub(crate) run: Option<String>,
+
+    /// Leave out what was postponed or cancelled.
+    #[arg(long)]
+    pub(crate) failed: bool,
+
+    #[command(flatten)]
+    pub(crate) way: WayArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  image-factory retry
+  image-factory retry 7f3a8899 --failed --only 'quay.io/*'";
+
+pub(crate) async fn run(args: RetryArgs) -> anyhow::Result<Exit> {
+    let shutdown = Shutdown::on_signals().context("listen for signals")?;
+    let globs = Only::matching(&args.way.only).map_err(UsageError)?;
+    let run = Records::need(&args.way.data).await?.run(args.run.as_deref()).await?.run;
+    let (id, path) = (run.id.short(), Path::new(&run.file_path));
+    if !path.is_file() {
+        let message = format!("the file of run {id}, `{}`, is not there any more", run.file_path);
+        return Err(UsageError(message).into());
+    }
+    if !run.expanded && !args.failed {
+        let (file, data) = (&run.file_path, args.way.data.as_flag());
+        return Err(UsageError(format!(
+            "run {id} was stopped before it knew all its images: `image-factory run {file}{data}` takes all, and goes \
+             on from what is done"
+        ))
+        .into());
+    }
+    if files::load(path)?.digest != run.file_digest {
+        warn(&format!("the file has changed since run {id}: it is taken as it is now"));
+    }
+    say(&format!("retrying run {id} of job {}, from {}", run.job, run.file_path));
+    let data = args.way.prepare()?;
+    let order = Order {
+        wanted: Wanted::Undone { run: run.id, only_failed: args.failed, globs },
+        ..args.way.order(path, &data, Some(&run.job))?
+    };
+    let (exit, runs) = args.way.carry_out(order, &shutdown).await?;
+    if runs == 0 && exit == Exit::Done {
+        let nothing = format!("nothing to retry: all that was wanted of run {id} is done");
+        if args.way.json { say(&nothing) } else { writeln!(text::stdout(), "{nothing}")? }
+    }
+    Ok(exit)
+}

@@ -1,0 +1,111 @@
+//! The lines of `why` for people.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+
+use super::{DestinationSection, PlacementSection, TaskSection, UnlistedRun, Why};
+use crate::records::clock;
+use crate::summary::short;
+
+/// Prints rule, source and destinations; the rule once if all destinations have the same.
+pub(super) fn print(out: &mut impl Write, why: &Why, now: Timestamp) -> io::Result<()> {
+    let at = |text: &str| text.parse().map_or_else(|_| text.to_owned(), |at| clock(at, now));
+    if why.is_empty() {
+        return print_nothing(out, why);
+    }
+    for UnlistedRun { job, run, run_started_at, failure } in &why.unlisted {
+        let (run, started) = (short(run), at(run_started_at));
+        writeln!(out, "unlisted by job {job} in run {run} of {started}: its newest tags are not known")?;
+        writeln!(out, "  failed   {}: {}", failure.code, failure.message)?;
+        print_mend(out, failure.hint.as_deref())?;
+    }
+    for task in &why.tasks {
+        print_task(out, task, &at)?;
+    }
+    if let Some(placement) = &why.placement {
+        writeln!(out, "{}", why.image)?;
+        print_placement(out, placement, &at)?;
+    }
+    Ok(())
+}
+
+fn print_nothing(out: &mut impl Write, why: &Why) -> io::Result<()> {
+    writeln!(out, "nothing is on record about {}: no run has taken it, and it was placed by none", why.image)?;
+    for name in &why.close {
+        writeln!(out, "  close    {name}")?;
+    }
+    Ok(())
+}
+
+fn print_task(out: &mut impl Write, task: &TaskSection, at: &impl Fn(&str) -> String) -> io::Result<()> {
+    writeln!(out, "{}", task.source)?;
+    writeln!(out, "  job      {}, run {} of {}", task.job, short(&task.run), at(&task.run_started_at))?;
+    match &task.source_digest {
+        Some(digest) => writeln!(out, "  source   {digest}")?,
+        None => writeln!(out, "  source   not read in this run")?,
+    }
+    let mut rule = None;
+    for destination in &task.destinations {
+        let this = rule_text(destination);
+        if !this.is_empty() && rule.as_ref() != Some(&this) {
+            writeln!(out, "  rule     {this}")?;
+        }
+        rule = Some(this);
+        print_destination(out, destination, task.attempts, at)?;
+    }
+    Ok(())
+}
+
+/// The rule that takes an image, with the place where it stands and who answers for it.
+fn rule_text(destination: &DestinationSection) -> String {
+    let DestinationSection { rule, place, group, owner, .. } = destination;
+    let mut parts = Vec::new();
+    if !rule.is_empty() {
+        parts.push(format!("`{rule}`"));
+    }
+    if !place.is_empty() {
+        parts.push(format!("at {place}"));
+    }
+    if let Some(group) = group {
+        let owner = owner.as_ref().map(|owner| format!(" of {owner}")).unwrap_or_default();
+        parts.push(format!("in group {group}{owner}"));
+    }
+    parts.join(" ")
+}
+
+fn print_destination(
+    out: &mut impl Write,
+    destination: &DestinationSection,
+    attempts: u32,
+    at: &impl Fn(&str) -> String,
+) -> io::Result<()> {
+    writeln!(out, "  → {}", destination.destination)?;
+    let tries = if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
+    match destination.outcome {
+        Some("failed") => writeln!(out, "    failed   after {tries}")?,
+        Some(outcome) => writeln!(out, "    outcome  {}", outcome.replace('_', " "))?,
+        None => writeln!(out, "    outcome  open, {tries} until now")?,
+    }
+    if let Some(failure) = &destination.failure {
+        writeln!(out, "    because  {}: {}", failure.code, failure.message)?;
+        print_mend(out, failure.hint.as_deref())?;
+    }
+    match &destination.placement {
+        Some(placement) => print_placement(out, placement, at),
+        None => writeln!(out, "    holds    nothing of ours"),
+    }
+}
+
+fn print_placement(out: &mut impl Write, placement: &PlacementSection, at: &impl Fn(&str) -> String) -> io::Result<()> {
+    let PlacementSection { digest, job, seen_at, run } = placement;
+    writeln!(out, "    holds    {digest}")?;
+    writeln!(out, "             verified {} by run {}; the tag is job {job}'s", at(seen_at), short(run))
+}
+
+fn print_mend(out: &mut impl Write, hint: Option<&str>) -> io::Result<()> {
+    match hint {
+        Some(hint) => writeln!(out, "    mend     {hint}"),
+        None => Ok(()),
+    }
+}

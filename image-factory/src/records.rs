@@ -1,0 +1,142 @@
+//! Past and present runs, for commands that only look: nothing is created, and no lock is taken.
+
+use backends::store::{Run, RunEnd};
+use backends::{Store, StoreError};
+use coordinator::report::Causes;
+use coordinator::report::model::{CauseSection, UnlistedSection};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use proto::RunId;
+
+use crate::cli::args::DataArgs;
+use crate::data::DataFolder;
+use crate::exit::UsageError;
+
+/// Rows read at once.
+const ROWS: usize = 500;
+
+/// A data folder that has seen a run.
+pub(crate) struct Records {
+    data: DataFolder,
+    pub(crate) store: Store,
+}
+
+/// A run, as it stands.
+pub(crate) struct Seen {
+    pub(crate) run: Run,
+    /// It is open, and no process works on it: the next run closes it.
+    pub(crate) is_cut_off: bool,
+}
+
+/// What was not done right in a run until now.
+#[derive(Default)]
+pub(crate) struct Undone {
+    pub(crate) causes: Vec<CauseSection>,
+    /// Repositories that could not be listed.
+    pub(crate) unlisted: Vec<UnlistedSection>,
+}
+
+impl Records {
+    /// The records in the folder that `args` names; none if there was no run.
+    pub(crate) async fn open(args: &DataArgs) -> anyhow::Result<Option<Self>> {
+        let data = DataFolder::find(args)?;
+        if !data.store().exists() {
+            return Ok(None);
+        }
+        let store = Store::open(&data.store()).await?;
+        Ok(Some(Self { data, store }))
+    }
+
+    /// The same, where there must be some.
+    pub(crate) async fn need(args: &DataArgs) -> anyhow::Result<Self> {
+        match Self::open(args).await? {
+            Some(records) => Ok(records),
+            None => Err(no_run(&DataFolder::find(args)?).into()),
+        }
+    }
+
+    /// The run with `text` in its id; without one the open run, else the newest.
+    pub(crate) async fn run(&self, text: Option<&str>) -> anyhow::Result<Seen> {
+        let was_held = self.data.is_held();
+        let run = match text {
+            Some(text) => find(&self.store, text).await?,
+            None => newest(&self.store, &self.data).await?,
+        };
+        // Asked before and after: a run may have begun, or ended, meanwhile.
+        let is_cut_off = run.ended.is_none() && !was_held && !self.data.is_held();
+        Ok(Seen { run, is_cut_off })
+    }
+
+    /// The newest runs, newest first.
+    pub(crate) async fn runs(&self, limit: usize) -> anyhow::Result<Vec<Seen>> {
+        let was_held = self.data.is_held();
+        let runs = self.store.runs(limit).await?;
+        let is_held = was_held || self.data.is_held();
+        Ok(runs.into_iter().map(|run| Seen { is_cut_off: run.ended.is_none() && !is_held, run }).collect())
+    }
+
+    /// What was not done right in a run until now, folded into `causes`.
+    pub(crate) async fn undone(&self, run: RunId, mut causes: Causes) -> anyhow::Result<Undone> {
+        let mut unlisted = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let rows = self.store.undone_rows(run, after.as_deref(), ROWS).await?;
+            let Some(last) = rows.last() else { break };
+            after = Some(last.source.clone());
+            for row in rows {
+                causes.note(&row);
+                if let Some(failure) = &row.failure {
+                    unlisted.push(UnlistedSection { failure: failure.into(), repository: row.source });
+                }
+            }
+        }
+        Ok(Undone { causes: causes.into_list(), unlisted })
+    }
+}
+
+impl Seen {
+    /// How it stands, in a word or two.
+    pub(crate) fn state(&self) -> &'static str {
+        match self.run.ended {
+            Some((RunEnd::Finished, _)) => "finished",
+            Some((RunEnd::Cancelled, _)) => "cancelled",
+            Some((RunEnd::Interrupted, _)) => "interrupted",
+            None if self.is_cut_off => "cut off",
+            None => "running",
+        }
+    }
+}
+
+async fn newest(store: &Store, data: &DataFolder) -> anyhow::Result<Run> {
+    if let Some(open) = store.open_runs().await?.pop() {
+        return Ok(open);
+    }
+    Ok(store.runs(1).await?.pop().ok_or_else(|| no_run(data))?)
+}
+
+/// The run with `text` in its id; what does not fit is the user's to mend.
+async fn find(store: &Store, text: &str) -> anyhow::Result<Run> {
+    match store.find_run(text).await {
+        Err(error @ (StoreError::NoSuchRun(_) | StoreError::AmbiguousRun { .. })) => {
+            Err(UsageError(format!("{error}: see `image-factory runs`")).into())
+        }
+        found => Ok(found?),
+    }
+}
+
+fn no_run(data: &DataFolder) -> UsageError {
+    UsageError(format!("there is no run in `{}` yet", data.path().display()))
+}
+
+/// A time as the clock on this wall shows it; without the date if that is today's.
+pub(crate) fn clock(at: Timestamp, now: Timestamp) -> String {
+    let (at, now) = (at.to_zoned(TimeZone::system()), now.to_zoned(TimeZone::system()));
+    let form = if at.date() == now.date() { "%H:%M" } else { "%Y-%m-%d %H:%M" };
+    at.strftime(form).to_string()
+}
+
+/// The first digits of a digest, which is enough to tell files and images apart by eye.
+pub(crate) fn brief(digest: &str) -> &str {
+    let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
+    hex.get(..8).unwrap_or(hex)
+}

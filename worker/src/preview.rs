@@ -1,0 +1,91 @@
+//! What an attempt would find and do, without doing it: the resolve stage, and the manifests where reading them is free.
+
+use futures_util::future::join_all;
+use proto::outcome::End;
+use proto::task::{Destination, Mirror, TaskKind};
+use proto::{Descriptor, Digest, Location, Stage, Task};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::{TaskContext, Tools};
+use crate::source::Source;
+use crate::stage::run_stage;
+use crate::stages::fetch;
+use crate::stages::resolve::{self, Target};
+
+/// What an attempt would do.
+#[derive(Debug)]
+pub struct Preview {
+    /// What the source shows; why it cannot be told else.
+    pub source: Result<Digest, End>,
+    /// Each destination; none if the source cannot be read.
+    pub destinations: Vec<(Location, Prospect)>,
+    /// What is worth a person's look, and is no failure.
+    pub warnings: Vec<String>,
+}
+
+/// What an attempt would do at a destination.
+#[derive(Debug)]
+pub enum Prospect {
+    /// Nothing.
+    UpToDate,
+    /// Send what is missing, and set the tag.
+    Write {
+        /// What the tag shows until then.
+        shows: Option<Digest>,
+        /// What the image consists of, if that was asked for and could be read.
+        weight: Option<Weight>,
+    },
+    /// Come to this end.
+    Unable(End),
+}
+
+/// What an image consists of.
+#[derive(Debug, Clone)]
+pub struct Weight {
+    /// What the tag will show: another digest than the source's where an index is written anew.
+    pub digest: Digest,
+    /// How many manifests, all that refer to it included.
+    pub manifests: usize,
+    /// Its distinct blobs.
+    pub blobs: Vec<Descriptor>,
+}
+
+/// Looks at both sides of a task. With `weigh` the manifests of what would be sent are read; at some registries that
+/// counts as a pull.
+pub async fn preview(tools: &Tools, task: &Task, weigh: bool) -> Preview {
+    let TaskKind::Mirror(mirror) = &task.kind;
+    let cx = TaskContext::new(tools, task, mirror, CancellationToken::new());
+    let source = match run_stage(&cx, Stage::Resolve, resolve::source(&cx, &mirror.source)).await {
+        Ok(source) => source,
+        Err(end) => return Preview { source: Err(end), destinations: Vec::new(), warnings: Vec::new() },
+    };
+    let prospects = mirror.destinations.iter().map(|destination| async {
+        let prospect = prospect(&cx, mirror, &source, destination, weigh).await;
+        (destination.location.clone(), prospect.unwrap_or_else(Prospect::Unable))
+    });
+    let destinations = join_all(prospects.collect::<Vec<_>>()).await;
+    let source = Ok(source.digest);
+    Preview { source, destinations, warnings: cx.into_result(task, Vec::new()).warnings }
+}
+
+async fn prospect(
+    cx: &TaskContext,
+    mirror: &Mirror,
+    source: &Source,
+    destination: &Destination,
+    weigh: bool,
+) -> Result<Prospect, End> {
+    let target = match run_stage(cx, Stage::Resolve, resolve::destination(cx, mirror, source, destination)).await? {
+        Target::UpToDate(_) => return Ok(Prospect::UpToDate),
+        Target::Open(target) => target,
+    };
+    let weight = if weigh { Some(weigh_image(cx, source, destination).await?) } else { None };
+    Ok(Prospect::Write { shows: target.shown, weight })
+}
+
+async fn weigh_image(cx: &TaskContext, source: &Source, destination: &Destination) -> Result<Weight, End> {
+    let image = run_stage(cx, Stage::Fetch, fetch::run(cx, source, &destination.content)).await?;
+    let manifests = 1 + image.below.iter().map(Vec::len).sum::<usize>();
+    let blobs = image.blobs().into_iter().cloned().collect();
+    Ok(Weight { digest: image.top.digest.clone(), manifests, blobs })
+}
