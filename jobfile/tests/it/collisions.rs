@@ -48,7 +48,14 @@ fn pins_of_a_tag_that_differ_are_a_fault_by_name_and_by_pattern() {
             "{told}"
         );
     }
-    for (a, b) in [(&*x, &*x), (&*x, "images: { alpine: ['3*', '!3'] }"), (&*x, "images: { alpine: '4' }")] {
+    let both = x.replace("'3@", "['3*', '3', '3@").replace("' }", "'] }");
+    for (a, b) in [
+        (&*x, &*x),
+        (&*x, &*both),
+        (&*both, &*both),
+        (&*x, "images: { alpine: ['3*', '!3'] }"),
+        (&*x, "images: { alpine: '4' }"),
+    ] {
         good(&two(a, b, ""));
     }
 }
