@@ -239,7 +239,7 @@ pub(crate) async fn mirror(
         let submission = Submission {
             job: name,
             path: path.clone(),
-            commit: files::git_commit(order.file).await,
+            commit: files::git_commit(order.file, &file.files).await,
             started_by: files::user().await,
             take_over: order.take_over,
             only: only.text(),

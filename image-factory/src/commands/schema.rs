@@ -24,7 +24,7 @@ and in its first line, for editors with the YAML language server
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Document {
-    /// The job file.
+    /// The job file, and files that it includes.
     Job,
     /// `report.json`, which a run leaves behind.
     Report,
