@@ -22,7 +22,7 @@ use worker::{Activity, Tools, Worker};
 use crate::data::{DataFolder, DataLock};
 use crate::exit::UsageError;
 use crate::machine::Machine;
-use crate::progress::{DRAW_EVERY, Progress, Standing, say};
+use crate::progress::{DRAW_EVERY, Progress, Standing, say, warn};
 
 /// Rows read at once.
 const ROWS: usize = 500;
@@ -54,7 +54,7 @@ impl Factory {
         let pace = Pace::for_slots(slots).with_retry_after(retry_after);
         let coordinator = Coordinator::new(store.clone(), queue.clone(), client, pace, data.reports());
         for run in store.open_runs().await? {
-            tracing::warn!(run.id = %run.id, "run {} was cut off: it is closed, with a report", run.id.short());
+            warn(&format!("run {} was cut off: it is closed, with a report", run.id.short()));
             coordinator.interrupt(run.id).await?;
         }
         Ok(Self { coordinator, store, queue, tools, slots, _lock: lock })

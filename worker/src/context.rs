@@ -125,7 +125,8 @@ impl TaskContext {
 
     /// Notes what is worth a person's look, and is no failure.
     pub(crate) fn warn(&self, warning: String) {
-        tracing::warn!("{warning}");
+        // People read it in the report; it is no warning about this program.
+        tracing::info!("{warning}");
         lock(&self.notes).warnings.push(warning);
     }
 

@@ -5,6 +5,7 @@
 mod data;
 mod demo;
 mod faults;
+mod night;
 mod real;
 mod run;
 mod stopping;
