@@ -26,9 +26,10 @@ test: tools lint deny ## install what the tests need, check, and run all tests
 	@$(CARGO) build --workspace --all-targets --locked
 	@$(BIN)/xtask test
 
-bench: ## measure memory, time and requests of the release build, beside skopeo; see deploy/README.md
+bench: ## measure the release build, beside skopeo; ARGS=catalogue for one scenario, ARGS=--list for all of them
 	@deploy/tools.sh bench
-	@deploy/bench.sh
+	@$(CARGO) build --release --locked -p image-factory -p sandbox -p loadtest
+	@$(or $(CARGO_TARGET_DIR),target)/release/loadtest $(ARGS)
 
 tools: ## install what the tests need, see deploy/README.md
 	@deploy/tools.sh test

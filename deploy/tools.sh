@@ -3,8 +3,8 @@
 # out: the tests that need it then print SKIPPED with the reason.
 #
 #   deploy/tools.sh build    a C compiler and make
-#   deploy/tools.sh test     these, the Debian packages of the tests, and the Go tools
-#   deploy/tools.sh bench    a C compiler and make, GNU time, and skopeo to compare with
+#   deploy/tools.sh bench    these, GNU time, and skopeo to compare with
+#   deploy/tools.sh test     these, the other Debian packages of the tests, and the Go tools
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -67,7 +67,7 @@ go_tool() {
 }
 
 mode=${1:-}
-case $mode in build | test | bench) ;; *) echo "usage: deploy/tools.sh build|test|bench" >&2 && exit 2 ;; esac
+case $mode in build | test | bench) ;; *) echo "usage: deploy/tools.sh build|bench|test" >&2 && exit 2 ;; esac
 
 mkdir -p "$cache/bin"
 exec 9>"$cache/lock"
@@ -81,10 +81,10 @@ want make make
 if [[ $mode == test ]]; then
     want git git
     want openssl openssl
-    want skopeo skopeo
+    want chromium chromium
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
 fi
-if [[ $mode == bench ]]; then
+if [[ $mode != build ]]; then
     want /usr/bin/time time # By its path: the shell has a word of this name.
     want skopeo skopeo
 fi

@@ -22,7 +22,10 @@
 //! - `story`: what is on record about an image
 //! - `warnings`: what is worth a look and is no failure
 //! - `db`: the database below
+//! - `books` (feature `conformance`): what a test wants to know of the rows
 
+#[cfg(feature = "conformance")]
+mod books;
 mod db;
 mod dispatch;
 mod error;
@@ -44,6 +47,8 @@ use std::time::Duration;
 use db::Db;
 use proto::limits;
 
+#[cfg(feature = "conformance")]
+pub use books::{Books, TaskEntry};
 pub use error::StoreError;
 pub use placements::Placement;
 pub use record::Recorded;

@@ -1,5 +1,6 @@
 //! Gives finished runs their report.
 
+use daemon::crash::{Effect, around};
 use jiff::Timestamp;
 
 use crate::coordinator::Coordinator;
@@ -13,11 +14,11 @@ impl Coordinator {
             self.store.postpone_deferred(run.id, now).await?;
         }
         for run in self.store.closable_runs().await? {
-            self.store.finish_run(run.id, now).await?;
+            around(Effect::RunFinish, self.store.finish_run(run.id, now)).await?;
             // Read again: the report quotes how and when it ended.
             let run = self.store.run(run.id).await?;
             let report = report::write(&self.store, &run, &self.reports).await?;
-            self.store.set_report(run.id, &report).await?;
+            around(Effect::ReportNote, self.store.set_report(run.id, &report)).await?;
             self.run_reported.notify_waiters();
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use backends::store::Recorded;
 use backends::{Delivery, Lane};
+use daemon::crash::{Effect, around};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use proto::TaskId;
@@ -16,33 +17,25 @@ impl Coordinator {
     pub(crate) async fn collect_until(&self, stop: &CancellationToken) -> Result<(), CoordinatorError> {
         let mut failures = Failures::default();
         while let Some(first) = stop.run_until_cancelled(self.queue.next(Lane::Results)).await {
-            let step = async { self.record(self.batch(first?)).await };
+            let step = async { self.record(self.batch(first?), Timestamp::now()).await };
             failures.note(step.await, self.pace.tick).await?;
         }
         Ok(())
     }
 
     /// Records what lies on the results lane now.
-    pub(crate) async fn collect_waiting(&self) -> Result<(), CoordinatorError> {
+    pub(crate) async fn collect_waiting(&self, now: Timestamp) -> Result<(), CoordinatorError> {
         while let Some(first) = self.queue.next(Lane::Results).now_or_never() {
-            self.record(self.batch(first?)).await?;
+            self.record(self.batch(first?), now).await?;
         }
         Ok(())
     }
 
-    /// Sends a task again whose message nobody answered: workers may have died of other causes than this task, so the
-    /// next attempt runs alone, and only that one counts.
+    /// Takes up dead letters as they come, until `stop`.
     pub(crate) async fn collect_dead_until(&self, stop: &CancellationToken) -> Result<(), CoordinatorError> {
         let mut failures = Failures::default();
         while let Some(letter) = stop.run_until_cancelled(self.queue.next(Lane::DeadTasks)).await {
-            let step = async {
-                let letter = letter?;
-                let task = letter.envelope().task()?;
-                self.store.dead_letter(task.id, task.attempt, Timestamp::now()).await?;
-                self.tell(&[task.id]).await?;
-                letter.ack().await?;
-                Ok(())
-            };
+            let step = async { self.take_up(letter?, Timestamp::now()).await };
             failures.note(step.await, self.pace.tick).await?;
         }
         Ok(())
@@ -61,13 +54,23 @@ impl Coordinator {
         batch
     }
 
-    async fn record(&self, batch: Vec<Delivery>) -> Result<(), CoordinatorError> {
+    /// Sends a task again whose message nobody answered: workers may have died of other causes than this task, so the
+    /// next attempt runs alone, and only that one counts.
+    pub(crate) async fn take_up(&self, letter: Delivery, now: Timestamp) -> Result<(), CoordinatorError> {
+        let task = letter.envelope().task()?;
+        self.store.dead_letter(task.id, task.attempt, now).await?;
+        self.tell(&[task.id]).await?;
+        letter.ack().await?;
+        Ok(())
+    }
+
+    async fn record(&self, batch: Vec<Delivery>, now: Timestamp) -> Result<(), CoordinatorError> {
         let results: Vec<_> = batch.iter().map(|delivery| delivery.envelope().result()).collect::<Result<_, _>>()?;
-        let recorded = self.store.record(&results, Timestamp::now()).await?;
+        let recorded = around(Effect::ResultsRecord, self.store.record(&results, now)).await?;
         let first = recorded.iter().zip(&results).filter(|(recorded, _)| **recorded == Recorded::First);
         self.tell(&first.map(|(_, result)| result.task).collect::<Vec<_>>()).await?;
         for delivery in batch {
-            delivery.ack().await?;
+            around(Effect::ResultAck, delivery.ack()).await?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use backends::store::{ReportRow, Waiting};
 use backends::{Queue, Store};
+use daemon::crash::{Effect, around};
 use jiff::Timestamp;
 use proto::{Failure, RunId, limits};
 use registry::Client;
@@ -40,7 +41,7 @@ impl Pace {
         Self {
             retry_after: [limits::SECOND_TRY_AFTER, limits::THIRD_TRY_AFTER],
             tick: Duration::from_secs(1),
-            window: slots * 3,
+            window: slots * limits::TASKS_PER_SLOT,
         }
     }
 
@@ -144,9 +145,13 @@ impl Coordinator {
     /// # Errors
     /// The Store does not answer, or the report cannot be written.
     pub async fn interrupt(&self, run: RunId) -> Result<(), CoordinatorError> {
-        self.collect_waiting().await?;
-        self.store.interrupt_run(run, Timestamp::now()).await?;
-        self.close_finished(Timestamp::now()).await
+        self.interrupt_at(run, Timestamp::now()).await
+    }
+
+    pub(crate) async fn interrupt_at(&self, run: RunId, now: Timestamp) -> Result<(), CoordinatorError> {
+        self.collect_waiting(now).await?;
+        around(Effect::RunInterrupt, self.store.interrupt_run(run, now)).await?;
+        self.close_finished(now).await
     }
 
     /// Repeats `step`, when woken and at each tick.

@@ -1,8 +1,9 @@
 //! Hands out tasks that are due: publish, wait for the confirm, then mark.
 
 use backends::Lane;
+use daemon::crash::{Effect, around};
 use jiff::Timestamp;
-use proto::Envelope;
+use proto::{Envelope, limits};
 
 use crate::coordinator::Coordinator;
 use crate::error::CoordinatorError;
@@ -11,17 +12,33 @@ impl Coordinator {
     /// Fills the window of published tasks.
     ///
     /// A crash after publishing and before marking leaves the task ready: it is published again, and the second
-    /// result is recorded as a duplicate.
+    /// result is recorded as a duplicate. What the Queue has lost is published again in the same way.
     pub(crate) async fn dispatch(&self, now: Timestamp) -> Result<(), CoordinatorError> {
+        self.take_back_lost(now).await?;
         let published = self.store.published().await?;
         let room = self.pace.window.saturating_sub(published);
-        let tasks = self.store.take_ready(room, now).await?;
+        let tasks = around(Effect::TasksTake, self.store.take_ready(room, now)).await?;
         for task in &tasks {
-            self.queue.publish(Lane::Tasks, &Envelope::of_task(task)?).await?;
+            let envelope = Envelope::of_task(task)?;
+            around(Effect::TaskPublish, self.queue.publish(Lane::Tasks, &envelope)).await?;
         }
-        self.store.mark_published(&tasks).await?;
+        around(Effect::TasksMark, self.store.mark_published(&tasks)).await?;
         // What could not be handed out at all was closed by the Store, and may have been the last.
         self.run_finished.notify_one();
+        Ok(())
+    }
+
+    /// A Queue that was wiped forgets what it was given, and nobody will answer for that.
+    async fn take_back_lost(&self, now: Timestamp) -> Result<(), CoordinatorError> {
+        // While tasks wait, those before them are late rather than lost.
+        if self.queue.depth(Lane::Tasks).await? > 0 {
+            return Ok(());
+        }
+        let before = now.checked_sub(limits::ANSWER_WITHIN).unwrap_or(Timestamp::MIN);
+        let lost = self.store.take_back_unanswered(before).await?;
+        if lost > 0 {
+            tracing::warn!(tasks = lost, "{lost} tasks were not answered for, and are published again");
+        }
         Ok(())
     }
 }

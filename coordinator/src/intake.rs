@@ -1,6 +1,7 @@
 //! A job file becomes a run.
 
 use backends::store::NewRun;
+use daemon::crash::{Effect, around};
 use jiff::Timestamp;
 use jobfile::JobFile;
 use proto::RunId;
@@ -42,7 +43,7 @@ impl Coordinator {
             only: submission.only,
             started_at: Timestamp::now(),
         };
-        self.store.create_run(&run).await?;
+        around(Effect::RunCreate, self.store.create_run(&run)).await?;
         for warning in file.warnings.lines() {
             self.store.add_warning(run.id, &warning).await?;
         }

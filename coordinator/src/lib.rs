@@ -22,6 +22,8 @@ mod error;
 pub mod expand;
 pub mod intake;
 pub mod report;
+#[cfg(test)]
+mod simulation;
 pub mod survey;
 
 pub use coordinator::{Coordinator, Event, Pace};

@@ -1,8 +1,11 @@
 //! Asks sources which tags they have, and lets `expand` make tasks of them, repository by repository.
 
 use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
 
 use backends::store::NewTask;
+use backends::{Store, StoreError};
+use daemon::crash::{Effect, around};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use jobfile::{Job, RepositoryLocation, Source};
@@ -13,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{Coordinator, Event};
 use crate::error::CoordinatorError;
-use crate::expand::{Only, expand};
+use crate::expand::{Expansion, Only, expand};
 
 /// Repositories listed at once.
 const CONCURRENCY: usize = 8;
@@ -41,7 +44,7 @@ impl Coordinator {
             for warning in only.warnings(&met?) {
                 self.store.add_warning(run, &warning).await?;
             }
-            self.store.set_expanded(run, Timestamp::now()).await?;
+            around(Effect::RunExpanded, self.store.set_expanded(run, Timestamp::now())).await?;
             self.run_finished.notify_one();
         }
         Ok(())
@@ -55,21 +58,10 @@ impl Coordinator {
         only: &Only,
     ) -> Result<BTreeSet<String>, CoordinatorError> {
         let location = &source.location;
-        let listed = if source.needs_listing() { self.list_patiently(location).await } else { Ok(Vec::new()) };
-        let listed = match listed {
-            Ok(listed) => listed,
-            Err(error) => {
-                let message = daemon::ErrorChain(&error).to_string();
-                let failure = Failure::new(None, error.kind().at_source(), error.class(), &message, error.hint());
-                self.note_failed_source(run, location, failure).await?;
-                return Ok(only.wishes_at(location).into_iter().collect());
-            }
-        };
-        let mut expansion = expand(source, &listed, only);
-        let listed: HashSet<&Tag> = listed.iter().collect();
-        for batch in expansion.tasks.chunks_mut(EXPAND_BATCH) {
-            self.note_cosign_tags(batch, &listed).await?;
-            self.store.add_tasks(run, batch, Timestamp::now()).await?;
+        let survey = Survey { client: &self.client, store: Some(&self.store), retry_after: self.pace.retry_after };
+        let mut expansion = survey.expansion(source, only).await?;
+        for batch in expansion.tasks.chunks(EXPAND_BATCH) {
+            around(Effect::TasksAdd, self.store.add_tasks(run, batch, Timestamp::now())).await?;
             self.tasks_ready.notify_one();
         }
         for warning in &expansion.warnings {
@@ -85,32 +77,6 @@ impl Coordinator {
         Ok(expansion.met)
     }
 
-    /// Notes with each task which signatures the source lists for what was placed: they may be newer than that.
-    async fn note_cosign_tags(&self, tasks: &mut [NewTask], listed: &HashSet<&Tag>) -> Result<(), CoordinatorError> {
-        if !listed.iter().any(|tag| tag.as_str().starts_with("sha256-")) {
-            return Ok(());
-        }
-        for task in tasks {
-            let locations: Vec<_> = task.destinations.iter().map(|to| to.location.clone()).collect();
-            let placements = self.store.placements(&locations).await?;
-            let digests: BTreeSet<&Digest> = placements.values().map(|placement| &placement.placed.digest).collect();
-            let tags = digests.into_iter().flat_map(registry::cosign_tags);
-            task.cosign_tags = tags.filter(|tag| listed.contains(tag)).collect();
-        }
-        Ok(())
-    }
-
-    /// Lists with as many tries as a task has.
-    async fn list_patiently(&self, source: &RepositoryLocation) -> Result<Vec<Tag>, registry::Error> {
-        for wait in self.pace.retry_after {
-            match list(&self.client, source).await {
-                Err(error) if error.class() == Class::Retry => tokio::time::sleep(wait).await,
-                settled => return settled,
-            }
-        }
-        list(&self.client, source).await
-    }
-
     /// A repository of which nothing, or not all, becomes tasks is a line of the report.
     async fn note_failed_source(
         &self,
@@ -120,6 +86,70 @@ impl Coordinator {
     ) -> Result<(), CoordinatorError> {
         self.store.add_failed_line(run, &source.to_string(), &failure, Timestamp::now()).await?;
         self.tell_event(Event::Unlisted { repository: source.to_string(), failure });
+        Ok(())
+    }
+}
+
+/// Asks one source after the other what it has; what a run and a plan have in common.
+pub struct Survey<'a> {
+    /// Asks registries.
+    pub client: &'a Client,
+    /// Knows what was placed; none where nothing is on record.
+    pub store: Option<&'a Store>,
+    /// Delays before the second and the third try.
+    pub retry_after: [Duration; 2],
+}
+
+impl Survey<'_> {
+    /// What is wanted of a repository. One that cannot be listed gives a failure and no tasks.
+    ///
+    /// # Errors
+    /// The Store does not answer.
+    pub async fn expansion(&self, source: &Source, only: &Only) -> Result<Expansion, StoreError> {
+        let listed = match self.tags(source).await {
+            Ok(listed) => listed,
+            Err(failure) => return Ok(Expansion { failure: Some(failure), ..Expansion::default() }),
+        };
+        let mut expansion = expand(source, &listed, only);
+        self.note_cosign_tags(&mut expansion.tasks, &listed).await?;
+        Ok(expansion)
+    }
+
+    /// The tags of a repository, with as many tries as a task has; none where the file names all that it wants.
+    ///
+    /// # Errors
+    /// They cannot be listed.
+    pub async fn tags(&self, source: &Source) -> Result<Vec<Tag>, Failure> {
+        if !source.needs_listing() {
+            return Ok(Vec::new());
+        }
+        let mut waits = self.retry_after.into_iter();
+        loop {
+            let error = match list(self.client, &source.location).await {
+                Ok(listed) => return Ok(listed),
+                Err(error) => error,
+            };
+            match waits.next() {
+                Some(wait) if error.class() == Class::Retry => tokio::time::sleep(wait).await,
+                _ => {
+                    let message = daemon::ErrorChain(&error).to_string();
+                    return Err(Failure::new(None, error.kind().at_source(), error.class(), &message, error.hint()));
+                }
+            }
+        }
+    }
+
+    /// Notes with each task which signatures the source lists for what was placed: they may be newer than that.
+    async fn note_cosign_tags(&self, tasks: &mut [NewTask], listed: &[Tag]) -> Result<(), StoreError> {
+        let listed: HashSet<&Tag> = listed.iter().filter(|tag| tag.as_str().starts_with("sha256-")).collect();
+        let Some(store) = self.store.filter(|_| !listed.is_empty()) else { return Ok(()) };
+        for task in tasks {
+            let locations: Vec<_> = task.destinations.iter().map(|to| to.location.clone()).collect();
+            let placements = store.placements(&locations).await?;
+            let digests: BTreeSet<&Digest> = placements.values().map(|placement| &placement.placed.digest).collect();
+            let tags = digests.into_iter().flat_map(registry::cosign_tags);
+            task.cosign_tags = tags.filter(|tag| listed.contains(tag)).collect();
+        }
         Ok(())
     }
 }

@@ -3,7 +3,9 @@
 //! - `telemetry`: logs
 //! - [`Shutdown`]: the first signal drains, the second stops
 //! - [`ErrorChain`]: an error with all its causes on one line
+//! - [`crash`]: points at which tests let the process die
 
+pub mod crash;
 mod error_chain;
 mod shutdown;
 pub mod telemetry;

@@ -31,8 +31,10 @@ where
         Some(Err(fault)) => (EnvFilter::new("warn"), Some(fault)),
         None => (EnvFilter::new("warn"), None),
     };
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(io::stderr().is_terminal()).with_writer(writer);
+    // https://no-color.org: any value but the empty one.
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = io::stderr().is_terminal() && !no_color;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colour).with_writer(writer);
     let started = match format {
         Format::Text => builder.try_init(),
         Format::Json => builder.json().try_init(),

@@ -5,7 +5,9 @@ pub(crate) mod args;
 use clap::{Parser, Subcommand};
 use daemon::telemetry::Format;
 
-use crate::commands::{copy, demo, doctor, failures, report, retry, run, runs, status, why};
+use crate::commands::{
+    check, completions, copy, demo, doctor, failures, plan, report, retry, run, runs, schema, show, status, tags, why,
+};
 
 /// Mirrors container images between registries: checked, resumable, with a report.
 ///
@@ -32,6 +34,10 @@ or what the job file names under `registries`.";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(run::RunArgs),
+    Plan(plan::PlanArgs),
+    Check(check::CheckArgs),
+    Show(show::ShowArgs),
+    Tags(tags::TagsArgs),
     Copy(copy::CopyArgs),
     Doctor(doctor::DoctorArgs),
     Runs(runs::RunsArgs),
@@ -41,6 +47,8 @@ pub(crate) enum Command {
     Why(why::WhyArgs),
     Retry(retry::RetryArgs),
     Demo(demo::DemoArgs),
+    Schema(schema::SchemaArgs),
+    Completions(completions::CompletionsArgs),
 }
 
 impl Cli {

@@ -7,7 +7,9 @@ mod data;
 mod embedded;
 mod exit;
 mod files;
+mod find;
 mod machine;
+mod plan;
 mod progress;
 mod records;
 mod summary;
@@ -46,6 +48,10 @@ async fn start(cli: Cli) -> anyhow::Result<Exit> {
     }
     match cli.command {
         Command::Run(args) => commands::run::run(args).await,
+        Command::Plan(args) => commands::plan::run(args).await,
+        Command::Check(args) => commands::check::run(&args),
+        Command::Show(args) => commands::show::run(&args),
+        Command::Tags(args) => commands::tags::run(args).await,
         Command::Copy(args) => commands::copy::run(args).await,
         Command::Doctor(args) => commands::doctor::run(args).await,
         Command::Runs(args) => commands::runs::run(args).await,
@@ -55,5 +61,7 @@ async fn start(cli: Cli) -> anyhow::Result<Exit> {
         Command::Why(args) => commands::why::run(args).await,
         Command::Retry(args) => commands::retry::run(args).await,
         Command::Demo(args) => commands::demo::run(args).await,
+        Command::Schema(args) => commands::schema::run(&args),
+        Command::Completions(args) => commands::completions::run(&args),
     }
 }

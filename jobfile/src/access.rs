@@ -1,17 +1,18 @@
 //! `registries` and `network`: how to reach registries, without any secret.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use proto::settings::{Access, Auth, ClientCertificate, Network, RegistrySettings, Secret, Tls};
 use proto::{Host, Repository};
 
-use crate::fault::{Position, RuleId};
+use crate::fault::{Place, RuleId};
+use crate::keys::{self, Table};
 use crate::tree::{Node, Value};
-use crate::walk::{Key, Walk};
+use crate::walk::{Key, Walk, is_path_part};
 
 /// Most requests at once that may be asked for: one process has not many more connections to give.
-const CONCURRENCY_MAX: u32 = 1_000;
+pub(crate) const CONCURRENCY_MAX: u32 = 1_000;
 
 /// What the file says of registries.
 #[derive(Default)]
@@ -20,7 +21,9 @@ pub(crate) struct Registries {
     /// The `name` of some, by their pattern.
     names: BTreeMap<String, String>,
     /// Where each pattern stands.
-    positions: BTreeMap<String, Position>,
+    places: BTreeMap<String, Place>,
+    /// What the file says of each, for people.
+    texts: BTreeMap<String, String>,
 }
 
 impl Registries {
@@ -30,25 +33,26 @@ impl Registries {
         self.names.get(&settings.pattern).map(String::as_str)
     }
 
-    /// Patterns that match none of `repositories`.
-    pub(crate) fn unused(&self, repositories: &[&Repository]) -> Vec<(&str, Position)> {
-        let used = |pattern: &str| {
-            repositories.iter().any(|r| self.access.settings(r).is_some_and(|settings| settings.pattern == pattern))
-        };
-        self.positions.iter().filter(|(p, _)| !used(p)).map(|(p, position)| (p.as_str(), *position)).collect()
+    /// The settings for `repository` as the file says them, and where.
+    pub(crate) fn written(&self, repository: &Repository) -> Option<(&str, &Place)> {
+        let pattern = &self.access.settings(repository)?.pattern;
+        Some((self.texts.get(pattern)?, self.places.get(pattern)?))
     }
 
-    pub(crate) fn read(walk: &mut Walk, registries: Option<&Node>, network: Option<&Node>) -> Self {
-        let mut read = Self::default();
-        if let Some(node) = network {
-            read.access.network = self::network(walk, node);
-        }
+    /// Patterns that match none of `repositories`.
+    pub(crate) fn unused<'r>(&self, repositories: impl Iterator<Item = &'r Repository>) -> Vec<(&str, &Place)> {
+        let settings = repositories.filter_map(|repository| self.access.settings(repository));
+        let used: BTreeSet<&str> = settings.map(|settings| settings.pattern.as_str()).collect();
+        let unused = self.places.iter().filter(|(pattern, _)| !used.contains(pattern.as_str()));
+        unused.map(|(pattern, place)| (pattern.as_str(), place)).collect()
+    }
+
+    /// Reads `registries` of a file, beside those of others.
+    pub(crate) fn read(&mut self, walk: &mut Walk, node: &Node) {
         let mend = "write a map of registries, as in `quay.io: { name: quay }`";
-        let entries = registries.and_then(|node| walk.entries(node, "`registries`", mend));
-        for (key, node) in entries.unwrap_or_default() {
-            read.registry(walk, key, node);
+        for (key, node) in walk.entries(node, "`registries`", mend).unwrap_or_default() {
+            self.registry(walk, key, node);
         }
-        read
     }
 
     fn registry(&mut self, walk: &mut Walk, key: Key, node: &Node) {
@@ -57,22 +61,22 @@ impl Registries {
             let mend = "write `host`, `host:port` or `host/prefix`; `*` stands for any characters but `/`";
             return walk.fault(key.position, RuleId::Value, message, mend);
         };
-        if let Some(other) = self.positions.insert(pattern.clone(), key.position) {
-            let message = format!("`{}` is already given in line {}", key.text, other.line);
-            return walk.fault(key.position, RuleId::DuplicateKey, message, "make one of both");
+        if let Some(other) = self.places.get(&pattern) {
+            return walk.defined_twice(key.position, &format!("`{}`", key.text), other);
         }
-        let known = ["name", "auth", "tls", "plain_http", "limits"];
-        let Some(fields) = walk.fields(node, "a registry", &known) else { return };
+        self.places.insert(pattern.clone(), walk.place(key.position));
+        self.texts.insert(pattern.clone(), format!("{pattern}: {node}"));
+        let Some(fields) = walk.fields(node, &keys::REGISTRY) else { return };
         if let Some((node, name)) = fields.get("name").and_then(|n| Some((n, walk.text(n, "`name`")?))) {
             // Within a template it becomes one part of a path.
-            if name.contains('/') || format!("localhost/{name}").parse::<Repository>().is_err() {
+            if is_path_part(name) {
+                self.names.insert(pattern.clone(), name.to_owned());
+            } else {
                 let message = format!("`{name}` cannot be part of a repository's path");
                 walk.fault(node.position, RuleId::Value, message, "write lower-case letters and digits");
-            } else {
-                self.names.insert(pattern.clone(), name.to_owned());
             }
         }
-        let limits = fields.get("limits").and_then(|node| walk.fields(node, "`limits`", &["concurrency"]));
+        let limits = fields.get("limits").and_then(|node| walk.fields(node, &keys::LIMITS));
         let concurrency = limits.and_then(|limits| limits.get("concurrency"));
         let plain_http = fields.get("plain_http").is_some_and(|node| walk.flag(node, "`plain_http`"));
         if let Some(node) = fields.get("tls").filter(|_| plain_http) {
@@ -112,9 +116,9 @@ fn auth(walk: &mut Walk, node: &Node) -> Auth {
         }
         return Auth::Anonymous;
     }
-    let Some(fields) = walk.fields(node, "`auth`", &["username", "password"]) else { return Auth::Ambient };
+    let Some(fields) = walk.fields(node, &keys::AUTH) else { return Auth::Ambient };
     let username = fields.get("username").map(|node| walk.text(node, "`username`"));
-    let password = fields.get("password").map(|node| secret(walk, node, "`password`"));
+    let password = fields.get("password").map(|node| secret(walk, node, &keys::PASSWORD));
     for (missing, key) in [(username.is_none(), "username"), (password.is_none(), "password")] {
         if missing {
             walk.fault(fields.position, RuleId::MissingKey, format!("`auth` has no `{key}`"), mend);
@@ -127,14 +131,15 @@ fn auth(walk: &mut Walk, node: &Node) -> Auth {
 }
 
 /// A secret is only ever `{ env | file | helper }`. What stands there instead is not repeated: it may be the secret.
-fn secret(walk: &mut Walk, node: &Node, what: &str) -> Option<Secret> {
+fn secret(walk: &mut Walk, node: &Node, table: &'static Table) -> Option<Secret> {
+    let what = table.what;
     let mend = "write `{ env: NAME }`, `{ file: PATH }` or `{ helper: NAME }`";
     if matches!(node.value, Value::Text(_) | Value::Typed(..)) {
         let message = format!("{what} stands in the file in clear text");
         walk.fault(node.position, RuleId::ClearSecret, message, format!("{mend}, and change the secret"));
         return None;
     }
-    let fields = walk.fields(node, what, &["env", "file", "helper"])?;
+    let fields = walk.fields(node, table)?;
     match (fields.get("env"), fields.get("file"), fields.get("helper")) {
         (Some(node), None, None) => walk.text(node, "`env`").map(|name| Secret::Env(name.to_owned())),
         (None, Some(node), None) => walk.path(node, "`file`").map(Secret::File),
@@ -147,7 +152,7 @@ fn secret(walk: &mut Walk, node: &Node, what: &str) -> Option<Secret> {
 }
 
 fn tls(walk: &mut Walk, node: &Node) -> Tls {
-    let Some(fields) = walk.fields(node, "`tls`", &["ca_file", "client", "skip_verify"]) else { return Tls::default() };
+    let Some(fields) = walk.fields(node, &keys::TLS) else { return Tls::default() };
     let skip_verify = fields.get("skip_verify").is_some_and(|node| walk.flag(node, "`skip_verify`"));
     if skip_verify {
         let mend = "name the registry's own authority by `ca_file`";
@@ -161,9 +166,9 @@ fn tls(walk: &mut Walk, node: &Node) -> Tls {
 }
 
 fn client(walk: &mut Walk, node: &Node) -> Option<ClientCertificate> {
-    let fields = walk.fields(node, "`client`", &["certificate", "key"])?;
+    let fields = walk.fields(node, &keys::CLIENT)?;
     let certificate = fields.get("certificate").and_then(|node| walk.path(node, "`certificate`"));
-    let key = fields.get("key").and_then(|node| secret(walk, node, "`key`"));
+    let key = fields.get("key").and_then(|node| secret(walk, node, &keys::PRIVATE_KEY));
     for name in ["certificate", "key"].into_iter().filter(|name| fields.get(name).is_none()) {
         let mend = "write `client: { certificate: PATH, key: { file: PATH } }`";
         walk.fault(fields.position, RuleId::MissingKey, format!("`client` has no `{name}`"), mend);
@@ -171,10 +176,9 @@ fn client(walk: &mut Walk, node: &Node) -> Option<ClientCertificate> {
     Some(ClientCertificate { certificate: certificate?, key: key? })
 }
 
-fn network(walk: &mut Walk, node: &Node) -> Network {
-    let Some(fields) = walk.fields(node, "`network`", &["proxy", "direct", "ca_file"]) else {
-        return Network::default();
-    };
+/// Reads `network`.
+pub(crate) fn network(walk: &mut Walk, node: &Node) -> Network {
+    let Some(fields) = walk.fields(node, &keys::NETWORK) else { return Network::default() };
     let direct = fields.get("direct").map_or(&[][..], |node| walk.one_or_more(node, "`direct`"));
     Network {
         proxy: fields.get("proxy").and_then(|node| proxy(walk, node)),

@@ -13,6 +13,14 @@ pub struct Place {
     pub position: Position,
 }
 
+impl Place {
+    /// The place for a sentence in a message about `file`.
+    pub(crate) fn seen_from(&self, file: &Path) -> String {
+        let line = self.position.line;
+        if *self.file == *file { format!("line {line}") } else { format!("{}:{line}", self.file.display()) }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Position { line, column } = self.position;
@@ -27,6 +35,11 @@ pub struct Position {
     pub line: usize,
     /// The column.
     pub column: usize,
+}
+
+impl Position {
+    /// Where every file begins.
+    pub(crate) const START: Self = Self { line: 1, column: 1 };
 }
 
 macro_rules! rules {
@@ -61,7 +74,19 @@ rules! {
     Destination = "destination": "A destination is a repository or a layout, for each image.",
     Collision = "collision": "No two images have one destination.",
     ClearSecret = "clear-secret": "A secret never stands in the file.",
+    File = "file": "Files that are named are there, and can be read.",
+    Include = "include": "A file is included once, and an included file includes no other.",
+    MayDefine = "may-define": "An included file defines only what its include allows.",
+    MayUse = "may-use": "A group of an included file uses only what its include allows.",
+    List = "list": "A list holds one reference with its tag to a line.",
+    Platforms = "platforms": "What becomes of an index is said where only some platforms are carried.",
+    Jobs = "jobs": "A job runs groups that there are.",
+    UnusedGroup = "unused-group": "A group is in some job.",
+    UnusedDestination = "unused-destination": "A destination is named by some `to`.",
+    NewDigest = "new-digest": "Images keep their digests.",
     UnusedRegistry = "unused-registry": "Settings of a registry are used by some source or destination.",
+    TagSet = "tag-set": "A tag set has a name of its form, is defined, and names no other.",
+    UnusedTagSet = "unused-tag-set": "A tag set is used by some selection of tags.",
     UnsafeTls = "unsafe-tls": "Certificates are verified.",
     RemovedTag = "removed-tag": "A tag that is asked for by name is not removed by another rule.",
 }
@@ -122,7 +147,7 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-/// Without line ends and other control characters, which a text in the file may hold.
-fn printable(text: &str) -> String {
+/// Without line ends and other control characters, which a text in the file may hold: fit for a terminal.
+pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }

@@ -1,13 +1,21 @@
 //! Which tags of a repository are wanted: rules as a person writes them, and what they select from a listing.
 
+mod alone;
+mod listing;
+mod newest;
+mod read;
 mod rule;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use proto::{Digest, Tag};
 
-use rule::{Aliases, Rule};
+use listing::Listing;
+use rule::Rule;
+
+pub(crate) use read::{NEWEST_MAX, TagSets};
 
 /// The rules for one repository: the union of what they take, without all that a `!` removes. Their order never
 /// matters.
@@ -17,14 +25,15 @@ pub struct Rules {
     remove: Vec<Rule>,
 }
 
-/// What the rules make of a listing; both lists are in the order of the tags' texts.
+/// What the rules make of a listing; both lists begin with the newest version, and end with dates and names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selection {
     /// Tags to carry.
     pub taken: Vec<Taken>,
     /// Tags of the listing that are left.
     pub dropped: Vec<Dropped>,
-    /// Rules that found no tag at all in the listing; those that name a tag are never among them.
+    /// Rules that found no tag at all in the listing, and variants of which a rule found none; those that name a tag
+    /// are never among them.
     pub idle: Vec<String>,
 }
 
@@ -35,7 +44,7 @@ pub struct Taken {
     pub tag: Tag,
     /// The digest that it is pinned to.
     pub digest: Option<Digest>,
-    /// The rule that takes it, as written.
+    /// The rule that takes it, as written; the tag set if it comes from one.
     pub rule: String,
 }
 
@@ -53,14 +62,18 @@ pub struct Dropped {
 pub enum Why {
     /// No rule takes it.
     NoRule,
-    /// Within a range, but of this variant; ranges take the plain one.
+    /// Within a range, but of this variant.
     Variant(String),
     /// Within a range, but a pre-release.
     PreRelease(String),
-    /// Ranges take versions, not dates.
+    /// A date, where a range takes versions.
     Date,
     /// Within a range, but another name of this tag.
     Alias(String),
+    /// Another name of this tag, which is not taken.
+    AliasOfLeft(String),
+    /// Older than these.
+    Older(String),
     /// It holds a signature or another referrer, and travels with its image.
     Referrer,
     /// This rule removes it, as written.
@@ -68,16 +81,13 @@ pub enum Why {
 }
 
 impl Rules {
-    /// Adds a rule. The error says what is wrong with it, and how to mend it.
-    pub(crate) fn add(&mut self, text: &str) -> Result<(), (String, String)> {
-        let rule = Rule::read(text)?;
+    /// Adds a rule; one that is there already changes nothing.
+    fn insert(&mut self, rule: Rule) {
         let list = if rule.is_removal() { &mut self.remove } else { &mut self.take };
-        // Sorted by kind and text, so that the reason given for a tag does not depend on the order in the file.
-        let at = list.partition_point(|other| other.key() < rule.key());
-        if list.get(at).is_none_or(|other| other.text() != rule.text()) {
+        // Sorted, so that the reason given for a tag does not depend on the order in the file.
+        if let Err(at) = list.binary_search_by(|other| other.key().cmp(&rule.key())) {
             list.insert(at, rule);
         }
-        Ok(())
     }
 
     /// Whether some rule takes tags at all.
@@ -90,9 +100,21 @@ impl Rules {
         self.take.iter().any(|rule| rule.exact().is_none())
     }
 
+    /// Whether a rule takes `tag` by its text alone; else what becomes of it depends on the other tags that there are.
+    pub fn take_by_text(&self, tag: &Tag) -> bool {
+        self.take.iter().any(|rule| rule.takes_by_text(tag))
+    }
+
     /// Tags that are asked for by name, with their digests if they are pinned.
     pub(crate) fn exact(&self) -> impl Iterator<Item = (&Tag, Option<&Digest>)> {
         self.take.iter().filter_map(Rule::exact)
+    }
+
+    /// Whether a rule that takes what matches, rather than a tag by its name, may take `tag` from some listing.
+    pub(crate) fn may_match(&self, tag: &Tag) -> bool {
+        let listing = Listing::of(std::slice::from_ref(tag), std::iter::empty());
+        let mut patterns = self.take.iter().filter(|rule| rule.exact().is_none());
+        patterns.any(|rule| rule.judge(&listing).iter().any(Result::is_ok)) && self.removed(tag).is_none()
     }
 
     /// The rule that removes `tag`, as written.
@@ -105,47 +127,57 @@ impl Rules {
     /// A tag that is asked for by name is taken even if it is not listed: it must be there, and what fetches it says so
     /// if it is not.
     pub fn select(&self, listed: &[Tag]) -> Selection {
-        let aliases = Aliases::of(listed);
-        let tags: BTreeSet<&Tag> = listed.iter().chain(self.exact().map(|(tag, _)| tag)).collect();
-        let mut selection = Selection::default();
-        let patterns = self.take.iter().filter(|rule| rule.exact().is_none());
-        let mut idle: BTreeSet<&str> = patterns.map(Rule::text).collect();
-        for tag in tags {
-            let mut taken = None;
-            let mut why = Why::NoRule;
-            for rule in &self.take {
-                match rule.takes(tag, &aliases) {
-                    Ok(()) => {
-                        idle.remove(rule.text());
-                        taken = taken.or(Some(rule));
-                    }
-                    Err(reason) => why = why.max(reason),
-                }
-            }
-            match (taken, self.removed(tag)) {
-                (Some(rule), None) => {
+        let listing = Listing::of(listed, self.exact().map(|(tag, _)| tag));
+        let judged: Vec<_> = self.take.iter().map(|rule| (rule, rule.judge(&listing))).collect();
+        let mut selection = Selection { idle: idle(&judged, &listing), ..Selection::default() };
+        for (at, entry) in listing.entries().iter().enumerate() {
+            let tag = entry.tag.clone();
+            let taken = judged.iter().find(|(_, verdicts)| verdicts[at].is_ok());
+            match (taken, self.removed(&tag)) {
+                (Some((rule, _)), None) => {
                     let digest = rule.exact().and_then(|(_, digest)| digest.cloned());
-                    selection.taken.push(Taken { tag: tag.clone(), digest, rule: rule.text().to_owned() });
+                    selection.taken.push(Taken { tag, digest, rule: rule.text().to_owned() });
                 }
                 (Some(_), Some(rule)) => {
-                    selection.dropped.push(Dropped { tag: tag.clone(), why: Why::Removed(rule.to_owned()) });
+                    let why = Why::Removed(rule.to_owned());
+                    selection.dropped.push(Dropped { tag, why });
                 }
-                (None, _) => selection.dropped.push(Dropped { tag: tag.clone(), why }),
+                (None, _) => {
+                    let reasons = judged.iter().filter_map(|(_, verdicts)| verdicts[at].as_ref().err());
+                    selection.dropped.push(Dropped { tag, why: reasons.max().cloned().unwrap_or(Why::NoRule) });
+                }
             }
         }
-        selection.idle = idle.into_iter().map(str::to_owned).collect();
         selection
     }
+}
+
+/// What found nothing: rules, tag sets of which no rule did, and variants of rules.
+fn idle(judged: &[(&Rule, Vec<Result<(), Why>>)], listing: &Listing) -> Vec<String> {
+    let mut idle = BTreeSet::new();
+    let (busy, empty): (Vec<_>, Vec<_>) = judged.iter().partition(|(_, verdicts)| verdicts.iter().any(Result::is_ok));
+    for (rule, _) in empty.into_iter().filter(|(rule, _)| rule.exact().is_none()) {
+        idle.insert(rule.text().to_owned());
+    }
+    for (rule, verdicts) in busy {
+        idle.remove(rule.text());
+        idle.extend(rule.idle_variants(listing, verdicts));
+    }
+    idle.into_iter().collect()
 }
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoRule => write!(f, "no rule takes it"),
-            Self::Variant(variant) => write!(f, "variant `{variant}`; a range takes the plain one"),
-            Self::PreRelease(name) => write!(f, "pre-release `{name}`; a range takes releases"),
-            Self::Date => write!(f, "a date; a range takes versions"),
-            Self::Alias(tag) => write!(f, "an alias, `{tag}` says more"),
+            Self::Variant(variant) => {
+                write!(f, "variant `{variant}`; the plain one is taken, and those that `variants` names")
+            }
+            Self::PreRelease(name) => write!(f, "pre-release `{name}`; taken only with `pre_releases: true`"),
+            Self::Date => write!(f, "a date; a range takes versions, or dates with `scheme: date`"),
+            Self::Alias(tag) => write!(f, "an alias, `{tag}` says more; taken only with `aliases: true`"),
+            Self::AliasOfLeft(tag) => write!(f, "an alias of `{tag}`, which is not taken"),
+            Self::Older(newest) => write!(f, "older than {newest}"),
             Self::Referrer => write!(f, "belongs to another image and travels with it"),
             Self::Removed(rule) => write!(f, "removed by `{rule}`"),
         }

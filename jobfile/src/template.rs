@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use proto::{Digest, Host, ImageRef, LayoutRef, Location, Repository, Tag};
 
 use crate::access::Registries;
-use crate::fault::{Position, RuleId};
+use crate::fault::{Place, RuleId};
 use crate::tree::Node;
 use crate::walk::Walk;
 
@@ -53,34 +53,49 @@ impl std::fmt::Display for RepositoryLocation {
     }
 }
 
-/// A value of `to`.
+/// Where images go, with fields that each repository fills.
+#[derive(Debug)]
 pub(crate) struct Template {
-    pub(crate) position: Position,
+    pub(crate) place: Place,
     /// As written.
     pub(crate) text: String,
     target: Target,
 }
 
+#[derive(Debug)]
 enum Target {
     /// Registry, and the path with its fields.
     Registry(Host, String),
     Layout(PathBuf),
 }
 
-const FIELDS: [&str; 4] = ["registry", "host", "path", "name"];
+const FIELDS: [&str; 6] = ["registry", "host", "path", "name", "group", "owner"];
+
+/// What fills the fields of a template besides the source.
+#[derive(Clone, Copy)]
+pub(crate) struct Filling<'f> {
+    pub(crate) registries: &'f Registries,
+    pub(crate) group: Option<&'f str>,
+    pub(crate) owner: Option<&'f str>,
+}
 
 impl Template {
-    /// Reads a value of `to`.
-    pub(crate) fn read(walk: &mut Walk, node: &Node) -> Option<Self> {
-        let text = walk.text(node, "`to`")?;
+    /// Whether a value of `to` is a template, and no name.
+    pub(crate) fn is_template(text: &str) -> bool {
+        text.contains(['/', ':', '{', '}'])
+    }
+
+    /// Reads a template; `what` names it in faults.
+    pub(crate) fn read(walk: &mut Walk, node: &Node, what: &str) -> Option<Self> {
+        let text = walk.text(node, what)?;
         let target = target(walk, text).map_err(|(message, mend)| {
             walk.fault(node.position, RuleId::Destination, format!("`{text}` is no destination: {message}"), mend);
         });
-        Some(Self { position: node.position, text: text.to_owned(), target: target.ok()? })
+        Some(Self { place: walk.place(node.position), text: text.to_owned(), target: target.ok()? })
     }
 
     /// Where the images of `source` go. The error says why they cannot.
-    pub(crate) fn expand(&self, source: &Repository, registries: &Registries) -> Result<RepositoryLocation, String> {
+    pub(crate) fn expand(&self, source: &Repository, filling: Filling) -> Result<RepositoryLocation, String> {
         let (host, path) = match &self.target {
             Target::Layout(path) => {
                 return Ok(RepositoryLocation::Layout { path: path.clone(), repository: source.clone() });
@@ -89,14 +104,21 @@ impl Template {
         };
         let host_part = path_part(source.host());
         let values = [
-            registries.name(source).unwrap_or(&host_part),
-            &host_part,
-            source.path(),
-            source.path().rsplit('/').next().unwrap_or_default(),
+            Some(filling.registries.name(source).unwrap_or(&host_part)),
+            Some(&*host_part),
+            Some(source.path()),
+            source.path().rsplit('/').next(),
+            filling.group,
+            filling.owner,
         ];
         let mut expanded = path.clone();
         for (field, value) in FIELDS.iter().zip(values) {
-            expanded = expanded.replace(&format!("{{{field}}}"), value);
+            let written = format!("{{{field}}}");
+            match value {
+                Some(value) => expanded = expanded.replace(&written, value),
+                None if expanded.contains(&written) => return Err(format!("it has no {field}")),
+                None => {}
+            }
         }
         let repository = Repository::new(host.clone(), &expanded).map_err(|error| error.to_string())?;
         Ok(RepositoryLocation::Registry(repository))
@@ -112,7 +134,7 @@ fn target(walk: &Walk, text: &str) -> Result<Target, (&'static str, &'static str
             "" => Err(("it names no folder", "write `oci:PATH`")),
             _ if path.contains(':') => Err(("images in a layout are named by their sources", "write `oci:PATH` alone")),
             _ if path.contains(['{', '}']) => Err(("the path of a layout has no fields", "write `oci:PATH`")),
-            _ => layout_folder(walk.folder, path).map(Target::Layout),
+            _ => layout_folder(&walk.folder, path).map(Target::Layout),
         };
     }
     let example = "write it as in `registry.example.com/mirror/{path}`";
@@ -134,7 +156,10 @@ fn target(walk: &Walk, text: &str) -> Result<Target, (&'static str, &'static str
     while let Some((_, field)) = rest.split_once('{') {
         let (field, after) = field.split_once('}').ok_or(("a `{` has no `}`", example))?;
         if !FIELDS.contains(&field) {
-            return Err(("it has an unknown field", "fields are `{registry}`, `{host}`, `{path}` and `{name}`"));
+            return Err((
+                "it has an unknown field",
+                "fields are `{registry}`, `{host}`, `{path}`, `{name}`, `{group}` and `{owner}`",
+            ));
         }
         rest = after;
     }

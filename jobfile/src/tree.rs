@@ -5,6 +5,7 @@
 //! YAML where the quotes were forgotten.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -65,6 +66,38 @@ impl Value {
     }
 }
 
+impl Node {
+    /// The value of a key, if this is a map that has it.
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        let Value::Map(map) = &self.value else { return None };
+        map.iter().find(|(name, _)| matches!(&name.value, Value::Text(text) if text == key)).map(|(_, value)| value)
+    }
+}
+
+impl fmt::Display for Node {
+    /// On one line, texts quoted where YAML needs it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Value::Text(text) if is_plain(text) => f.write_str(text),
+            Value::Text(text) => write!(f, "{text:?}"),
+            Value::Typed(_, text) => f.write_str(text),
+            Value::List(list) => write!(f, "[{}]", list.iter().map(Node::to_string).collect::<Vec<_>>().join(", ")),
+            Value::Map(map) => {
+                let entries: Vec<String> = map.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+                write!(f, "{{ {} }}", entries.join(", "))
+            }
+        }
+    }
+}
+
+/// Whether a text needs no quotes, wherever it stands.
+fn is_plain(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphanumeric() || "/._$".contains(first))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "/._@+:$-".contains(c))
+        && !text.ends_with(':')
+        && matches!(plain(text.to_owned()), Value::Text(_))
+}
+
 /// Reads the one document in `text`, the content of `file`; faults that leave a tree to go on with are added to `faults`.
 pub(crate) fn read(text: &str, file: &Arc<Path>, faults: &mut Vec<Fault>) -> Result<Node, Fault> {
     let mut options = Options::default();
@@ -84,8 +117,7 @@ pub(crate) fn read(text: &str, file: &Arc<Path>, faults: &mut Vec<Fault>) -> Res
             event => document = Some(reader.node(event, &span)?),
         }
     }
-    let start = Position { line: 1, column: 1 };
-    document.ok_or_else(|| reader.yaml(start, "the file is empty", "begin with `version: 1`"))
+    document.ok_or_else(|| reader.yaml(Position::START, "the file is empty", "begin with `version: 1`"))
 }
 
 struct Reader<'a> {

@@ -3,57 +3,139 @@
 //! Strict semantic versioning gives the wrong answer for nearly every official image: it has no `3.22`, and it takes
 //! `-alpine` for a pre-release.
 
-use std::cmp::Ordering;
+mod range;
+
+pub(crate) use range::Range;
 
 /// From here on, a first number is the year or the day of a date, not a version.
 const DATES_FROM: u64 = 1000;
 
-/// What marks a pre-release, if a number follows.
-const PRE_RELEASES: [&str; 6] = ["alpha", "beta", "rc", "pre", "dev", "snapshot"];
+/// Numbers before those of a build, so that `21_35` is older than `21.0.5_11`, and `11.0.20_8` older than
+/// `11.0.20.1_1`.
+const PARTS_BEFORE_BUILD: usize = 4;
+
+/// What is written before the numbers, and says nothing.
+const PREFIXES: [char; 2] = ['v', 'V'];
+
+const SEPARATORS: [char; 3] = ['-', '_', '.'];
+
+/// What marks a pre-release, from the oldest to the newest of a version.
+const PRE_RELEASES: [(&str, Number); 11] = [
+    ("dev", Number::Needed),
+    ("snapshot", Number::Optional),
+    ("a", Number::Attached),
+    ("alpha", Number::Optional),
+    ("b", Number::Attached),
+    ("beta", Number::Optional),
+    ("preview", Number::Optional),
+    ("pre", Number::Needed),
+    ("m", Number::Needed),
+    ("ea", Number::Optional),
+    ("rc", Number::Optional),
+];
+
+/// Whether a number follows the word of a pre-release.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Number {
+    /// The word has no other meaning: `4.2-rc-alpine`.
+    Optional,
+    /// Without a number the word is a variant: `1.2.0-dev`, at some vendors.
+    Needed,
+    /// A letter, between two numbers: `3.14.0b4`.
+    Attached,
+}
+
+/// What the numbers of a tag are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// A version.
+    Versions,
+    /// A date, with or without time: `20250108`, `2025.01.08`, `2025-01-08T12-30-00Z`.
+    Dates,
+}
 
 /// A tag read as a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Version<'a> {
-    /// `21.0.5_11` is 21, 0, 5, 11.
+    /// `3.22.2` is 3, 22, 2.
     pub(crate) numbers: Vec<u64>,
     /// `rc1` of `18rc1-bookworm`.
-    pub(crate) pre_release: Option<&'a str>,
+    pub(crate) pre_release: Option<PreRelease<'a>>,
     /// `bookworm` of `18rc1-bookworm`; empty for the plain variant.
     pub(crate) variant: &'a str,
 }
 
+/// What makes a version a pre-release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PreRelease<'a> {
+    /// As written, without what separates it from the numbers.
+    pub(crate) text: &'a str,
+    rank: usize,
+    /// None for a name that moves from one to the next: `rc` of `4.2-rc`.
+    pub(crate) number: Option<u64>,
+}
+
+/// Where a version stands among others; the same for `1.2.0` and `v1.2`.
+pub(crate) type Place = (Vec<u64>, (usize, u64));
+
 impl<'a> Version<'a> {
     /// Reads a tag; none if it does not begin with a number, or `v` and a number.
     pub(crate) fn read(tag: &'a str) -> Option<Self> {
-        let (mut numbers, mut rest) = numbers(tag.strip_prefix(['v', 'V']).unwrap_or(tag), &['.'])?;
-        // The build number of Java: `21.0.5_11`, `8u432-b06`.
-        if let Some((build, after)) = rest.strip_prefix('_').and_then(|rest| self::numbers(rest, &['.'])) {
+        let (mut numbers, mut rest) = numbers(tag.strip_prefix(PREFIXES).unwrap_or(tag), &['.'])?;
+        let mut build = None;
+        // Java: `21.0.5_11`, and `8u432-b06`, which is 8.0.432.
+        if let Some(found) = rest.strip_prefix('_').and_then(|rest| self::numbers(rest, &['.'])) {
+            build = Some(found);
+        } else if let Some((update, after)) = rest.strip_prefix('u').and_then(number) {
+            numbers.resize(numbers.len().max(2), 0);
+            numbers.push(update);
+            rest = after;
+            build = after.strip_prefix("-b").and_then(|rest| self::numbers(rest, &[]));
+        }
+        if let Some((build, after)) = build {
+            numbers.resize(numbers.len().max(PARTS_BEFORE_BUILD), 0);
             numbers.extend(build);
             rest = after;
-        } else if let Some((update, after)) = rest.strip_prefix('u').and_then(|rest| self::numbers(rest, &[])) {
-            numbers.extend(update);
-            rest = after;
-            if let Some((build, after)) = rest.strip_prefix("-b").and_then(|rest| self::numbers(rest, &[])) {
-                numbers.extend(build);
-                rest = after;
-            }
         }
         let pre_release = pre_release(rest);
-        let variant = &rest[pre_release.map_or(0, str::len)..];
-        Some(Self {
-            numbers,
-            pre_release: pre_release.map(|text| text.trim_start_matches(SEPARATORS)),
-            variant: variant.strip_prefix(SEPARATORS).unwrap_or(variant),
-        })
+        let (pre_release, variant) = pre_release.map_or((None, rest), |(found, after)| (Some(found), after));
+        Some(Self { numbers, pre_release, variant: variant.strip_prefix(SEPARATORS).unwrap_or(variant) })
     }
 
-    /// Whether the number is a date: `20250108`, `2025.01.08`.
+    /// Reads a tag that is a date, and a variant after it.
+    pub(crate) fn read_date(tag: &'a str) -> Option<Self> {
+        let (first, after) = digits(tag.strip_prefix(PREFIXES).unwrap_or(tag))?;
+        let mut numbers = parts_of_date(first)?;
+        let mut rest = after;
+        if let Some((more, after)) =
+            after.strip_prefix(DATE_SEPARATORS).and_then(|r| self::numbers(r, &DATE_SEPARATORS))
+        {
+            numbers.extend(more);
+            rest = after;
+        }
+        let rest = rest.strip_prefix('Z').unwrap_or(rest);
+        let variant = rest.strip_prefix(SEPARATORS).unwrap_or(rest);
+        Some(Self { numbers, pre_release: None, variant }).filter(Self::is_date)
+    }
+
+    /// Whether the first number is the year or the day of a date: `20250108`, `2025.01.08`.
     pub(crate) fn is_date(&self) -> bool {
         self.numbers.first().is_some_and(|first| *first >= DATES_FROM)
     }
+
+    /// Where it stands among others: by numbers, where a missing one is 0, and a release after its pre-releases.
+    pub(crate) fn place(&self) -> Place {
+        let end = self.numbers.iter().rposition(|number| *number != 0).map_or(0, |last| last + 1);
+        let of_pre_release = |found: &PreRelease| (found.rank, found.number.unwrap_or(0));
+        (self.numbers[..end].to_vec(), self.pre_release.as_ref().map_or((usize::MAX, 0), of_pre_release))
+    }
 }
 
-const SEPARATORS: [char; 3] = ['-', '_', '.'];
+/// All numbers in a text, whatever stands between; one that is too large to be meant as a number is the largest.
+pub(crate) fn numbers_within(text: &str) -> Vec<u64> {
+    let runs = text.split(|c: char| !c.is_ascii_digit()).filter(|run| !run.is_empty());
+    runs.map(|run| run.parse().unwrap_or(u64::MAX)).collect()
+}
 
 /// Numbers at the start of `text`, joined by one of `separators`, and what follows them.
 fn numbers<'a>(text: &'a str, separators: &[char]) -> Option<(Vec<u64>, &'a str)> {
@@ -68,109 +150,47 @@ fn numbers<'a>(text: &'a str, separators: &[char]) -> Option<(Vec<u64>, &'a str)
 
 /// One number at the start of `text`; none if there is none, or one too large to be meant as a number.
 fn number(text: &str) -> Option<(u64, &str)> {
+    let (digits, rest) = digits(text)?;
+    Some((digits.parse().ok()?, rest))
+}
+
+/// The digits at the start of `text`, and what follows.
+fn digits(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    Some((text[..end].parse().ok()?, &text[end..]))
+    (end > 0).then(|| text.split_at(end))
 }
 
-/// `-rc.1` of `-rc.1-bookworm`: one of the words and a number, with their separators.
-fn pre_release(rest: &str) -> Option<&str> {
+const DATE_SEPARATORS: [char; 4] = ['.', '-', '_', 'T'];
+
+/// `20250108` and `20250108123000` as the numbers that `2025.01.08` has; other digits as one number.
+fn parts_of_date(digits: &str) -> Option<Vec<u64>> {
+    if !matches!(digits.len(), 6 | 8 | 12 | 14) || !digits.starts_with(['1', '2']) {
+        return Some(vec![digits.parse().ok()?]);
+    }
+    let (year, rest) = digits.split_at(4);
+    let pairs = (0..rest.len()).step_by(2).map(|at| &rest[at..at + 2]);
+    std::iter::once(year).chain(pairs).map(|part| part.parse().ok()).collect()
+}
+
+/// `-rc.1` of `-rc.1-bookworm`, and what follows: a word, and mostly a number, with their separators.
+fn pre_release(rest: &str) -> Option<(PreRelease<'_>, &str)> {
     let word = rest.strip_prefix(SEPARATORS).unwrap_or(rest);
-    let lower = word.to_ascii_lowercase();
-    let length = PRE_RELEASES.into_iter().find(|marker| lower.starts_with(marker))?.len();
-    let number_of = word[length..].strip_prefix(SEPARATORS).unwrap_or(&word[length..]);
-    let (_, after) = number(number_of)?;
-    Some(&rest[..rest.len() - after.len()])
-}
-
-/// A range of versions: `>=1.20 <2`, `=3.22`, `~3.22`, `^1.4`. All of its bounds must hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Range(Vec<Bound>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Bound {
-    operator: Operator,
-    numbers: Vec<u64>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operator {
-    AtLeast,
-    Above,
-    AtMost,
-    Below,
-    Equal,
-    Tilde,
-    Caret,
-}
-
-const OPERATORS: [(&str, Operator); 8] = [
-    (">=", Operator::AtLeast),
-    ("<=", Operator::AtMost),
-    ("==", Operator::Equal),
-    (">", Operator::Above),
-    ("<", Operator::Below),
-    ("=", Operator::Equal),
-    ("~", Operator::Tilde),
-    ("^", Operator::Caret),
-];
-
-impl Range {
-    /// Reads a range; the error says why it is none.
-    pub(crate) fn read(text: &str) -> Result<Self, String> {
-        let mut bounds = Vec::new();
-        let mut rest = text.trim();
-        while !rest.is_empty() {
-            let found = OPERATORS.iter().find(|(operator, _)| rest.starts_with(operator));
-            let Some((written, operator)) = found else {
-                return Err(format!("`{rest}` does not begin with one of `>=` `>` `<=` `<` `=` `~` `^`"));
-            };
-            let after = rest[written.len()..].trim_start();
-            let end = after.find([' ', ',', '<', '>', '=', '~', '^']).unwrap_or(after.len());
-            bounds.push(Bound { operator: *operator, numbers: bound(&after[..end])? });
-            rest = after[end..].trim_start_matches([' ', ',']);
-        }
-        Ok(Self(bounds))
-    }
-
-    /// Whether a version with these numbers is within all bounds.
-    pub(crate) fn contains(&self, numbers: &[u64]) -> bool {
-        self.0.iter().all(|bound| bound.admits(numbers))
-    }
-}
-
-/// The numbers of a bound: no variant, no pre-release, no date.
-fn bound(text: &str) -> Result<Vec<u64>, String> {
-    let version = Version::read(text).ok_or_else(|| format!("`{text}` is not a version"))?;
-    if version.is_date() {
-        return Err(format!("`{text}` is a date, and ranges are of versions"));
-    }
-    if version.pre_release.is_some() || !version.variant.is_empty() {
-        return Err(format!("`{text}` is more than the numbers of a version"));
-    }
-    Ok(version.numbers)
-}
-
-impl Bound {
-    /// Compares as many parts as the bound has: `3.22.1` is not above `3.22`, but a part of it.
-    fn admits(&self, numbers: &[u64]) -> bool {
-        let order = |parts: usize| {
-            let part = |numbers: &[u64], i: usize| numbers.get(i).copied().unwrap_or(0);
-            let pairs = (0..parts).map(|i| part(numbers, i).cmp(&part(&self.numbers, i)));
-            pairs.fold(Ordering::Equal, Ordering::then)
+    let is_end = |rest: &str| rest.is_empty() || rest.starts_with(SEPARATORS);
+    PRE_RELEASES.iter().enumerate().find_map(|(rank, (marker, needs))| {
+        let (found, tail) = (word.get(..marker.len())?, &word[marker.len()..]);
+        let separated = if *needs == Number::Attached { tail } else { tail.strip_prefix(SEPARATORS).unwrap_or(tail) };
+        let numbered = number(separated).filter(|(_, after)| is_end(after));
+        let fits = match needs {
+            Number::Optional => numbered.is_some() || is_end(tail),
+            Number::Needed => numbered.is_some(),
+            Number::Attached => numbered.is_some() && word.len() == rest.len(),
         };
-        let all = self.numbers.len();
-        let same_first = |parts: usize| order(all).is_ge() && order(parts.min(all)).is_eq();
-        match self.operator {
-            Operator::AtLeast => order(all).is_ge(),
-            Operator::Above => order(all).is_gt(),
-            Operator::AtMost => order(all).is_le(),
-            Operator::Below => order(all).is_lt(),
-            Operator::Equal => order(all).is_eq(),
-            Operator::Tilde => same_first(2),
-            // Below 1.0 the first number that is not 0 is the one that breaks.
-            Operator::Caret => same_first(self.numbers.iter().take_while(|n| **n == 0).count() + 1),
+        if !fits || !found.eq_ignore_ascii_case(marker) {
+            return None;
         }
-    }
+        let (number, after) = numbered.map_or((None, tail), |(number, after)| (Some(number), after));
+        Some((PreRelease { text: &word[..word.len() - after.len()], rank, number }, after))
+    })
 }
 
 #[cfg(test)]
@@ -178,7 +198,8 @@ mod tests {
     use super::*;
 
     fn read(tag: &str) -> Option<(Vec<u64>, Option<&str>, &str)> {
-        Version::read(tag).map(|version| (version.numbers, version.pre_release, version.variant))
+        Version::read(tag)
+            .map(|version| (version.numbers, version.pre_release.map(|found| found.text), version.variant))
     }
 
     #[test]
@@ -186,8 +207,8 @@ mod tests {
         assert_eq!(read("3.22"), Some((vec![3, 22], None, "")));
         assert_eq!(read("v1.2"), Some((vec![1, 2], None, "")));
         assert_eq!(read("1.29.0-alpine3.22"), Some((vec![1, 29, 0], None, "alpine3.22")));
-        assert_eq!(read("21.0.5_11-jre-jammy"), Some((vec![21, 0, 5, 11], None, "jre-jammy")));
-        assert_eq!(read("8u432-b06-jre"), Some((vec![8, 432, 6], None, "jre")));
+        assert_eq!(read("21.0.5_11-jre-jammy"), Some((vec![21, 0, 5, 0, 11], None, "jre-jammy")));
+        assert_eq!(read("8u432-b06-jre"), Some((vec![8, 0, 432, 0, 6], None, "jre")));
         assert_eq!(read("12.8-slim"), Some((vec![12, 8], None, "slim")));
         assert_eq!(read("20250108"), Some((vec![20_250_108], None, "")));
         for tag in ["latest", "noble-20250101", "", "v", "-", "bookworm", "RELEASE.2024-11-07T00-52-20Z"] {
@@ -197,46 +218,58 @@ mod tests {
     }
 
     #[test]
-    fn a_pre_release_is_a_known_word_and_a_number() {
+    fn a_pre_release_is_a_known_word_and_mostly_a_number() {
         assert_eq!(read("18rc1-bookworm"), Some((vec![18], Some("rc1"), "bookworm")));
         assert_eq!(read("1.2.0-alpha.3"), Some((vec![1, 2, 0], Some("alpha.3"), "")));
         assert_eq!(read("3.0.0-SNAPSHOT-7"), Some((vec![3, 0, 0], Some("SNAPSHOT-7"), "")));
+        assert_eq!(read("24-ea-9-jdk-oraclelinux9"), Some((vec![24], Some("ea-9"), "jdk-oraclelinux9")));
+        assert_eq!(read("3.14.0b4-slim"), Some((vec![3, 14, 0], Some("b4"), "slim")));
+        assert_eq!(read("8.0-M03"), Some((vec![8, 0], Some("M03"), "")));
+        assert_eq!(read("4.2-rc-alpine"), Some((vec![4, 2], Some("rc"), "alpine")));
+        assert_eq!(read("3.5.0-preview1-slim"), Some((vec![3, 5, 0], Some("preview1"), "slim")));
         assert_eq!(read("1.2.0-dev"), Some((vec![1, 2, 0], None, "dev")), "a variant, as at some vendors");
-        assert_eq!(read("1.2.0-alpine"), Some((vec![1, 2, 0], None, "alpine")));
-        assert_eq!(read("1.2.0-prefix"), Some((vec![1, 2, 0], None, "prefix")));
+        for variant in ["alpine", "alpine3.22", "prefix", "management", "b4", "rcs", "m1mac", "early1"] {
+            assert_eq!(read(&format!("1.2.0-{variant}")), Some((vec![1, 2, 0], None, variant)));
+        }
     }
 
     #[test]
-    fn a_bound_is_compared_on_as_many_parts_as_it_has() {
+    fn versions_have_an_order() {
         let rows = [
-            (">=3.18", "3.18", true),
-            (">=3.18", "3.18.0", true),
-            (">=3.18", "4", true),
-            (">=3.18", "3.9.9", false),
-            (">3.18", "3.18.5", false),
-            (">3.18", "3.19", true),
-            ("<=3.18", "3.18.5", true),
-            ("<3.18", "3.18.0", false),
-            ("<3.18", "3.17.9", true),
-            ("=3.22", "3.22.2", true),
-            ("==3.22.1", "3.22.2", false),
-            ("~3.22", "3.22.9", true),
-            ("~3.22", "3.23.0", false),
-            ("~3.22.1", "3.22.0", false),
-            ("~3", "3.99", true),
-            ("^1.4", "1.99.0", true),
-            ("^1.4", "2.0.0", false),
-            ("^0.3.1", "0.3.9", true),
-            ("^0.3.1", "0.4.0", false),
-            ("^0.0.3", "0.0.4", false),
-            (">=1 <2", "1.9", true),
-            (">=1 <2", "2", false),
-            (">= 1, < 2", "1.9", true),
-            (">=1<2", "2.1", false),
+            ["3.9", "3.10"],
+            ["3.22", "3.22.1"],
+            ["18beta3", "18rc1"],
+            ["18rc1", "18rc2"],
+            ["18rc2", "18.0"],
+            ["3.14.0a7", "3.14.0b1"],
+            ["3.14.0b1", "3.14.0rc1"],
+            ["21_35-jdk", "21.0.1_12-jdk"],
+            ["11.0.20_8", "11.0.20.1_1"],
+            ["8u432-b06", "8u442-b01"],
+            ["1.29.0-perl", "1.29.1"],
         ];
-        for (range, version, expected) in rows {
-            let numbers = Version::read(version).unwrap().numbers;
-            assert_eq!(Range::read(range).unwrap().contains(&numbers), expected, "{version} in {range}");
+        let place = |tag: &str| Version::read(tag).unwrap().place();
+        for [older, newer] in rows {
+            assert!(place(older) < place(newer), "{older} is older than {newer}");
+        }
+        for [one, other] in [["1.2", "1.2.0"], ["v1.2.0", "1.2.0"], ["0", "0.0"], ["1.2.0-rc.1", "1.2rc1"]] {
+            assert_eq!(place(one), place(other), "{one} is {other}");
+        }
+    }
+
+    #[test]
+    fn dates_are_read_as_people_write_them() {
+        let read = |tag| Version::read_date(tag).map(|version| (version.numbers, version.variant));
+        for tag in ["20250108", "2025.01.08", "2025-01-08", "v2025.1.8"] {
+            assert_eq!(read(tag), Some((vec![2025, 1, 8], "")), "{tag}");
+        }
+        assert_eq!(read("20250108-slim"), Some((vec![2025, 1, 8], "slim")));
+        assert_eq!(read("20250108.2"), Some((vec![2025, 1, 8, 2], "")));
+        assert_eq!(read("2025-01-08T12-30-00Z"), Some((vec![2025, 1, 8, 12, 30, 0], "")));
+        assert_eq!(read("20250108123000"), Some((vec![2025, 1, 8, 12, 30, 0], "")));
+        assert_eq!(read("202501"), Some((vec![2025, 1], "")));
+        for tag in ["3.22", "latest", "noble-20250108", "999"] {
+            assert_eq!(read(tag), None, "{tag}");
         }
     }
 }

@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use proto::Repository;
+
 use crate::fault::{Fault, Place, Position, RuleId};
+use crate::keys::Table;
 use crate::tree::{Kind, Node, Value};
 
-/// Goes through a file and collects what is wrong with it.
-pub(crate) struct Walk<'a> {
-    /// The folder of the file: relative paths begin there.
-    pub(crate) folder: &'a Path,
+/// Goes through files and collects what is wrong with them.
+pub(crate) struct Walk {
+    /// The folder of the file that is read: relative paths begin there.
+    pub(crate) folder: PathBuf,
     /// The file that is read, as it is named in faults.
     pub(crate) file: Arc<Path>,
     pub(crate) faults: Vec<Fault>,
@@ -21,17 +24,35 @@ pub(crate) struct Walk<'a> {
 pub(crate) struct Fields<'t> {
     /// Where the map stands.
     pub(crate) position: Position,
-    entries: Vec<(&'t str, &'t Node)>,
+    entries: Vec<(Key<'t>, &'t Node)>,
+    table: &'static Table,
 }
 
 impl<'t> Fields<'t> {
     /// The value of a key, if it was given.
     pub(crate) fn get(&self, key: &str) -> Option<&'t Node> {
-        self.entries.iter().find(|(name, _)| *name == key).map(|(_, node)| *node)
+        self.entry(key).map(|(_, node)| node)
+    }
+
+    /// A key and its value, if it was given.
+    pub(crate) fn entry(&self, key: &str) -> Option<(Key<'t>, &'t Node)> {
+        debug_assert!(self.table.has(key), "`{key}` is no key of {}", self.table.what);
+        self.entries.iter().find(|(name, _)| name.text == key).copied()
+    }
+
+    /// All that was given.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Key<'t>, &'t Node)> {
+        self.entries.iter().copied()
     }
 }
 
-impl Walk<'_> {
+impl Walk {
+    /// Goes on with another file.
+    pub(crate) fn enter(&mut self, file: &Arc<Path>, folder: &Path) {
+        self.file = file.clone();
+        self.folder = folder.to_owned();
+    }
+
     /// A position in the file that is read.
     pub(crate) fn place(&self, position: Position) -> Place {
         Place { file: self.file.clone(), position }
@@ -44,7 +65,10 @@ impl Walk<'_> {
         message: impl Into<String>,
         mend: impl Into<String>,
     ) {
-        let place = self.place(position);
+        self.fault_at(self.place(position), rule, message, mend);
+    }
+
+    pub(crate) fn fault_at(&mut self, place: Place, rule: RuleId, message: impl Into<String>, mend: impl Into<String>) {
         self.faults.push(Fault { place, rule, message: message.into(), mend: mend.into() });
     }
 
@@ -55,25 +79,68 @@ impl Walk<'_> {
         message: impl Into<String>,
         mend: impl Into<String>,
     ) {
-        let place = self.place(position);
+        self.warn_at(self.place(position), rule, message, mend);
+    }
+
+    pub(crate) fn warn_at(&mut self, place: Place, rule: RuleId, message: impl Into<String>, mend: impl Into<String>) {
         self.warnings.push(Fault { place, rule, message: message.into(), mend: mend.into() });
     }
 
-    /// A map with these keys and no other; `what` names the map in faults.
-    pub(crate) fn fields<'t>(&mut self, node: &'t Node, what: &str, known: &[&str]) -> Option<Fields<'t>> {
+    /// Notes that `what` is defined here, and already at `other`.
+    pub(crate) fn defined_twice(&mut self, position: Position, what: &str, other: &Place) {
+        let message = format!("{what} is already given in {}", other.seen_from(&self.file));
+        self.fault(position, RuleId::DuplicateKey, message, "make one of both");
+    }
+
+    /// A map with the keys of `table` and no other.
+    pub(crate) fn fields<'t>(&mut self, node: &'t Node, table: &'static Table) -> Option<Fields<'t>> {
+        let (what, known) = (table.what, table.names());
         let mut entries = Vec::new();
-        for (key, value) in self.entries(node, what, &format!("write a map of {}", list(known)))? {
+        for (key, value) in self.entries(node, what, &format!("write a map of {}", list(&known)))? {
             if known.contains(&key.text) {
-                entries.push((key.text, value));
+                entries.push((key, value));
                 continue;
             }
-            let mend = match closest(key.text, known) {
+            let mend = match closest(key.text, &known) {
                 Some(close) => format!("did you mean `{close}`?"),
-                None => format!("known are {}", list(known)),
+                None => format!("known are {}", list(&known)),
             };
             self.fault(key.position, RuleId::UnknownKey, format!("`{}` is no key of {what}", key.text), mend);
         }
-        Some(Fields { position: node.position, entries })
+        Some(Fields { position: node.position, entries, table })
+    }
+
+    /// The same, of which at least one is given.
+    pub(crate) fn filled<'t>(&mut self, node: &'t Node, table: &'static Table) -> Option<Fields<'t>> {
+        if matches!(&node.value, Value::Map(map) if map.is_empty()) {
+            let mend = format!("write some of {}", list(&table.names()));
+            self.fault(node.position, RuleId::Value, format!("{} is an empty map", table.what), mend);
+        }
+        self.fields(node, table)
+    }
+
+    /// The entries of a map of things that have names; others are noted, and left out.
+    pub(crate) fn named<'t>(
+        &mut self,
+        node: &'t Node,
+        what: &'static str,
+        thing: &'static str,
+        example: &str,
+    ) -> Vec<(Key<'t>, &'t Node)> {
+        let mend = format!("write a map, as in `{example}`");
+        let entries = self.entries(node, what, &mend).unwrap_or_default();
+        if matches!(&node.value, Value::Map(map) if map.is_empty()) {
+            self.fault(node.position, RuleId::Value, format!("{what} is an empty map"), mend);
+        }
+        let is_name = |(key, _): &(Key, &Node)| {
+            let fits = is_path_part(key.text);
+            if !fits {
+                let message = format!("`{}` is no name for {thing}", key.text);
+                self.fault(key.position, RuleId::Value, message, NAME);
+            }
+            fits
+        };
+        entries.into_iter().filter(is_name).collect()
     }
 
     /// The entries of a map with any keys that are text.
@@ -177,13 +244,21 @@ pub(crate) struct Key<'t> {
     pub(crate) text: &'t str,
 }
 
+/// The form of names: they become parts of repositories, and of folders.
+const NAME: &str = "write lower-case letters and digits, with `-`, `_` or `.` between them";
+
+/// Whether the text can be one part of a repository's path.
+pub(crate) fn is_path_part(text: &str) -> bool {
+    !text.contains('/') && format!("localhost/{text}").parse::<Repository>().is_ok()
+}
+
 /// The known word that was probably meant.
-fn closest<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn closest<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
     let distance = |word: &&'k str| strsim::damerau_levenshtein(text, word);
     known.iter().copied().min_by_key(distance).filter(|word| distance(word) <= 1 + word.len() / 4)
 }
 
 /// Words as `a`, `b`, `c`.
-fn list(words: &[&str]) -> String {
+pub(crate) fn list(words: &[&str]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }

@@ -33,6 +33,14 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// How long one attempt may take. Below the 30 min after which RabbitMQ takes an unacknowledged message back.
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(25 * 60);
 
+/// Tasks on the Queue for each slot: enough to keep all slots busy, few enough to stay fair.
+pub const TASKS_PER_SLOT: usize = 3;
+
+/// How long a task may be with the Queue and its workers without an answer, before a Queue whose lane of tasks is empty
+/// counts as having lost it. Until then a sound one may still answer: its task waited for a slot behind others, each of
+/// which took all its time. A task that is sent again too early is done twice, which costs time and changes nothing.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(90 * 60);
+
 /// How long a draining worker lets running attempts go on.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(60);
 
@@ -50,5 +58,9 @@ pub const COLLECT_BATCH: usize = 200;
 
 const _: () = assert!(MESSAGE_BYTES_MAX < MANIFEST_BYTES_MAX, "manifests never travel in messages");
 const _: () = assert!(ATTEMPT_DEADLINE.as_secs() + 4 * 60 < 30 * 60, "a result must be out before the broker asks");
+const _: () = assert!(
+    ATTEMPT_DEADLINE.as_secs() * TASKS_PER_SLOT as u64 + DRAIN_GRACE.as_secs() < ANSWER_WITHIN.as_secs(),
+    "the last task of a slot is answered before it counts as lost"
+);
 const _: () = assert!(RETRY_AFTER_MAX.as_secs() * (TRIES_MAX as u64) < ATTEMPT_DEADLINE.as_secs());
 const _: () = assert!(SECOND_TRY_AFTER.as_secs() < THIRD_TRY_AFTER.as_secs());

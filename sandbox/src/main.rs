@@ -1,11 +1,12 @@
 //! A registry to run by hand, for memory tests and benches; not shipped.
 //!
 //! ```text
-//! sandbox [--port N] [--tls DIR] [--repositories N] [--tags N] [--synthetic BYTES] [--keep BYTES]
+//! sandbox [OPTION VALUE]…
 //! ```
 //!
 //! It prints its URL on a line of its own, writes what clients should trust to `DIR/ca.pem`, and runs until it is
-//! interrupted. For each SIGUSR1 it prints a line with the number of requests since the last one, in all and by kind.
+//! interrupted. For each SIGUSR1 it prints a line of JSON: the requests since the last one, by kind, and the bytes of
+//! their bodies in and out.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,19 +14,22 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use sandbox::{Log, Registry, Store, Tls, content};
+use sandbox::{Delay, Line, Log, Registry, Store, Tls, content};
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
-const USAGE: &str =
-    "usage: sandbox [--port N] [--tls DIR] [--repositories N] [--tags N] [--synthetic BYTES] [--keep BYTES]
+const USAGE: &str = "usage: sandbox [OPTION VALUE]…
 
   --port N           listen on this port of 127.0.0.1; a free one without it
   --tls DIR          speak TLS and write the authority to DIR/ca.pem
   --repositories N   serve this many repositories `library/app-NN` (1, if --tags is given)
+  --catalogue N      instead of them, this many of 20 repositories of multi-platform images that share layers
   --tags N           with this many tags each (20)
   --synthetic BYTES  serve `library/large:1` with one layer of this size, made while it is sent
   --keep BYTES       of uploads, keep only blobs up to this size; hash and count larger ones
+  --round-trip MS    stand at the other end of a line that takes so many milliseconds there and back
 ";
 
 #[derive(Default)]
@@ -34,8 +38,10 @@ struct Options {
     tls: Option<PathBuf>,
     repositories: Option<u64>,
     tags: Option<u64>,
+    catalogue: usize,
     synthetic: Option<u64>,
     keep: Option<u64>,
+    round_trip: Duration,
 }
 
 impl Options {
@@ -48,8 +54,10 @@ impl Options {
                 "--tls" => options.tls = Some(value.into()),
                 "--repositories" => options.repositories = Some(value.parse()?),
                 "--tags" => options.tags = Some(value.parse()?),
+                "--catalogue" => options.catalogue = value.parse()?,
                 "--synthetic" => options.synthetic = Some(value.parse()?),
                 "--keep" => options.keep = Some(value.parse()?),
+                "--round-trip" => options.round_trip = Duration::from_millis(value.parse()?),
                 _ => return Err(format!("unknown option `{name}`").into()),
             }
         }
@@ -77,8 +85,11 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let store = Store::new();
-    if options.repositories.or(options.tags).is_some() {
-        content::fill(&store, options.repositories.unwrap_or(1), options.tags.unwrap_or(20));
+    let tags = options.tags.unwrap_or(20);
+    if options.catalogue > 0 {
+        content::catalogue(&store, options.catalogue, tags);
+    } else if options.repositories.or(options.tags).is_some() {
+        content::fill(&store, options.repositories.unwrap_or(1), tags);
     }
     if let Some(size) = options.synthetic {
         let layer = store.put_synthetic_blob("library/large", 1, size);
@@ -99,26 +110,33 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     // Before the URL, which says that signals may come.
     let (mut end, mut count) = (signal(SignalKind::interrupt())?, signal(SignalKind::user_defined1())?);
-    writeln!(std::io::stdout(), "{}", registry.url())?;
+    let line = Line { latency: options.round_trip / 2, ..Line::default() };
+    let delay = match line.latency.is_zero() {
+        true => None,
+        false => Some(Delay::in_front_of(registry.address(), line).await?),
+    };
+    let host = delay.as_ref().map_or_else(|| registry.host(), Delay::host);
+    writeln!(std::io::stdout(), "{}", registry.url().replace(&registry.host(), &host))?;
     loop {
         tokio::select! {
             _ = end.recv() => return Ok(()),
             _ = count.recv() => {
-                writeln!(std::io::stdout(), "{}", requests(registry.log()))?;
+                writeln!(std::io::stdout(), "{}", counts(registry.log()))?;
                 registry.log().clear();
             }
         }
     }
 }
 
-/// `17 requests: GET manifests 12, HEAD blobs 5`
-fn requests(log: &Log) -> String {
+/// `{"bytes_in":0,"bytes_out":71,"requests":{"GET manifests":1,"HEAD blobs":5}}`
+fn counts(log: &Log) -> Value {
     const KINDS: [&str; 5] = ["blobs/uploads", "blobs", "manifests", "referrers", "tags"];
-    let mut counts = BTreeMap::new();
+    let (mut requests, mut bytes_in, mut bytes_out) = (BTreeMap::new(), 0, 0);
     for request in log.requests() {
         let kind = KINDS.into_iter().find(|kind| request.path.contains(&format!("/{kind}/"))).unwrap_or("other");
-        *counts.entry(format!("{} {kind}", request.method)).or_insert(0) += 1;
+        *requests.entry(format!("{} {kind}", request.method)).or_insert(0) += 1;
+        bytes_in += request.bytes_in;
+        bytes_out += request.bytes_out;
     }
-    let parts: Vec<_> = counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-    format!("{} requests: {}", counts.values().sum::<u32>(), parts.join(", "))
+    json!({ "requests": requests, "bytes_in": bytes_in, "bytes_out": bytes_out })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backends::queue::{Delivery, Lane, Queue, QueueError};
+use daemon::crash::{Effect, around};
 use daemon::{ErrorChain, Shutdown};
 use proto::envelope::EnvelopeError;
 use proto::outcome::End;
@@ -101,7 +102,7 @@ async fn handle(queue: Arc<dyn Queue>, tools: Tools, delivery: Delivery, interru
     let result = attempt(&tools, &task, interrupt).await;
     let envelope = Envelope::of_result(&result).or_else(|error| Envelope::of_result(&unsayable(&task, &error)));
     let published = match envelope {
-        Ok(envelope) => queue.publish(Lane::Results, &envelope).await,
+        Ok(envelope) => around(Effect::ResultPublish, queue.publish(Lane::Results, &envelope)).await,
         Err(error) => {
             // Even its names are too much for a message; as a dead letter it comes to the coordinator's notice.
             tracing::error!(message.id = id, "write result of {id}: {}", ErrorChain(&error));
@@ -109,7 +110,7 @@ async fn handle(queue: Arc<dyn Queue>, tools: Tools, delivery: Delivery, interru
         }
     };
     let settled = match published {
-        Ok(()) => delivery.ack().await,
+        Ok(()) => around(Effect::TaskAck, delivery.ack()).await,
         Err(error) => Err(error),
     };
     if let Err(error) = settled {

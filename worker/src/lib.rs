@@ -8,6 +8,7 @@
 //! - [`Worker`]: slot, delivery, attempt, result, ack; drain
 //! - [`attempt`]: one attempt from beginning to end, in whatever form it ends
 //! - `pipeline`: the stages in their order, on one screen
+//! - [`preview`]: what an attempt would do, for a plan
 //! - `stage`: what all stages have in common: deadline, interruption, timing
 //! - `stages`: one file each
 //! - [`Activity`]: what moves right now, for a display
@@ -19,6 +20,7 @@ mod consumer;
 mod context;
 mod failure;
 mod pipeline;
+mod preview;
 mod stage;
 mod stages;
 
@@ -26,3 +28,4 @@ pub use activity::{Activity, Running, Snapshot};
 pub use attempt::attempt;
 pub use consumer::Worker;
 pub use context::Tools;
+pub use preview::{Preview, Prospect, Weight, preview};

@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str], &str)] = &[
         "the composition root uses all but the tools",
     ),
     ("sandbox", &["proto"], "a server that used our client would agree with its mistakes"),
+    ("loadtest", &["jobfile", "sandbox"], "it judges the program from outside, as its users meet it"),
     ("xtask", &[], "a tool must build when all else is broken"),
 ];
 
@@ -46,6 +47,12 @@ const IMPURE: &[&str] = &["tokio", "reqwest", "hyper", "sqlx"];
 const NOT_SHIPPED: &[(&str, &str)] =
     &[("oci-client", "a second HTTP stack without our retries and budgets; it judges us in tests")];
 
+/// Features of ours that only tests may switch on.
+const FOR_TESTS: &[(&str, &str)] = &[
+    ("conformance", "suites panic, and damage what they are given"),
+    ("crash-points", "what people run must not die at a word"),
+];
+
 /// Crates of others that may not even come in through another one or a test.
 const BANNED: &[(&str, &str)] = &[
     ("aws-lc-rs", "TLS is ring only: with two providers rustls has no default"),
@@ -60,6 +67,8 @@ const BANNED: &[(&str, &str)] = &[
 struct Package {
     ours: bool,
     uses: Vec<(String, DependencyKind)>,
+    /// Each feature that it switches on in a crate that it uses, and how it uses that crate.
+    enables: Vec<(String, String, DependencyKind)>,
 }
 
 /// All crates that our build resolves to, by name. Versions of one crate are taken together.
@@ -92,6 +101,13 @@ fn read(root: &Path) -> Result<Graph> {
             package.uses.extend(dependency.dep_kinds.iter().map(|kind| (name.clone(), kind.kind)));
         }
     }
+    for package in &metadata.packages {
+        let entry = graph.entry(package.name.to_string()).or_default();
+        for used in &package.dependencies {
+            let enabled = used.features.iter().map(|feature| (used.name.clone(), feature.clone(), used.kind));
+            entry.enables.extend(enabled);
+        }
+    }
     Ok(graph)
 }
 
@@ -107,6 +123,14 @@ fn check(graph: &Graph) -> Vec<String> {
         for (theirs, homes, reason) in KEPT_IN {
             if !homes.contains(&name.as_str()) && package.uses.iter().any(|(used, _)| used == theirs) {
                 findings.insert(format!("`{name}` uses `{theirs}`, kept in {homes:?}: {reason}"));
+            }
+        }
+        for (used, feature, kind) in
+            package.enables.iter().filter(|(used, ..)| graph.get(used).is_some_and(|used| used.ours))
+        {
+            let test = FOR_TESTS.iter().find(|(name, _)| name == feature);
+            if let Some((_, reason)) = test.filter(|_| *kind != DependencyKind::Development) {
+                findings.insert(format!("`{name}` switches on `{feature}` of `{used}` outside its tests: {reason}"));
             }
         }
         let shipped = closure(graph, name);
@@ -226,6 +250,18 @@ mod tests {
         assert_eq!(found, "`jobfile` must stay pure, but contains `tokio`");
         let tests = [("jobfile", "middle", Development), ("middle", "tokio", Normal)];
         assert_eq!(check(&graph(&tests)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_feature_for_tests_that_a_program_switches_on_is_found() {
+        let found = |kind| {
+            let mut graph = graph(&[("worker", "daemon", Normal)]);
+            let enabled = ("daemon".to_owned(), "crash-points".to_owned(), kind);
+            graph.get_mut("worker").unwrap().enables.push(enabled);
+            check(&graph)
+        };
+        assert_eq!(found(Development), Vec::<String>::new());
+        assert!(found(Normal)[0].starts_with("`worker` switches on `crash-points` of `daemon`"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the [`Store`] promises, on every database.
 
+mod again;
 mod late;
 mod life;
 mod looks;
@@ -20,6 +21,7 @@ use super::location;
 use crate::Store;
 use crate::store::{NewRun, NewTask, Progress, Recorded, ReportRow};
 
+pub use again::*;
 pub use late::*;
 pub use life::*;
 pub use looks::*;
@@ -37,6 +39,8 @@ macro_rules! store_suite {
             a_task_goes_from_ready_to_done_and_its_run_is_closed
             a_result_may_be_faster_than_the_mark
             a_task_that_was_taken_and_not_marked_is_taken_again
+            an_attempt_that_is_taken_again_holds_the_same_destinations
+            a_task_that_nobody_answers_for_is_taken_back_as_the_same_attempt
             tasks_are_added_once_and_never_to_an_ended_run
             a_repository_that_cannot_be_listed_is_one_failed_line
             a_report_has_all_rows_by_source_page_by_page

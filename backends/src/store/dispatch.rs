@@ -83,6 +83,19 @@ impl Store {
         Ok(marked)
     }
 
+    /// Makes tasks ready again that were published before `before` and that nobody answered for; says how many. Their
+    /// attempts stay the same, so that an answer that comes after all is the first, and the next one a duplicate.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn take_back_unanswered(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let sql = "update tasks set state = 'ready' where state = 'published' and taken_at < $1";
+        let lost = tx.execute("take back unanswered tasks", sql, &[before.into()]).await?;
+        tx.commit().await?;
+        Ok(lost)
+    }
+
     /// How many tasks are with the workers, or on the way there.
     ///
     /// # Errors
@@ -135,7 +148,7 @@ async fn take(
     tally: &mut Tally,
 ) -> Result<Option<Task>, StoreError> {
     let mut destinations = Vec::new();
-    for DueDestination { location, content, owner, placed } in due_destinations(tx, due.id, now).await? {
+    for DueDestination { location, content, owner, placed } in due_destinations(tx, &due, now).await? {
         if owner.as_ref().is_some_and(|owner| *owner != taker.job) && !taker.take_over {
             fail_owned(tx, &due, &location, owner.as_deref().unwrap_or_default(), now).await?;
             continue;
@@ -170,14 +183,19 @@ struct DueDestination {
     placed: Option<Placed>,
 }
 
-async fn due_destinations(tx: &mut Tx, task: TaskId, now: Timestamp) -> Result<Vec<DueDestination>, StoreError> {
+/// The destinations that are due. An attempt that was taken before holds the same as then, though others are due by
+/// now: its message may be out.
+async fn due_destinations(tx: &mut Tx, due: &Due, now: Timestamp) -> Result<Vec<DueDestination>, StoreError> {
     let sql =
         "select destinations.target, destinations.content, placements.job, placements.digest, placements.fingerprint
         from destinations
         left join placements on placements.project = 'default' and placements.target = destinations.target
-        where destinations.task = $1 and destinations.outcome is null and destinations.not_before <= $2
+        where destinations.task = $1 and destinations.outcome is null
+            and (destinations.attempt = $2 or (destinations.not_before <= $3 and not exists (
+                select 1 from destinations taken where task = $1 and attempt = $2 and outcome is null)))
         order by destinations.position";
-    let rows = tx.rows("read a task's destinations", sql, &[task.into(), now.into()]).await?;
+    let args = [due.id.into(), due.attempt.0.into(), now.into()];
+    let rows = tx.rows("read a task's destinations", sql, &args).await?;
     let read = |row: &Row| {
         let owner = row.opt_text("job")?;
         let placed = owner.is_some().then(|| read_placed(row)).transpose()?;
@@ -212,7 +230,7 @@ async fn claim(tx: &mut Tx, taker: &Taker, task: TaskId, location: &Location) ->
 async fn begin_attempt(tx: &mut Tx, due: &Due, destinations: &[Destination], now: Timestamp) -> Result<(), StoreError> {
     tx.execute(
         "take a task",
-        "update tasks set started_at = coalesce(started_at, $2) where id = $1",
+        "update tasks set started_at = coalesce(started_at, $2), taken_at = $2 where id = $1",
         &[due.id.into(), now.into()],
     )
     .await?;

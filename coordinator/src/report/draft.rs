@@ -5,6 +5,8 @@ use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use daemon::crash::{self, Effect};
+
 /// A file without its name; dropped, it leaves nothing behind.
 pub(super) struct Draft {
     file: BufWriter<tempfile::NamedTempFile>,
@@ -23,7 +25,9 @@ impl Draft {
     pub(super) fn finish(self) -> io::Result<()> {
         let file = self.file.into_inner().map_err(IntoInnerError::into_error)?;
         file.as_file().sync_all()?;
+        crash::before(Effect::ReportRename);
         file.persist(&self.path)?;
+        crash::after(Effect::ReportRename);
         Ok(())
     }
 }
@@ -36,6 +40,18 @@ impl Write for Draft {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// Makes a folder in which no file lies: a writer that was killed may have left a part of a report.
+pub(super) fn make_empty(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts the names in a folder on disk, so that they outlast a loss of power.

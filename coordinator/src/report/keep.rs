@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use daemon::crash::{self, Effect};
 use proto::RunId;
 use serde::Deserialize;
 
@@ -21,8 +22,8 @@ const FILES: [&str; 3] = [PAGE, TABLE, JSON];
 /// A file cannot be read or written, or what is called like a report in that folder is none.
 pub fn keep(report: &Path, folder: &Path) -> Result<PathBuf, CoordinatorError> {
     let from = report.parent().unwrap_or(Path::new("."));
-    let earlier = run_in(folder)?;
-    if let Some(earlier) = earlier.filter(|_| run_in(from).ok() != Some(earlier)) {
+    let (ours, earlier) = (run_in(from)?, run_in(folder)?);
+    if let Some(earlier) = earlier.filter(|earlier| ours != Some(*earlier)) {
         let aside = folder.join(earlier.to_string());
         fs::create_dir_all(&aside).map_err(failed(&aside))?;
         for name in FILES {
@@ -32,6 +33,7 @@ pub fn keep(report: &Path, folder: &Path) -> Result<PathBuf, CoordinatorError> {
             }
         }
     }
+    fs::create_dir_all(folder).map_err(failed(folder))?;
     for name in FILES {
         copy(&from.join(name), folder, name).map_err(failed(&folder.join(name)))?;
     }
@@ -63,9 +65,12 @@ pub fn run_in(folder: &Path) -> Result<Option<RunId>, CoordinatorError> {
 }
 
 fn copy(from: &Path, folder: &Path, name: &str) -> io::Result<()> {
+    crash::before(Effect::ReportCopy);
     let mut copy = Draft::create(folder, name)?;
     io::copy(&mut File::open(from)?, &mut copy)?;
-    copy.finish()
+    copy.finish()?;
+    crash::after(Effect::ReportCopy);
+    Ok(())
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> CoordinatorError {

@@ -161,6 +161,16 @@ impl Image<'_> {
         Some(words::duration(time.unsigned_abs()))
     }
 
+    /// `2026-01-02 01:30:04 to 01:30:21`: the day is told again only if it is another.
+    fn times(&self) -> String {
+        let ended = words::moment(self.row.ended_at);
+        let Some(started) = self.row.started_at.map(words::moment) else { return ended };
+        match (started.split_once(' '), ended.split_once(' ')) {
+            (Some((day, _)), Some((same, time))) if day == same => format!("{started} to {time}"),
+            _ => format!("{started} to {ended}"),
+        }
+    }
+
     fn attempts(&self) -> String {
         words::count(self.row.attempts.into(), "attempt")
     }
@@ -173,6 +183,8 @@ impl Image<'_> {
 /// What templates do to a value, as in `{{ images|number }}`.
 #[expect(unreachable_pub, reason = "the attribute adds public items")]
 mod filters {
+    use std::time::Duration;
+
     use askama::{Result, Values, filter_fn};
     use jiff::Timestamp;
 
@@ -195,7 +207,7 @@ mod filters {
 
     #[filter_fn]
     pub(super) fn ms(ms: &u64, _: &dyn Values) -> Result<String> {
-        Ok(words::duration(std::time::Duration::from_millis(*ms)))
+        Ok(if *ms < 1_000 { format!("{ms} ms") } else { words::duration(Duration::from_millis(*ms)) })
     }
 
     #[filter_fn]

@@ -53,7 +53,7 @@ struct Writers {
 
 impl Writers {
     fn create(folder: &Path, run: &Run) -> io::Result<Self> {
-        std::fs::create_dir_all(folder)?;
+        draft::make_empty(folder)?;
         Ok(Self {
             document: Document::create(folder, &sections::run(run))?,
             table: Table::create(folder)?,

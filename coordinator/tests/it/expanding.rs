@@ -19,9 +19,9 @@ fn rules_turn_a_listing_into_tasks() {
         tasks.chain(expansion.warnings.iter().map(|warning| format!("warning: {warning}"))).collect::<Vec<_>>()
     };
     insta::assert_snapshot!(lines().join("\n"), @"
-    source.test/app:1.2 → mirror.test/app:1.2
-    source.test/app:1.3 → mirror.test/app:1.3
     source.test/app:2.0 → mirror.test/app:2.0
+    source.test/app:1.3 → mirror.test/app:1.3
+    source.test/app:1.2 → mirror.test/app:1.2
     source.test/app:edge → mirror.test/app:edge
     warning: source.test/app: no tag matches `9.*`
     ");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use backends::store::RunEnd;
-use coordinator::report::{JSON, PAGE, TABLE, keep, run_in};
+use coordinator::report::{Causes, JSON, PAGE, TABLE, keep, run_in};
 use proto::Failure;
 use proto::failure::{Class, Code};
 use serde_json::Value;
@@ -49,6 +49,20 @@ async fn a_small_run_reads_like_this() {
     insta::assert_snapshot!("table", std::fs::read_to_string(folder.join(TABLE)).unwrap());
     let causes = &document(&folder)["causes"];
     insta::assert_json_snapshot!("causes", causes);
+}
+
+#[tokio::test]
+async fn causes_are_told_of_a_run_that_is_still_open() {
+    let scene = Scene::new().await;
+    scene.add(tags(&["1.0", "1.1"]), &["mirror.test/{}"]).await;
+    scene.work(|_, _| failed(Code::SourceNotFound, "HEAD a manifest: 404", None)).await;
+    scene.add(tags(&["1.2"]), &["mirror.test/{}"]).await;
+    let mut causes = Causes::default();
+    for row in scene.store.report_rows(scene.run, None, 100).await.unwrap() {
+        causes.note(&row);
+    }
+    let causes = causes.into_list();
+    assert_eq!((causes.len(), causes[0].images, causes[0].host.as_deref()), (1, 2, Some("source.test")));
 }
 
 #[tokio::test]

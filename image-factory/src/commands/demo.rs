@@ -1,7 +1,5 @@
 //! `demo`: the factory at work between two registries of its own, three nights in a row.
 
-mod source;
-
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,6 +12,7 @@ use coordinator::report::PAGE;
 use daemon::Shutdown;
 use proto::limits;
 use registry::Options;
+use sandbox::content;
 
 use crate::cli::args::DataArgs;
 use crate::commands::run::{Order, Wanted, mirror};
@@ -31,6 +30,9 @@ pub(crate) struct DemoArgs {
     pub(crate) dir: Option<PathBuf>,
 }
 
+/// Of each repository.
+const TAGS: u64 = 20;
+
 const NIGHTS: [&str; 3] = [
     "first night: everything is new",
     "second night: nothing has changed",
@@ -41,17 +43,24 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<Exit> {
     let folder = folder(&args)?;
     let upstream = sandbox::Registry::builder().start().await.context("start the source")?;
     let mirror = sandbox::Registry::builder().start().await.context("start the destination")?;
-    let offer = source::fill(upstream.store());
+    let repositories = content::CATALOGUE.len();
+    content::catalogue(upstream.store(), repositories, TAGS);
     let demo = Demo { folder, upstream, mirror, shutdown: Shutdown::on_signals()? };
     let file = demo.write_file()?;
-    say(&format!("A source at {} with {offer}.", demo.upstream.host()));
+    // With `latest`.
+    let tags = repositories as u64 * (TAGS + 1);
+    say(&format!(
+        "A source at {} with {repositories} repositories and {tags} tags: multi-platform images, shared layers, \
+         signatures, SBOMs.",
+        demo.upstream.host()
+    ));
     say(&format!("An empty destination at {}, and this job file, {}:\n", demo.mirror.host(), file.display()));
     say(&std::fs::read_to_string(&file)?);
 
     let mut nights = Vec::new();
     for title in NIGHTS {
         if title == NIGHTS[2] {
-            source::change(demo.upstream.store());
+            content::change_catalogue(demo.upstream.store());
         }
         match demo.night(&file, title).await? {
             Some(night) if !demo.shutdown.drain.is_cancelled() => nights.push(night),

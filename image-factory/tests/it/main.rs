@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic as tests do")]
 
+mod crashes;
 mod data;
 mod demo;
 mod faults;
+mod mirror;
 mod night;
 mod real;
 mod run;

@@ -2,10 +2,13 @@
 
 use insta::assert_snapshot;
 use proto::Digest;
-use sandbox::{Effect, Fault, Hold, Layer, Registry, content};
+use sandbox::{Effect, Fault, Hold, Layer, Registry, RetryAfter, content};
 use serde_json::Value;
 
 use crate::support::{RUN, Workshop, totals, within};
+
+/// Where nobody listens.
+const CLOSED: &str = "127.0.0.1:9";
 
 /// A source, two destinations, and a folder.
 struct Night {
@@ -26,26 +29,35 @@ impl Night {
         Self { source, first, second, workshop: Workshop::new() }
     }
 
-    /// Writes `job.yaml`: what an earlier night had, and `more` lines.
-    fn job(&self, more: &str) {
+    /// Writes `job.yaml`, whose platform team wants these images and whose payments team wants those.
+    fn job(&self, platform: &str, payments: &str) {
         let (from, first, second) = (self.source.host(), self.first.host(), self.second.host());
         self.workshop.job(&format!(
-            "version: 1\nto: [\"{first}/mirror/{{path}}\", \"{second}/mirror/{{path}}\"]\nimages:\n  \
-             {from}/library/alpine: \"3.*\"\n{}",
-            more.replace("SOURCE", &from)
+            "version: 1\n\
+             destinations:\n  \
+               first: {{ repositories: [\"{first}/mirror/{{path}}\"] }}\n  \
+               second: {{ repositories: [\"{second}/mirror/{{path}}\"] }}\n  \
+               closed: {{ repositories: [\"{CLOSED}/mirror/{{path}}\"] }}\n\
+             defaults: {{ to: [first, second] }}\n\
+             groups:\n  \
+               base: {{ owner: platform, from: {from}/library, images: {{ {platform} }} }}\n{}",
+            match payments {
+                "" => String::new(),
+                images => format!("  apps: {{ owner: payments, from: {from}/team, images: {{ {images} }} }}\n"),
+            }
         ));
     }
 
     /// A night after which all of alpine is in place; then the world changes.
     async fn evening_before(&self) {
-        self.job("");
+        self.job("alpine: \"3.*\"", "");
         self.workshop.run().await.expect(0);
         let source = self.source.store();
         source.put_image("library/alpine", Some("3.22"), &content::image(30).build());
         self.first.store().put_image("mirror/library/alpine", Some("3.20"), &content::image(99).build());
-        for (seed, image) in (10..).zip(["team/app:1.0", "team/app:1.1", "team/base:1.0", "team/base:1.1"]) {
+        for (seed, image) in (10..).zip(["app:1.0", "app:1.1", "app:1.2", "app:1.3", "core:1.0", "core:1.1"]) {
             let (repository, tag) = image.split_once(':').unwrap();
-            source.put_image(repository, Some(tag), &content::image(seed).build());
+            source.put_image(&format!("team/{repository}"), Some(tag), &content::image(seed).build());
         }
         let bad = Layer::new(7, 2_000);
         source.put_image("team/tool", Some("2.0"), &content::image(20).layer(&bad).build());
@@ -53,18 +65,16 @@ impl Night {
         self.source.fault(Fault::on("GET", &bad, Effect::CorruptBody { at: 1_000 }));
         self.source.fault(Fault::on("GET", "/v2/team/secret/tags/list", Effect::status(403)));
         self.first.fault(Fault::on("POST", "/v2/mirror/team/app/", Effect::status(403)));
-        self.second.fault(Fault::on("HEAD", "/v2/mirror/team/base/manifests/", Effect::status(503)));
         self.job(
-            "  SOURCE/library/nginx: [\"1.28\", \"1.29\", \"1.30\"]\n  SOURCE/team/app: \"*\"\n  SOURCE/team/base: \"*\"\n  \
-             SOURCE/team/secret: \"*\"\n  SOURCE/team/tool: \"2.*\"\n",
+            "alpine: \"3.*\", nginx: [\"1.28\", \"1.29\", \"1.30\"]",
+            "app: \"*\", core: { tags: \"*\", to: [first, closed] }, secret: \"*\", tool: \"2.*\"",
         );
     }
 
     /// What mended the world again.
     fn mend(&self) {
-        for registry in [&self.source, &self.first, &self.second] {
-            registry.clear_faults();
-        }
+        self.source.clear_faults();
+        self.first.clear_faults();
         self.source.store().put_image("library/nginx", Some("1.30"), &content::image(31).build());
         self.source.store().put_image("team/secret", Some("1"), &content::image(32).build());
     }
@@ -82,6 +92,7 @@ impl Night {
             (self.source.host(), "source.test"),
             (self.first.host(), "first.test"),
             (self.second.host(), "second.test"),
+            (CLOSED.to_owned(), "closed.test"),
             (folder, "/night"),
             (self.workshop.path().display().to_string(), "/night"),
         ];
@@ -147,16 +158,17 @@ async fn a_retry_takes_what_was_not_done_right_and_nothing_else() {
     night.evening_before().await;
     night.workshop.run().await.expect(1);
     night.mend();
-    // Nobody wants one of the failed images any more.
+    // A destination is given up, and nobody wants one of the failed images any more.
     let file = night.workshop.path().join("job.yaml");
-    let text = std::fs::read_to_string(&file).unwrap().replace("team/tool: \"2.*\"", "team/tool: \"9.*\"");
-    std::fs::write(&file, text).unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("tool: \"2.*\"", "tool: \"9.*\"").replace("[first, closed]", "[first]"))
+        .unwrap();
     night.source.log().clear();
 
     let args = ["retry", "--retry-after=50ms,100ms", "--repeat-after=20ms", "--stall-timeout=1s"];
     let ended = night.workshop.program(&args).await.expect(0);
     let report = night.workshop.report().await;
-    assert_eq!(totals(&report), "6 pushed");
+    assert_eq!(totals(&report), "2 up_to_date, 6 pushed");
     assert_eq!(night.source.log().count("", "/library/alpine/"), 0, "what is done is not even looked at");
     assert!(report["run"]["only"].as_str().unwrap().starts_with("what was not done in run "), "{}", report["run"]);
 
@@ -187,7 +199,7 @@ async fn a_program_reads_one_object_a_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_can_be_limited_and_says_so() {
     let night = Night::new().await;
-    night.job("  SOURCE/library/nginx: \"1.*\"\n");
+    night.job("alpine: \"3.*\", nginx: \"1.*\"", "");
     let from = night.source.host();
     let limited = |glob: &'static str| {
         let args: Vec<String> = RUN.iter().map(|arg| (*arg).to_owned()).chain([format!("--only={glob}")]).collect();
@@ -210,7 +222,7 @@ async fn a_run_can_be_limited_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_under_way_is_looked_at_from_outside_and_one_that_was_killed_is_called_cut_off() {
     let night = Night::new().await;
-    night.job("");
+    night.job("alpine: \"3.*\"", "");
     let hold = Hold::on(&night.source, "GET", "/blobs/", 0);
     let mut run = night.workshop.start(&RUN);
     within(hold.reached()).await;
@@ -226,6 +238,32 @@ async fn a_run_under_way_is_looked_at_from_outside_and_one_that_was_killed_is_ca
     let last = status.lines().last().unwrap();
     assert!(last.starts_with("next     image-factory run /") && last.contains("closes this run"), "{status}");
     assert!(night.says(0, &["runs"]).await.contains("  cut off "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_tells_what_a_run_waits_for() {
+    let night = Night::new().await;
+    night.evening_before().await;
+    let slow = Effect::too_many_requests(RetryAfter::Seconds(3_600));
+    night.source.fault(Fault::on("HEAD", "/v2/library/nginx/manifests/1.29", slow));
+    let args = ["run", "job.yaml", "--retry-after=1h,1h", "--repeat-after=20ms", "--stall-timeout=1s"];
+    let run = night.workshop.watch(night.workshop.start(&args));
+    let settled = async {
+        loop {
+            let status: Value = serde_json::from_str(&night.says(0, &["status", "--json"]).await).unwrap();
+            if status["waits"].as_array().unwrap().iter().map(|wait| wait["images"].as_u64().unwrap()).sum::<u64>() == 4
+            {
+                break;
+            }
+        }
+    };
+    within(settled).await;
+    let status = night.says(0, &["status"]).await;
+    run.signal("INT");
+    let ended = run.end().await.expect(1);
+    let _masks = night.masks();
+    assert_snapshot!("status_waiting", status);
+    assert_snapshot!("interrupted_summary", ended.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ mod doctor;
 mod layouts;
 mod mirror;
 mod outside;
+mod page;
 mod server;
 mod skopeo;
 

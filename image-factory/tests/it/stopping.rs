@@ -1,82 +1,9 @@
 //! Runs that are killed or stopped, and the next one, which goes on from what is done.
 
-use std::collections::BTreeMap;
+use sandbox::{Effect, Fault, Hold};
 
-use sandbox::{Effect, Fault, Hold, Registry, content};
-use serde_json::Value;
-
-use crate::support::{RUN, Workshop, signal, totals, within};
-
-/// Two registries, the first with five images, and a folder with a job that mirrors them to the second.
-struct Mirror {
-    source: Registry,
-    destination: Registry,
-    workshop: Workshop,
-}
-
-impl Mirror {
-    async fn new() -> Self {
-        let source = Registry::builder().start().await.unwrap();
-        for seed in 1..=4 {
-            let image = content::multi_platform(seed, &["linux/amd64", "linux/arm64"]);
-            source.store().put_image("team/app", Some(&format!("1.{seed}")), &image);
-        }
-        let signed = content::image(10).oddly_formatted().build();
-        let signed = signed.clone().with_referrer(content::sbom(&signed));
-        source.store().put_image("team/app", Some("1.5"), &signed);
-        let signature = content::cosign_signature(&signed);
-        source.store().put_image("team/app", Some(&content::cosign_tag(&signed.digest(), "sig")), &signature);
-        let destination = Registry::builder().start().await.unwrap();
-        let workshop = Workshop::new();
-        workshop.job(&format!(
-            "version: 1\nto: {}/mirror/{{path}}\nimages:\n  {}/team/app: \"*\"\n",
-            destination.host(),
-            source.host()
-        ));
-        Self { source, destination, workshop }
-    }
-
-    /// Runs again, and nothing is left of the trouble before: all tags are right, nothing was done twice, the run
-    /// before has ended as interrupted and has its report.
-    async fn run_again_and_find_all_in_order(&self) {
-        self.workshop.run().await.expect(0);
-        self.expect_all_tags();
-        self.expect_nothing_sent_twice();
-        let report = self.report_of_the_run_before().await;
-        assert_eq!(report["run"]["end"], "interrupted", "{report}");
-    }
-
-    fn expect_all_tags(&self) {
-        for ((repository, tag), digest) in self.source.store().tags() {
-            let copied = self.destination.store().tag(&format!("mirror/{repository}"), &tag);
-            assert_eq!(copied, Some(digest), "{repository}:{tag}");
-        }
-    }
-
-    /// No blob and no manifest that was accepted is sent again.
-    fn expect_nothing_sent_twice(&self) {
-        let mut accepted: BTreeMap<String, u32> = BTreeMap::new();
-        for request in self.destination.requests().into_iter().filter(|request| request.status == 201) {
-            let digest =
-                request.query.split('&').find(|pair| pair.starts_with("digest=") || pair.starts_with("mount="));
-            let what = match digest {
-                Some(digest) => digest.rsplit('=').next().unwrap().replace("%3A", ":"),
-                None => request.path,
-            };
-            *accepted.entry(what).or_default() += 1;
-        }
-        assert!(!accepted.is_empty());
-        accepted.retain(|_, times| *times > 1);
-        assert_eq!(accepted, BTreeMap::new());
-    }
-
-    async fn report_of_the_run_before(&self) -> Value {
-        let runs = self.workshop.program(&["runs"]).await.expect(0).stdout;
-        let before = runs.lines().nth(1).unwrap_or_else(|| panic!("there is but one run: {runs}"));
-        let id = before.split_whitespace().next().unwrap();
-        serde_json::from_str(&self.workshop.program(&["report", "--json", id]).await.expect(0).stdout).unwrap()
-    }
-}
+use crate::mirror::Mirror;
+use crate::support::{RUN, signal, totals, within};
 
 /// Kills a run at the moment in which `hold` holds a request.
 async fn kill_at(mirror: &Mirror, hold: Hold) {

@@ -33,7 +33,7 @@ fn files() -> Vec<(&'static str, String)> {
         ("a second document", "version: 1\n---\nversion: 1\n".to_owned()),
         ("a file that is a list", "- version: 1\n".to_owned()),
         ("nothing but an unknown key", "image:\n  alpine: latest\n".to_owned()),
-        ("a key of a later part", and("groups: {}\njobs: {}\nregistry: {}\n")),
+        ("a key of a later part", and("policies: {}\nschedule: {}\nregistry: {}\n")),
         ("a later version", and("").replace("version: 1", "version: 2")),
         ("a key that is given twice", and("images:\n  busybox: latest\n")),
         ("a merge of maps", and("<<: { network: {} }\n")),
@@ -49,7 +49,7 @@ fn files() -> Vec<(&'static str, String)> {
             "rules that cannot be read",
             images(
                 "  alpine: [\"/[/\", \"/3\", \">=3.x\", \">=3-alpine\", \">=2024\", \">3 || <2\", \"[3\", \"3 4\"]\n  \
-                   nginx: [\"1@sha256:12\", \"!1@sha256:12\", \"1.29;*\", \"!!1\", \"!\", \"$stable\"]",
+                   nginx: [\"1@sha256:12\", \"!1@sha256:12\", \"1.29;*\", \"!<2024\", \"!!1\", \"!\", \"$stable\"]",
             ),
         ),
         ("a signature asked for by name", images(&format!("  alpine: \"sha256-{}.sig\"", "ab".repeat(32)))),
@@ -107,9 +107,61 @@ fn files() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// Files with maps and sets of rules for tags.
+fn tag_rules() -> Vec<(&'static str, String)> {
+    vec![
+        (
+            "maps that are no rules",
+            images(
+                "  alpine: [{}, { version: \">=3\" }, { versions: \">=3\", pattern: \"3\" }, { versions: 3 }]\n  \
+                   nginx: [{ versions: \"1.*\" }, { versions: \" \" }, { versions: \">=2024\" }, { versions: \">=1-rc1\" }]\n  \
+                   redis: [{ versions: \">=1\", scheme: date }, { versions: \">=7\", scheme: semver }]\n  \
+                   node: [{ versions: \">=1\", pre_releases: yes, aliases: 1, newest: 3 }]",
+            ),
+        ),
+        (
+            "variants that cannot be",
+            images(
+                "  alpine: [{ versions: \">=3\", variants: [-slim, \"a b\", \"[a\", \"*/\", 3.22] }, { versions: \">=3\", variants: [] }]",
+            ),
+        ),
+        (
+            "limits that cannot be",
+            images(
+                "  alpine:\n  - { versions: \">=3\", newest: { minor: 3, patches: 0, count: \"2\", majors: 99999 } }\n  \
+                   - { versions: \">=3\", newest: {} }",
+            ),
+        ),
+        (
+            "patterns that cannot be",
+            images(
+                "  alpine:\n  - pattern: \"(?<version>[0-9]\"\n  - pattern: \"v([0-9]+)\"\n  - pattern: \"(?<version>a))|(b\"\n  \
+                   - { pattern: \"(?<version>.*)\", variants: [slim], aliases: true, pre_releases: true, scheme: date }",
+            ),
+        ),
+        (
+            "tag sets that cannot be",
+            and(
+                "tag_sets:\n  Stable: \">=0\"\n  a.b: \">=0\"\n  none:\n  empty: []\n  other: [$stable, \">=0\"]\n  bad: { versions: 3 }\n",
+            ),
+        ),
+        ("tag sets that are a list", and("tag_sets: [stable]\n")),
+        (
+            "tag sets that are not there",
+            images("  alpine: [$stabel, $lts]\n  nginx: [\"1\", \"!$stable\"]\ntag_sets: { stable: \">=0\" }"),
+        ),
+        ("a tag set where there are none", images("  alpine: $stable")),
+        (
+            "a tag set with a fault, which is told once",
+            images("  alpine: $stable\n  nginx: [$stable, \"!*-perl\"]\ntag_sets: { stable: \">=x\" }"),
+        ),
+        ("a tag set of removals alone", images("  alpine: $small\ntag_sets: { small: [\"!*-jdk\"] }")),
+    ]
+}
+
 #[test]
 fn each_fault_is_told_with_its_line_its_rule_and_how_to_mend_it() {
-    let told = files().into_iter().map(|(name, text)| {
+    let told = files().into_iter().chain(tag_rules()).map(|(name, text)| {
         let faults = parse(&text).map_or_else(|faults| faults.to_string(), |_| panic!("no fault: {name}"));
         let numbered = text.lines().enumerate().map(|(i, line)| format!("{:3} | {line}\n", i + 1)).collect::<String>();
         format!("# {name}\n\n{numbered}\n{faults}\n")

@@ -33,6 +33,13 @@ fn the_example_of_the_readme_is_a_job_file() {
 }
 
 #[test]
+fn the_tag_rules_of_the_readme_are_those_of_a_job_file() {
+    let example = include_str!("../../README.md").split("```yaml\n").nth(2).unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    assert_eq!(sources(&good(&format!("version: 1\nto: registry.example.com/{{path}}\n{example}"))).len(), 2);
+}
+
+#[test]
 fn each_value_of_to_is_a_destination() {
     let text = "
 version: 1
@@ -160,6 +167,8 @@ registries:
   registry.example.com: { tls: { skip_verify: true } }
 images:
   alpine: [\"3.*\", \"3.22\", \"!3.22*\"]
+tag_sets:
+  stable: '>=0'
 ",
     );
     insta::assert_snapshot!(file.warnings);
@@ -228,9 +237,11 @@ proptest::proptest! {
     fn any_selection_and_destination_is_read_or_refused(
         to in "[a-z./:{}@ -]{0,30}",
         key in "[a-z./:*@ \\[\\]-]{0,30}",
-        tags in "[\"'!&*><~a-z0-9.,\\[\\]{} -]{0,30}",
+        tags in "[\"'!&*><~$a-z0-9.,:\\[\\]{} -]{0,30}",
     ) {
-        let text = format!("version: 1\nto: {to}\nimages:\n  {key}: {tags}\nregistries:\n  {key}: {tags}\n");
+        let text = format!(
+            "version: 1\nto: {to}\nimages:\n  {key}: {tags}\nregistries:\n  {key}: {tags}\ntag_sets:\n  a: {tags}\n"
+        );
         match parse(&text) {
             Ok(file) => proptest::prop_assert!(sources(&file).iter().all(|source| !source.lines[0].destinations.is_empty())),
             Err(faults) => proptest::prop_assert!(!faults.is_empty()),

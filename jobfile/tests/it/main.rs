@@ -4,6 +4,7 @@
 
 mod faults;
 mod files;
+mod semver;
 mod tag_lists;
 
 use std::path::Path;

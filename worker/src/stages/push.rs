@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use daemon::crash::{self, Effect, around};
 use proto::outcome::Spent;
 use proto::{Descriptor, Manifest, Reference, Tag};
 use registry::{Place, Progress, Pushed};
@@ -33,7 +34,8 @@ async fn put(cx: &TaskContext, place: &Place, part: &Part) -> Result<(), StageEr
     }
     let name = Reference::Digest(part.manifest.digest.clone());
     if !is_there(place, &name, &part.manifest).await.map_err(StageError::Destination)? {
-        put_as(cx, place, &name, &part.manifest).await?;
+        let effect = if part.manifest.subject.is_some() { Effect::ReferrerPut } else { Effect::ChildPut };
+        around(effect, put_as(cx, place, &name, &part.manifest)).await?;
     }
     Ok(())
 }
@@ -42,7 +44,7 @@ async fn put(cx: &TaskContext, place: &Place, part: &Part) -> Result<(), StageEr
 async fn put_sidecar(cx: &TaskContext, place: &Place, tag: &Tag, manifest: &Manifest) -> Result<(), StageError> {
     let name = Reference::Tag(tag.clone());
     match place.head(&name).await.map_err(StageError::Destination)? {
-        None => put_as(cx, place, &name, manifest).await?,
+        None => around(Effect::SidecarPut, put_as(cx, place, &name, manifest)).await?,
         Some(head) if head.digest == manifest.digest => {}
         Some(head) => cx.warn(format!(
             "`{tag}` shows {} at the destination and {} at the source; it was left alone",
@@ -89,13 +91,17 @@ async fn push_blob(cx: &TaskContext, source: &Source, place: &Place, blob: &Desc
 }
 
 async fn send_blob(cx: &TaskContext, source: &Source, place: &Place, blob: &Descriptor) -> Result<Spent, StageError> {
-    let near = place.repository().and_then(|repository| {
-        // From another registry it is no help, which is for the client to see.
-        cx.tools.holders.beside(&blob.digest, repository).or_else(|| source.place.repository().cloned())
-    });
+    let beside = place.repository().and_then(|repository| cx.tools.holders.beside(&blob.digest, repository));
+    let effect = if beside.is_some() { Effect::BlobMount } else { Effect::BlobUpload };
+    // From another registry it is no help, which is for the client to see.
+    let near = beside.or_else(|| source.place.repository().cloned());
     let activity = cx.activity.clone();
-    let progress: Progress = Arc::new(move |bytes| activity.wrote(bytes));
-    match place.push_blob(blob, near.as_ref(), &source.place, &progress).await? {
+    let progress: Progress = Arc::new(move |bytes| {
+        crash::before(Effect::BlobPiece);
+        activity.wrote(bytes);
+        crash::after(Effect::BlobPiece);
+    });
+    match around(effect, place.push_blob(blob, near.as_ref(), &source.place, &progress)).await? {
         Pushed::Mounted => Ok(Spent { blobs_mounted: 1, bytes_mounted: blob.size, ..Spent::default() }),
         Pushed::Uploaded => {
             Ok(Spent { blobs_written: 1, bytes_written: blob.size, bytes_read: blob.size, ..Spent::default() })

@@ -1,5 +1,6 @@
 //! Puts the top manifest under its name and asks it back.
 
+use daemon::crash::{Effect, around};
 use proto::Digest;
 use proto::outcome::Spent;
 use registry::Place;
@@ -19,9 +20,9 @@ pub(crate) async fn run(cx: &TaskContext, image: &Image, target: &OpenTarget) ->
         if current != *shown {
             return Err(StageError::Moved { expected: shown.clone(), found: current });
         }
-        place.tag(&image.top).await.map_err(StageError::Destination)?;
+        around(Effect::TagPut, place.tag(&image.top)).await.map_err(StageError::Destination)?;
         cx.note_spent(Spent { manifests_written: 1, ..Spent::default() });
-        let back = shows(place).await?;
+        let back = around(Effect::TagReadBack, shows(place)).await?;
         if back.as_ref() != Some(ours) {
             return Err(StageError::Moved { expected: Some(ours.clone()), found: back });
         }

@@ -44,6 +44,7 @@ create table tasks (
     source_digest text,
     failure text,                       -- of a listing
     started_at text,
+    taken_at text,                      -- when its attempt was last taken to be published
     ended_at text,
     spent text not null,
     stages text not null,

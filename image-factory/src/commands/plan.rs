@@ -1,0 +1,176 @@
+//! `plan`: what a run would do, before it is done.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use anyhow::Context;
+use backends::Store;
+use clap::{Args, ValueEnum};
+use daemon::Shutdown;
+use jiff::Timestamp;
+use registry::Client;
+
+use crate::cli::args::{DataArgs, PatienceArgs};
+use crate::data::DataFolder;
+use crate::exit::{Exit, UsageError};
+use crate::files;
+use crate::plan::change::Change;
+use crate::plan::make::Planner;
+use crate::plan::text::Form;
+use crate::plan::{self, Action, Plan};
+use crate::progress::{say, warn};
+use crate::text;
+
+/// Say what a run would do: which tags would be created or moved, what would fail, and what it costs. Nothing is written.
+///
+/// Sources and destinations are asked, with questions that no registry counts as a pull. Against another version of the
+/// file, it says what the change does: tags in and out, bytes, pulls, other destinations and owners.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct PlanArgs {
+    /// The job file.
+    pub(crate) file: PathBuf,
+
+    /// Compare with the version of the file that lies in this folder, as in a checkout of the main branch.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) against: Option<PathBuf>,
+
+    /// Keep the plan, for `run --plan`.
+    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+
+    /// The only job of the file to plan; for a file without `jobs`, the name that its run is given.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) job: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+
+    #[command(flatten)]
+    pub(crate) patience: PatienceArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  image-factory plan factory.yaml
+  image-factory plan factory.yaml --out tonight.json && image-factory run --plan tonight.json
+  git worktree add ../main main && image-factory plan factory.yaml --against ../main --format markdown";
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For machines: all of it.
+    Json,
+    /// For a pull request.
+    Markdown,
+}
+
+pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
+    let shutdown = Shutdown::on_signals().context("listen for signals")?;
+    let Some(plan) = shutdown.drain.run_until_cancelled(make(&args)).await else {
+        say("stopped: there is no plan");
+        return Ok(Exit::Incomplete);
+    };
+    let plan = plan?;
+    if let Some(path) = &args.out {
+        keep(&plan, path)?;
+    }
+    let mut out = text::stdout();
+    match args.format {
+        Format::Text => plan::text::write(&mut out, &plan, Form::Text)?,
+        Format::Markdown => plan::text::write(&mut out, &plan, Form::Markdown)?,
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&plan)?)?,
+    }
+    let has_failed = plan.jobs.iter().any(|job| !job.failed.is_empty())
+        || plan.change.iter().flat_map(|change| &change.repositories).any(|change| change.failure.is_some());
+    Ok(match (has_failed || plan.count(Action::Fail) > 0, plan.count(Action::Wait)) {
+        (true, _) => Exit::Failed,
+        (false, 0) => Exit::Done,
+        (false, _) => Exit::Incomplete,
+    })
+}
+
+async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
+    let file = files::load(&args.file)?;
+    let client = Client::new(&file.access, args.patience.options())?;
+    let mut plan = Plan::of(files::absolute(&args.file)?, file.digest.clone(), Timestamp::now());
+    if let Some(folder) = &args.against {
+        let path = other_version(&args.file, folder)?;
+        let other = files::load(&path)?;
+        // What was placed says nothing of what the change does, so nothing on record is asked.
+        let mut planner = Planner::new(client, None);
+        let name = |job: Option<&str>| job.unwrap_or("the file").to_owned();
+        let (repositories, jobs) = planner.compare(&other, &file, name).await?;
+        let against = path.display().to_string();
+        plan.change = Some(Change { against, against_digest: other.digest, repositories });
+        plan.jobs = jobs;
+        plan.costs = planner.costs;
+        return Ok(plan);
+    }
+    if !file.warnings.is_empty() {
+        warn(&file.warnings.to_string());
+    }
+    let mut planner = Planner::new(client, store(&args.data).await?);
+    let looked = AtomicU64::new(0);
+    for (name, job) in files::jobs(&file, &args.file, args.job.as_deref())? {
+        let looking = planner.job(&name, &job.sources, || {
+            looked.fetch_add(1, Relaxed);
+        });
+        let planned = tokio::select! {
+            never = tell(&looked) => match never {},
+            planned = looking => planned?,
+        };
+        plan.jobs.push(planned);
+    }
+    plan.costs = planner.costs;
+    Ok(plan)
+}
+
+/// Says every few seconds how far it is.
+async fn tell(looked: &AtomicU64) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        say(&format!("planning: {} looked at so far", text::count(looked.load(Relaxed), "image")));
+    }
+}
+
+/// What is on record; none before the first run.
+async fn store(data: &DataArgs) -> anyhow::Result<Option<Store>> {
+    let path = DataFolder::open(data)?.store();
+    Ok(if path.exists() { Some(Store::open(&path).await?) } else { None })
+}
+
+/// The same file in another folder: by its own path if that is relative, else by its name.
+fn other_version(file: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    let name = file.file_name().map(PathBuf::from).unwrap_or_default();
+    let candidates = [Some(file.to_owned()).filter(|file| file.is_relative()), Some(name)];
+    let candidates: Vec<PathBuf> = candidates.into_iter().flatten().map(|path| folder.join(path)).collect();
+    match candidates.iter().find(|path| path.is_file()) {
+        Some(path) => Ok(path.clone()),
+        None => {
+            let tried: Vec<String> = candidates.iter().map(|path| format!("`{}`", path.display())).collect();
+            Err(UsageError(format!("there is no other version of the file: looked for {}", tried.join(" and "))).into())
+        }
+    }
+}
+
+/// Writes the plan whole or not at all.
+fn keep(plan: &Plan, path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        serde_json::to_writer_pretty(&mut file, plan)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("write plan `{}`", path.display()))
+}

@@ -1,0 +1,73 @@
+//! How a repository is reached, in words: which settings match it, never a secret.
+
+use std::fmt;
+
+use jobfile::RepositoryLocation;
+use proto::settings::{Access, Auth, RegistrySettings, Secret};
+use serde::Serialize;
+
+/// The settings of the registry of a repository.
+#[derive(Debug, Serialize)]
+pub(super) struct Reached {
+    repository: String,
+    /// The pattern of the settings that match; none if there are none.
+    pattern: Option<String>,
+    /// Where credentials come from, and whatever else is set.
+    settings: Vec<String>,
+}
+
+impl Reached {
+    /// None for a layout, which needs no settings.
+    pub(super) fn of(location: &RepositoryLocation, access: &Access) -> Option<Self> {
+        let RepositoryLocation::Registry(repository) = location else { return None };
+        let settings = access.settings(repository);
+        Some(Self {
+            repository: repository.to_string(),
+            pattern: settings.map(|settings| settings.pattern.clone()),
+            settings: settings.map_or_else(|| vec![login(&Auth::Ambient)], in_words),
+        })
+    }
+}
+
+impl fmt::Display for Reached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.repository, self.settings.join(", "))?;
+        match &self.pattern {
+            Some(pattern) => write!(f, "  (registries: `{pattern}`)"),
+            None => write!(f, "  (default)"),
+        }
+    }
+}
+
+fn in_words(settings: &RegistrySettings) -> Vec<String> {
+    let RegistrySettings { pattern: _, auth, tls, plain_http, concurrency } = settings;
+    let client = tls.client.as_ref();
+    [
+        Some(login(auth)),
+        plain_http.then(|| "plain HTTP".to_owned()),
+        tls.ca_file.as_ref().map(|path| format!("CA of `{}`", path.display())),
+        client.map(|client| format!("client certificate `{}`", client.certificate.display())),
+        client.map(|client| format!("its key from {}", place(&client.key))),
+        tls.skip_verify.then(|| "certificates are not checked".to_owned()),
+        concurrency.map(|most| format!("at most {most} requests at once")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn login(auth: &Auth) -> String {
+    match auth {
+        Auth::Ambient => "credentials of `docker login`, if there are any".to_owned(),
+        Auth::Anonymous => "no credentials".to_owned(),
+        Auth::Basic { username, password } => format!("user `{username}`, password from {}", place(password)),
+    }
+}
+
+fn place(secret: &Secret) -> String {
+    match secret {
+        Secret::Env(name) => format!("environment variable `{name}`"),
+        Secret::File(path) => format!("file `{}`", path.display()),
+        Secret::Helper(name) => format!("helper `docker-credential-{name}`"),
+    }
+}

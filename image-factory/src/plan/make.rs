@@ -1,0 +1,249 @@
+//! Makes a plan: survey, expand and the resolve stage, without Store, Queue or any write.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use backends::Store;
+use backends::store::{NewTask, Placement};
+use coordinator::expand::Only;
+use coordinator::survey::Survey;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jobfile::Source;
+use proto::outcome::End;
+use proto::task::{Destination, Mirror, TaskKind};
+use proto::{Attempt, Class, Code, Digest, Failure, Host, Location, RunId, Task, limits};
+use registry::Client;
+use worker::{Activity, Preview, Prospect, Tools, Weight, preview};
+
+use super::{Action, Cost, DestinationPlan, FailedRepository, ImagePlan, JobPlan};
+
+/// Repositories listed, and images looked at, at once.
+const CONCURRENCY: usize = 8;
+
+/// Looks at registries for a plan, and adds up what the run will cost.
+pub(crate) struct Planner {
+    client: Client,
+    tools: Tools,
+    /// What is on record; none if there was no run yet.
+    store: Option<Store>,
+    retry_after: [Duration; 2],
+    pub(crate) costs: BTreeMap<String, Cost>,
+    /// Blobs that are counted as sent, by the repository that they go to.
+    counted: BTreeSet<(String, Digest)>,
+}
+
+impl Planner {
+    pub(crate) fn new(client: Client, store: Option<Store>) -> Self {
+        let tools = Tools::new(client.clone(), Activity::default());
+        let retry_after = [limits::SECOND_TRY_AFTER, limits::THIRD_TRY_AFTER];
+        Self { client, tools, store, retry_after, costs: BTreeMap::new(), counted: BTreeSet::new() }
+    }
+
+    /// Asks which tags sources have.
+    pub(crate) fn survey(&self) -> Survey<'_> {
+        Survey { client: &self.client, store: self.store.as_ref(), retry_after: self.retry_after }
+    }
+
+    /// What `job`, which mirrors `sources`, would do. `tell` hears of each image that was looked at.
+    pub(crate) async fn job(&mut self, job: &str, sources: &[Source], tell: impl Fn()) -> anyhow::Result<JobPlan> {
+        let survey = self.survey();
+        let surveys = sources.iter().map(|source| {
+            let survey = &survey;
+            async move { anyhow::Ok((source, survey.expansion(source, &Only::All).await?)) }
+        });
+        let expansions: Vec<_> = stream::iter(surveys.collect::<Vec<_>>()).buffered(CONCURRENCY).try_collect().await?;
+        let mut plan = JobPlan { job: job.to_owned(), images: Vec::new(), failed: Vec::new(), warnings: Vec::new() };
+        let mut tasks = Vec::new();
+        for (source, expansion) in expansions {
+            if source.needs_listing() {
+                self.cost(source.location.repository().host()).requests += 1;
+            }
+            let repository = source.location.to_string();
+            plan.failed.extend(expansion.failure.map(|failure| FailedRepository { repository, failure }));
+            plan.warnings.extend(expansion.warnings);
+            tasks.extend(expansion.tasks);
+        }
+        let (images, warnings) = self.images(job, tasks, tell).await?;
+        plan.images = images;
+        plan.warnings.extend(warnings);
+        plan.images.sort_by(|a, b| a.source.cmp(&b.source));
+        Ok(plan)
+    }
+
+    /// What would be done with each of `tasks`, and what is worth a look about it.
+    pub(crate) async fn images(
+        &mut self,
+        job: &str,
+        tasks: Vec<NewTask>,
+        tell: impl Fn(),
+    ) -> anyhow::Result<(Vec<ImagePlan>, Vec<String>)> {
+        let looks = tasks.iter().map(|task| self.look(job, task)).collect::<Vec<_>>();
+        let mut looks = stream::iter(looks).buffered(CONCURRENCY);
+        let mut looked = Vec::with_capacity(tasks.len());
+        while let Some(look) = looks.try_next().await? {
+            tell();
+            looked.push(look);
+        }
+        drop(looks);
+        let (mut images, mut warnings) = (Vec::new(), Vec::new());
+        for (task, look) in tasks.iter().zip(looked) {
+            self.add_costs(task, &look);
+            warnings.extend(look.preview.warnings.iter().cloned());
+            images.push(look.into_plan(task));
+        }
+        Ok((images, warnings))
+    }
+
+    async fn look(&self, job: &str, task: &NewTask) -> anyhow::Result<Look> {
+        let locations: Vec<Location> = task.destinations.iter().map(|to| to.location.clone()).collect();
+        let placements = match &self.store {
+            Some(store) => store.placements(&locations).await?,
+            None => Default::default(),
+        };
+        let is_owned = |placement: &Placement| placement.job != job;
+        let owned = placements.iter().filter(|(_, placement)| is_owned(placement));
+        let owned = owned.map(|(location, placement)| (location.clone(), placement.job.clone())).collect();
+        let destinations = task.destinations.iter().map(|to| Destination {
+            location: to.location.clone(),
+            content: to.content.clone(),
+            placed: placements.get(&to.location).map(|placement| placement.placed.clone()),
+        });
+        let mirror = Mirror {
+            source: task.source.clone(),
+            cosign_tags: task.cosign_tags.clone(),
+            destinations: destinations.collect(),
+        };
+        let attempt = Task {
+            run: RunId::new(),
+            id: task.id,
+            attempt: Attempt::FIRST,
+            solo: false,
+            deadline: limits::ATTEMPT_DEADLINE,
+            kind: TaskKind::Mirror(mirror),
+        };
+        let preview = preview(&self.tools, &attempt, is_free_to_read(&task.source)).await;
+        Ok(Look { owned, preview })
+    }
+
+    fn cost(&mut self, host: &Host) -> &mut Cost {
+        self.costs.entry(host.as_str().to_owned()).or_default()
+    }
+
+    /// Counts the requests of one attempt, about as the worker makes them.
+    fn add_costs(&mut self, task: &NewTask, look: &Look) {
+        let writes: Vec<_> = look.writes().collect();
+        let weight = writes.first().and_then(|(_, weight)| *weight);
+        let manifests = weight.map_or(1, |weight| weight.manifests as u64);
+        let blobs = weight.map_or(0, |weight| weight.blobs.len() as u64);
+        if let Some(host) = host(&task.source) {
+            let cost = self.cost(host);
+            cost.requests += 1;
+            if !writes.is_empty() {
+                // Each manifest, what refers to it, and the three tags that cosign may have given it.
+                cost.requests += 5 * manifests + blobs;
+                cost.pulls += 1;
+            }
+        }
+        for (location, _) in &look.preview.destinations {
+            if let Some(host) = host(location) {
+                self.cost(host).requests += 1 + task.cosign_tags.len() as u64;
+            }
+        }
+        for (location, weight) in writes {
+            let Location::Registry(image) = location else { continue };
+            let repository = image.repository.to_string();
+            let unsent = weight.map(|weight| {
+                let new =
+                    weight.blobs.iter().filter(|blob| self.counted.insert((repository.clone(), blob.digest.clone())));
+                new.fold((0, 0), |(count, bytes), blob| (count + 1, bytes + blob.size))
+            });
+            let (new_blobs, bytes) = unsent.unwrap_or_default();
+            let cost = self.cost(image.repository.host());
+            // A blob is asked for, and sent in two requests; a manifest is asked for, sent, and asked back.
+            cost.requests += blobs + 2 * new_blobs + 3 * manifests;
+            cost.bytes += bytes;
+            cost.unknown += u64::from(weight.is_none());
+        }
+    }
+}
+
+/// An image, as it was looked at.
+struct Look {
+    /// Destinations that other jobs own.
+    owned: BTreeMap<Location, String>,
+    preview: Preview,
+}
+
+impl Look {
+    /// The destinations that would be written.
+    fn writes(&self) -> impl Iterator<Item = (&Location, Option<&Weight>)> {
+        let open = self.preview.destinations.iter().filter(|(location, _)| !self.owned.contains_key(location));
+        open.filter_map(|(location, prospect)| match prospect {
+            Prospect::Write { weight, .. } => Some((location, weight.as_ref())),
+            Prospect::UpToDate | Prospect::Unable(_) => None,
+        })
+    }
+
+    fn into_plan(self, task: &NewTask) -> ImagePlan {
+        let digest = self.preview.source.as_ref().ok().cloned();
+        let mut prospects: BTreeMap<_, _> = self.preview.destinations.into_iter().collect();
+        let destinations = task.destinations.iter().map(|to| {
+            let prospect = match &self.preview.source {
+                Ok(_) => prospects.remove(&to.location),
+                Err(end) => Some(Prospect::Unable(end.clone())),
+            };
+            let (action, shows, bytes, failure) = match (self.owned.get(&to.location), prospect) {
+                (Some(owner), _) => (Action::Fail, None, None, Some(owned_by(&to.location, owner))),
+                (None, None | Some(Prospect::UpToDate)) => (Action::Keep, digest.clone(), Some(0), None),
+                (None, Some(Prospect::Write { shows, weight })) => {
+                    let bytes = weight
+                        .map(|weight| weight.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size)));
+                    let action = match &shows {
+                        None => Action::Create,
+                        Some(_) if shows == digest => Action::Confirm,
+                        Some(_) => Action::Move,
+                    };
+                    (action, shows, bytes, None)
+                }
+                (None, Some(Prospect::Unable(End::Deferred { failure, .. }))) => {
+                    (Action::Wait, None, None, Some(failure))
+                }
+                (None, Some(Prospect::Unable(End::Failed(failure)))) => (Action::Fail, None, None, Some(failure)),
+                (None, Some(Prospect::Unable(End::Placed { .. } | End::Interrupted))) => {
+                    (Action::Wait, None, None, None)
+                }
+            };
+            DestinationPlan {
+                destination: to.location.clone(),
+                group: to.origin.group.clone(),
+                owner: to.origin.owner.clone(),
+                rule: to.origin.rule.clone(),
+                action,
+                shows,
+                bytes,
+                failure,
+            }
+        });
+        let destinations = destinations.collect();
+        ImagePlan { source: task.source.clone(), digest, destinations }
+    }
+}
+
+/// What the Store says to a task for a tag of another job.
+fn owned_by(location: &Location, owner: &str) -> Failure {
+    let message = format!("set `{location}`: it is owned by job `{owner}`");
+    let hint = "change the destination, or run once with `--take-over`";
+    Failure::new(None, Code::TargetOwned, Class::Reject, &message, Some(hint))
+}
+
+/// Whether reading a manifest costs nothing: Docker Hub counts it as a pull.
+fn is_free_to_read(source: &Location) -> bool {
+    host(source).is_none_or(|host| *host != Host::docker_hub())
+}
+
+fn host(location: &Location) -> Option<&Host> {
+    match location {
+        Location::Registry(image) => Some(image.repository.host()),
+        Location::Layout(_) | Location::Archive(_) => None,
+    }
+}

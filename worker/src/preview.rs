@@ -1,0 +1,89 @@
+//! What an attempt would find and do, without doing it: the resolve stage, and the manifests where reading them is free.
+
+use futures_util::future::join_all;
+use proto::outcome::End;
+use proto::task::{Destination, Mirror, TaskKind};
+use proto::{Descriptor, Digest, Location, Stage, Task};
+use tokio_util::sync::CancellationToken;
+
+use crate::context::{TaskContext, Tools};
+use crate::stage::run_stage;
+use crate::stages::fetch;
+use crate::stages::resolve::{self, Source, Target};
+
+/// What an attempt would do.
+#[derive(Debug)]
+pub struct Preview {
+    /// What the source shows; why it cannot be told else.
+    pub source: Result<Digest, End>,
+    /// Each destination; none if the source cannot be read.
+    pub destinations: Vec<(Location, Prospect)>,
+    /// What is worth a person's look, and is no failure.
+    pub warnings: Vec<String>,
+}
+
+/// What an attempt would do at a destination.
+#[derive(Debug)]
+pub enum Prospect {
+    /// Nothing.
+    UpToDate,
+    /// Send what is missing, and set the tag.
+    Write {
+        /// What the tag shows until then.
+        shows: Option<Digest>,
+        /// What the image consists of, if that was asked for and could be read.
+        weight: Option<Weight>,
+    },
+    /// Come to this end.
+    Unable(End),
+}
+
+/// What an image consists of.
+#[derive(Debug, Clone)]
+pub struct Weight {
+    /// How many manifests, all that refer to it included.
+    pub manifests: usize,
+    /// Its distinct blobs.
+    pub blobs: Vec<Descriptor>,
+}
+
+/// Looks at both sides of a task. With `weigh` the manifests of what would be sent are read; at some registries that
+/// counts as a pull.
+pub async fn preview(tools: &Tools, task: &Task, weigh: bool) -> Preview {
+    let TaskKind::Mirror(mirror) = &task.kind;
+    let cx = TaskContext::new(tools, task, mirror, CancellationToken::new());
+    let source = match run_stage(&cx, Stage::Resolve, resolve::source(&cx, &mirror.source)).await {
+        Ok(source) => source,
+        Err(end) => return Preview { source: Err(end), destinations: Vec::new(), warnings: Vec::new() },
+    };
+    let prospects = mirror.destinations.iter().map(|destination| prospect(&cx, mirror, &source, destination));
+    let mut prospects = join_all(prospects).await;
+    if weigh && prospects.iter().any(|prospect| matches!(prospect, Prospect::Write { .. })) {
+        let weighed = weigh_image(&cx, &source).await;
+        for prospect in &mut prospects {
+            match (&weighed, prospect) {
+                (Ok(read), Prospect::Write { weight, .. }) => *weight = Some(read.clone()),
+                (Err(end), prospect @ Prospect::Write { .. }) => *prospect = Prospect::Unable(end.clone()),
+                _ => {}
+            }
+        }
+    }
+    let locations = mirror.destinations.iter().map(|destination| destination.location.clone());
+    let destinations = locations.zip(prospects).collect();
+    let source = Ok(source.digest);
+    Preview { source, destinations, warnings: cx.into_result(task, Vec::new()).warnings }
+}
+
+async fn prospect(cx: &TaskContext, mirror: &Mirror, source: &Source, destination: &Destination) -> Prospect {
+    match run_stage(cx, Stage::Resolve, resolve::destination(cx, mirror, source, destination)).await {
+        Ok(Target::UpToDate) => Prospect::UpToDate,
+        Ok(Target::Open(target)) => Prospect::Write { shows: target.shown, weight: None },
+        Err(end) => Prospect::Unable(end),
+    }
+}
+
+async fn weigh_image(cx: &TaskContext, source: &Source) -> Result<Weight, End> {
+    let image = run_stage(cx, Stage::Fetch, fetch::run(source)).await?;
+    let manifests = 1 + image.below.iter().map(Vec::len).sum::<usize>();
+    Ok(Weight { manifests, blobs: image.blobs().into_iter().cloned().collect() })
+}
