@@ -46,7 +46,7 @@ impl Factory {
         slots: usize,
         retry_after: [Duration; 2],
     ) -> anyhow::Result<Self> {
-        let lock = data.lock()?;
+        let lock = data.lock().await?;
         let store = Store::open(&data.store()).await.context("open the data folder's database")?;
         let store = store.with_retry_after(retry_after);
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());

@@ -107,9 +107,12 @@ impl Night {
             (r"file [0-9a-f]{8}\b", "file FILE"),
             (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?Z?)?", "TIME"),
             (r"\b\d\d:\d\d\b", "TIME"),
+            (r"\b\d+ h \d+ min|\b\d+ min \d+ s", "N s"),
             (r"\b\d+(\.\d+)? s\b", "N s"),
             (r#""ms": ?\d+"#, r#""ms":0"#),
-            (r"\d+(\.\d+)? (B|KiB)/s", "RATE"),
+            // How much of an image was sent before it failed, and which of two was first, is for the moment to decide.
+            (r"  [0-9.]+ KiB sent in .*", "  SIZES"),
+            (r"failed  (\S+)/core:1\.[01]  (.*) again in", "failed  $1/core:1.0  $2 again in"),
         ] {
             settings.add_filter(pattern, mask);
         }
@@ -251,8 +254,8 @@ async fn status_tells_what_a_run_waits_for() {
     let settled = async {
         loop {
             let status: Value = serde_json::from_str(&night.says(0, &["status", "--json"]).await).unwrap();
-            if status["waits"].as_array().unwrap().iter().map(|wait| wait["images"].as_u64().unwrap()).sum::<u64>() == 4
-            {
+            let count = |key: &str| status[key].as_u64().unwrap();
+            if status["all_known"] == true && (count("under_way"), count("to_do"), count("deferred")) == (0, 3, 1) {
                 break;
             }
         }
