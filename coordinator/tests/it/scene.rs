@@ -124,7 +124,7 @@ pub(crate) fn location(text: &str) -> Location {
 /// Pushed, under a digest of its own.
 pub(crate) fn pushed(source: &Location) -> End {
     let digest = Digest::of(source.to_string().as_bytes());
-    End::Placed { fingerprint: Fingerprint::of_copy(&digest, &Content::default()), digest }
+    End::Placed { fingerprint: Fingerprint::of_copy(&digest, &Content::default()), digest, moved: false }
 }
 
 pub(crate) fn failed(code: Code, message: &str, hint: Option<&str>) -> End {

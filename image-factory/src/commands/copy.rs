@@ -96,7 +96,7 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
             writeln!(out, "failed  {} → {location}", args.source)?;
             writeln!(out, "        {failure}")?;
             if let Some(hint) = &failure.hint {
-                writeln!(out, "        mend: {hint}")?;
+                writeln!(out, "        mend: {}", text::mend_without_file(hint))?;
             }
         }
         End::Interrupted => {

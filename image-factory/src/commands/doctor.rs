@@ -236,9 +236,7 @@ fn referrers(check: &Check) -> &'static str {
 fn complain(out: &mut impl Write, what: &str, role: Role, error: &Error) -> io::Result<()> {
     writeln!(out, "  {what:<12} no: {}", daemon::ErrorChain(error))?;
     match error.hint() {
-        Some(hint) if role == Role::Named && hint.contains("in the file") => {
-            writeln!(out, "  {:<12} mend: {hint} (given with `--settings FILE`)", "")
-        }
+        Some(hint) if role == Role::Named => writeln!(out, "  {:<12} mend: {}", "", text::mend_without_file(hint)),
         Some(hint) => writeln!(out, "  {:<12} mend: {hint}", ""),
         None => Ok(()),
     }

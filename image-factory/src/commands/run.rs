@@ -216,8 +216,9 @@ pub(crate) async fn mirror(
     mut tell: impl FnMut(Done, Option<&mut Machine>) -> anyhow::Result<()>,
 ) -> anyhow::Result<bool> {
     let file = files::load(order.file)?;
-    if !file.warnings.is_empty() {
-        warn(&file.warnings.to_string());
+    let told: Vec<String> = file.warnings.lines().collect();
+    for warning in &told {
+        warn(&format!("warning  {warning}"));
     }
     let mut jobs = files::jobs(&file, order.file, order.job)?;
     let path = files::absolute(order.file)?;
@@ -248,7 +249,10 @@ pub(crate) async fn mirror(
         let run = run.with_context(|| format!("run with data folder `{}`", order.data.path().display()))?;
         let Some(run) = run else { return Ok(false) };
         let report = PathBuf::from(&run.report.as_ref().context("the run has no report")?.path);
-        let summary = Summary::read(&report).with_context(|| format!("read report `{}`", report.display()))?;
+        let mut summary = Summary::read(&report).with_context(|| format!("read report `{}`", report.display()))?;
+        if machine.is_none() {
+            summary.warnings.retain(|warning| !told.contains(warning));
+        }
         tell(Done { run, is_only, summary, report }, machine.as_deref_mut())?;
     }
     Ok(true)

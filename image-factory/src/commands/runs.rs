@@ -37,9 +37,13 @@ pub(crate) async fn run(args: RunsArgs) -> anyhow::Result<Exit> {
     for seen in records.runs(args.limit).await? {
         let (run, state) = (&seen.run, seen.state());
         let started = run.started_at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
-        let counted = Outcome::ALL.into_iter().filter(|outcome| run.counts.of(*outcome) > 0);
-        let counts = counted.map(|outcome| format!("{} {outcome}", text::number(run.counts.of(outcome))));
-        let mut counts: Vec<String> = counts.collect();
+        let unlisted = if run.counts.failed > 0 { records.store.unlisted(run.id).await? } else { 0 };
+        let outcomes = Outcome::ALL.into_iter().map(|outcome| match outcome {
+            Outcome::Failed => (run.counts.failed.saturating_sub(unlisted), outcome.to_string()),
+            _ => (run.counts.of(outcome), outcome.to_string()),
+        });
+        let counted = outcomes.chain([(unlisted, "unlisted".to_owned())]).filter(|(count, _)| *count > 0);
+        let mut counts: Vec<String> = counted.map(|(count, word)| format!("{} {word}", text::number(count))).collect();
         if run.counts.tasks == 0 {
             counts.push("0 images".to_owned());
         }

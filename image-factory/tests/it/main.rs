@@ -8,6 +8,7 @@ mod demo;
 mod faults;
 mod looking;
 mod mirror;
+mod night;
 mod plan;
 mod real;
 mod run;

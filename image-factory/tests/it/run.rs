@@ -107,6 +107,8 @@ async fn a_tag_that_somebody_else_moved_is_set_right() {
     workshop.run().await.expect(0);
 
     assert_eq!(destination.store().tag("mirror/team/app", "1.0"), Some(ours));
+    // A tag that moved is no tag that was up to date.
+    assert_eq!(totals(&workshop.report().await), "3 up_to_date, 1 pushed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -120,7 +120,7 @@ HOST/team/app
   credentials  entry `HOST` of `HOME/.docker/config.json`
   pull         yes, it shows DIGEST
   push         no: POST http://HOST/v2/team/app/blobs/uploads/: 401 UNAUTHORIZED: authentication required
-               mend: ask for the right, or for the repository to be created; some registries say 403 for 404
+               mend: ask for the right to it, and see that it exists: some registries say 403 for 404
   referrers    referrers API
 ";
 

@@ -236,6 +236,7 @@ fn result(task: &Task) -> TaskResult {
         _ => End::Placed {
             fingerprint: Fingerprint::of_copy(&digest, &proto::Content::default()),
             digest: digest.clone(),
+            moved: true,
         },
     };
     let destinations = mirror.destinations.iter().map(|destination| DestinationResult {
