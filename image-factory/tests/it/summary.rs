@@ -46,7 +46,7 @@ async fn who_may_not_list_a_repository_is_told_how_to_mend_it_and_what_to_do_nex
     let lines: Vec<&str> = ended.stdout.lines().collect();
     let unlisted = lines.iter().position(|line| line.starts_with("unlisted ")).unwrap();
     assert!(lines[unlisted].contains("source_unauthorized"), "{}", ended.stdout);
-    assert!(lines[unlisted + 1].trim_start().starts_with("mend: "), "{}", ended.stdout);
+    assert!(lines[unlisted + 2].trim_start().starts_with("mend: "), "{}", ended.stdout);
     assert!(lines.last().unwrap().starts_with("next     `image-factory doctor /"), "{}", ended.stdout);
 }
 
