@@ -77,6 +77,10 @@ impl Found {
             return;
         }
         self.met.extend(wishes);
+        let image = match only.pin(&image) {
+            Some(digest) => source.location.image(&taken.tag, Some(digest)),
+            None => image,
+        };
         let position = *self.positions.entry(image.clone()).or_insert_with(|| {
             let task = NewTask { id: TaskId::new(), source: image, cosign_tags: Vec::new(), destinations: Vec::new() };
             self.tasks.push(task);

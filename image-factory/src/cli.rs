@@ -1,8 +1,9 @@
 //! The command line: every command by its name. What each takes, with its help, stands beside what it does.
 
 pub(crate) mod args;
+mod words;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use daemon::telemetry::Format;
 
 use crate::commands::{
@@ -52,7 +53,25 @@ pub(crate) enum Command {
 }
 
 impl Cli {
+    /// Reads the command line; ends the program if it is wrong, or asks for help.
+    pub(crate) fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| words::explained(&mut Self::command(), &error).unwrap_or(error).exit())
+    }
+
     pub(crate) fn log_format(&self) -> Format {
         if self.log_json { Format::Json } else { Format::Text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_of_each_command_has_an_example() {
+        for command in Cli::command().get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example"), "{help}");
+        }
     }
 }

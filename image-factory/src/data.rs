@@ -46,12 +46,12 @@ impl DataFolder {
     ///
     /// # Errors
     /// Another run has it: the message names its process.
-    pub(crate) fn lock(&self) -> anyhow::Result<DataLock> {
+    pub(crate) async fn lock(&self) -> anyhow::Result<DataLock> {
         let path = self.lock_path();
         let mut options = OpenOptions::new();
         let opened = options.read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = opened.with_context(|| format!("open lock `{}`", path.display()))?;
-        match try_patiently(&file) {
+        match try_patiently(&file).await {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -87,10 +87,10 @@ impl DataFolder {
 }
 
 /// Who only looks whether the lock is held holds it himself for a moment: that must not stop a run.
-fn try_patiently(file: &File) -> Result<(), TryLockError> {
+async fn try_patiently(file: &File) -> Result<(), TryLockError> {
     for _ in 0..5 {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(20)).await,
             settled => return settled,
         }
     }

@@ -22,7 +22,7 @@ use worker::{Activity, Tools, Worker};
 use crate::data::{DataFolder, DataLock};
 use crate::exit::UsageError;
 use crate::machine::Machine;
-use crate::progress::{DRAW_EVERY, Display, Progress, Standing, say};
+use crate::progress::{DRAW_EVERY, Display, Progress, Standing, say, warn};
 
 /// Rows read at once.
 const ROWS: usize = 500;
@@ -46,7 +46,7 @@ impl Factory {
         slots: usize,
         retry_after: [Duration; 2],
     ) -> anyhow::Result<Self> {
-        let lock = data.lock()?;
+        let lock = data.lock().await?;
         let store = Store::open(&data.store()).await.context("open the data folder's database")?;
         let store = store.with_retry_after(retry_after);
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
@@ -54,7 +54,7 @@ impl Factory {
         let pace = Pace::for_slots(slots).with_retry_after(retry_after);
         let coordinator = Coordinator::new(store.clone(), queue.clone(), client, pace, data.reports());
         for run in store.open_runs().await? {
-            tracing::warn!(run.id = %run.id, "run {} was cut off: it is closed, with a report", run.id.short());
+            warn(&format!("run {} was cut off: it is closed, with a report", run.id.short()));
             coordinator.interrupt(run.id).await?;
         }
         Ok(Self { coordinator, store, queue, tools, slots, _lock: lock })

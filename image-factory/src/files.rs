@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::Context;
-use jobfile::{Job, JobFile, LoadError};
+use jobfile::{FileDigest, Job, JobFile, LoadError};
 use proto::settings::Access;
 use tokio::process::Command;
 
@@ -47,14 +47,17 @@ pub(crate) fn absolute(path: &Path) -> anyhow::Result<String> {
     Ok(found.display().to_string())
 }
 
-/// The commit of the work tree that the file lies in, with `-dirty` if the file is not as it is there; none if there
-/// is no work tree, or no Git.
-pub(crate) async fn git_commit(path: &Path) -> Option<String> {
+/// The commit of the work tree that the job file lies in, with `-dirty` if it or a file that it names is not as it is
+/// there; none if there is no work tree, or no Git.
+pub(crate) async fn git_commit(path: &Path, files: &[FileDigest]) -> Option<String> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let git = async |args: &[&OsStr]| output_of(Command::new("git").arg("-C").arg(folder).args(args)).await;
     let commit = git(&["rev-parse".as_ref(), "HEAD".as_ref()]).await.filter(|commit| !commit.is_empty())?;
     let status = ["status", "--porcelain", "--ignored", "--"].map(OsStr::new);
-    let changes = git(&[&status[..], &[path.file_name()?]].concat()).await;
+    let files = files.iter().map(|file| Path::new(&file.path));
+    // Files elsewhere are in no commit of this work tree.
+    let here = files.filter(|file| file.is_relative() && !file.starts_with("..")).map(Path::as_os_str);
+    let changes = git(&status.into_iter().chain(here).collect::<Vec<_>>()).await;
     Some(if changes.as_deref() == Some("") { commit } else { format!("{commit}-dirty") })
 }
 

@@ -15,10 +15,10 @@ pub(crate) struct Asked {
     pub(crate) tag: Option<Tag>,
 }
 
-/// What a line says, with all jobs that it is part of.
+/// What a line of the file says.
 pub(crate) struct Found<'f> {
-    /// Those that have a name.
-    pub(crate) jobs: Vec<&'f str>,
+    /// The job that it is part of, if that has a name.
+    pub(crate) job: Option<&'f str>,
     pub(crate) source: &'f Source,
     pub(crate) line: &'f Line,
 }
@@ -64,20 +64,12 @@ impl std::fmt::Display for Asked {
 
 /// The lines of which `location` is the source, or a destination; in the order of the file.
 pub(crate) fn lines<'f>(file: &'f JobFile, location: &RepositoryLocation) -> Vec<Found<'f>> {
-    let mut found: Vec<Found<'f>> = Vec::new();
-    for (job, source, line) in all_lines(file) {
-        let is_source = is_same(&source.location, location);
-        if !is_source && !line.destinations.iter().any(|destination| is_same(destination, location)) {
-            continue;
-        }
-        // A group may be part of several jobs.
-        let known = |other: &&mut Found| other.line.place == line.place && other.source.location == source.location;
-        match found.iter_mut().find(known) {
-            Some(other) => other.jobs.extend(job.name.as_deref()),
-            None => found.push(Found { jobs: job.name.as_deref().into_iter().collect(), source, line }),
-        }
-    }
-    found
+    let is_about = |(_, source, line): &(&Job, &Source, &Line)| {
+        is_same(&source.location, location)
+            || line.destinations.iter().any(|destination| is_same(destination, location))
+    };
+    let found = all_lines(file).filter(is_about);
+    found.map(|(job, source, line)| Found { job: job.name.as_deref(), source, line }).collect()
 }
 
 /// The repositories of the file whose names are closest to `location`, the closest first.

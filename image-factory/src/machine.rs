@@ -23,9 +23,9 @@ const VERSION: u32 = 1;
 #[derive(Serialize)]
 struct Line<'a> {
     version: u32,
+    run: &'a str,
     #[serde(flatten)]
     what: What<'a>,
-    run: &'a str,
 }
 
 /// What happened.
@@ -171,7 +171,7 @@ impl Machine {
     }
 
     fn write(&self, what: What) -> anyhow::Result<()> {
-        let line = serde_json::to_string(&Line { version: VERSION, what, run: &self.run })?;
+        let line = serde_json::to_string(&Line { version: VERSION, run: &self.run, what })?;
         writeln!(text::stdout(), "{line}").context("write to standard output")
     }
 }

@@ -15,14 +15,13 @@ mod records;
 mod summary;
 mod text;
 
-use clap::Parser;
 use daemon::telemetry::Format;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let format = cli.log_format();
     daemon::telemetry::init(format, || progress::LogWriter);
     progress::clear_on_panic();

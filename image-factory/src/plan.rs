@@ -170,6 +170,14 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The images that a run of this plan writes, each with the digest that its source showed.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (&Location, Option<&Digest>)> {
+        let images = self.jobs.iter().flat_map(|job| &job.images);
+        let is_written = |to: &DestinationPlan| matches!(to.action, Action::Create | Action::Move | Action::Confirm);
+        let written = images.filter(move |image| image.destinations.iter().any(is_written));
+        written.map(|image| (&image.source, image.digest.as_ref()))
+    }
+
     /// All destinations of all images.
     pub(crate) fn destinations(&self) -> impl Iterator<Item = (&ImagePlan, &DestinationPlan)> {
         let images = self.jobs.iter().flat_map(|job| &job.images);

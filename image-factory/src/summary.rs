@@ -49,6 +49,7 @@ fn write(out: &mut impl Write, summary: &Summary, page: &Path) -> io::Result<()>
         (totals.postponed, "postponed"),
         (totals.cancelled, "cancelled"),
         (totals.failed, "failed"),
+        (totals.unlisted, "unlisted"),
     ];
     let outcomes: Vec<String> = outcomes
         .iter()

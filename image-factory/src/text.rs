@@ -4,6 +4,11 @@ use std::io::{self, ErrorKind, StdoutLock, Write};
 
 pub(crate) use coordinator::report::words::{bytes, count, duration, number};
 
+/// A hint to whoever named no job file, as with `copy`: what stands in the file is given in another way.
+pub(crate) fn mend_without_file(hint: &str) -> String {
+    if hint.contains("in the file") { format!("{hint} (given with `--settings FILE`)") } else { hint.to_owned() }
+}
+
 /// Standard output. Once its reader has gone, as with `| head -1`, the rest is dropped: what was done is done.
 pub(crate) fn stdout() -> Stdout {
     Stdout(io::stdout().lock())

@@ -108,23 +108,24 @@ impl<'l> Claims<'l> {
     /// Lines with the same wish may still take a tag with different digests. One message for a line is enough.
     fn compare_pins(&self, walk: &mut Walk, claimant: Claimant<'l>) {
         let rules = &claimant.line.rules;
-        let by_name = rules.exact().find_map(|(tag, digest)| {
+        let mut names: BTreeMap<&Tag, Option<&Digest>> = BTreeMap::new();
+        for (tag, digest) in rules.exact() {
+            // Within a line, the pin of a tag goes before its name, and stands before it.
+            names.entry(tag).or_insert(digest);
+        }
+        let by_name = names.iter().find_map(|(tag, digest)| {
             let (other, pinned) = self.tags.get(tag)?;
-            if *pinned != digest {
-                return Some((tag, *other));
-            }
-            None
+            (pinned != digest).then_some((*tag, *other))
         });
         let by_pattern = || {
-            let mut pins = rules.exact().filter(|(tag, digest)| digest.is_some() && !self.tags.contains_key(tag));
+            let mut pins = names.iter().filter(|(tag, digest)| digest.is_some() && !self.tags.contains_key(*tag));
             pins.find_map(|(tag, _)| {
-                Some((tag, *self.every_listed.iter().find(|other| other.line.rules.may_match(tag))?))
+                Some((*tag, *self.every_listed.iter().find(|other| other.line.rules.may_match(tag))?))
             })
         };
         let of_others = || {
-            let is_named = |tag: &Tag| rules.exact().any(|(name, _)| name == tag);
             let mut pins = self.pins.iter().filter(|_| rules.need_listing());
-            let tag = *pins.find(|tag| rules.may_match(tag) && !is_named(tag))?;
+            let tag = *pins.find(|tag| !names.contains_key(*tag) && rules.may_match(tag))?;
             Some((tag, self.tags.get(tag)?.0))
         };
         if let Some((tag, other)) = by_name.or_else(by_pattern).or_else(of_others) {

@@ -49,28 +49,29 @@ impl Group {
         let layer = layer.over(definitions.defaults);
         let group = Self { name: Some(key.text.to_owned()), place: walk.place(key.position), lines: Vec::new() };
         let mut reader = Reader { group, layer, definitions };
-        let has_images = fields.get("images").is_some();
-        match from(walk, &fields, has_images) {
-            Ok(Some(From::Image { location, tag, digest })) => {
+        match (from(walk, &fields), fields.get("images")) {
+            // What stands below a prefix that cannot be read cannot be judged.
+            (Err(()), _) => {}
+            (Ok(Some(From::Image { location, tag, digest })), _) => {
                 if let Some(place) = own_tags {
                     let message = "`from` names a tag, and `tags` too";
                     walk.fault_at(place, RuleId::Value, message, "leave out one of both");
                 }
                 reader.image(walk, &fields, location, &tag, digest.as_ref());
             }
-            Ok(prefix) => {
-                if !has_images && fields.get("lists").is_none() {
-                    let mend = "write its `images` or `lists`, or one image with its tag as `from`";
-                    let message = format!("the group `{}` names no images", key.text);
-                    walk.fault(key.position, RuleId::MissingKey, message, mend);
-                }
-                let prefix = prefix.and_then(|from| if let From::Prefix(text) = from { Some(text) } else { None });
-                if let Some(node) = fields.get("images") {
-                    reader.images(walk, node, prefix.as_deref());
+            (Ok(Some(From::Prefix(from))), Some(node)) => reader.images(walk, node, Some(&from)),
+            (Ok(None), Some(node)) => reader.images(walk, node, None),
+            (Ok(_), None) if fields.get("lists").is_none() => {
+                let message = format!("the group `{}` names no images", key.text);
+                let mend = "write its `images` or `lists`, or one image with its tag as `from`";
+                walk.fault(key.position, RuleId::MissingKey, message, mend);
+            }
+            (Ok(_), None) => {
+                for (key, _) in fields.entries().filter(|(key, _)| ["from", "tags"].contains(&key.text)) {
+                    let message = format!("`{}` says something of `images`, and there are only lists", key.text);
+                    walk.fault(key.position, RuleId::Value, message, "leave it out: lists name tags themselves");
                 }
             }
-            // What stands below a prefix that cannot be read cannot be judged.
-            Err(()) => {}
         }
         if let Some(node) = fields.get("lists") {
             for (source, place, tags) in lists::read(walk, files, node) {
@@ -92,10 +93,10 @@ impl Group {
 }
 
 /// What `from` says; the error is noted.
-fn from(walk: &mut Walk, fields: &Fields, has_images: bool) -> Result<Option<From>, ()> {
+fn from(walk: &mut Walk, fields: &Fields) -> Result<Option<From>, ()> {
     let Some(node) = fields.get("from") else { return Ok(None) };
     let text = walk.text(node, "`from`").ok_or(())?;
-    let from = From::read(&walk.folder, text, has_images);
+    let from = From::read(&walk.folder, text, fields.get("images").is_some());
     from.map(Some).map_err(|(message, mend)| walk.fault(node.position, RuleId::Source, message, mend))
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use crate::FILES_MAX;
 use crate::destinations::Destinations;
 use crate::fault::{Place, RuleId};
 use crate::files::{Entry, Files};
@@ -200,6 +201,9 @@ fn matches(walk: &Walk, files: &Files, pattern: &str) -> Result<Vec<PathBuf>, St
         for path in paths {
             let names = names(files, &path).map_err(|error| format!("`{}`: {error}", files.name(&path)))?;
             found.extend(names.into_iter().filter(|name| fits(&glob, part, name)).map(|name| path.join(name)));
+        }
+        if found.len() > FILES_MAX {
+            return Err(format!("more than {FILES_MAX} paths match"));
         }
         paths = found;
     }

@@ -54,7 +54,7 @@ struct Lists {
 impl Lists {
     fn read(&mut self, walk: &mut Walk, file: &Arc<Path>, text: &str) {
         let mut is_empty = true;
-        for (at, row) in text.lines().enumerate() {
+        for (at, row) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let comment = row.find('#').unwrap_or(row.len());
             let reference = row[..comment].trim();
             if reference.is_empty() {

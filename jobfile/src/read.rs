@@ -3,7 +3,7 @@
 use crate::access::{self, Registries};
 use crate::collisions;
 use crate::destinations::Destinations;
-use crate::fault::RuleId;
+use crate::fault::{Place, RuleId};
 use crate::files::Files;
 use crate::groups::{Definitions, Group};
 use crate::include::{self, Included, Rights};
@@ -12,10 +12,12 @@ use crate::jobs;
 use crate::keys;
 use crate::layers::{Layer, Names};
 use crate::rules::TagSets;
+use crate::template::RepositoryLocation;
 use crate::tree::{Node, Value};
 use crate::walk::{Fields, Walk};
 use proto::settings::Access;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -110,6 +112,7 @@ fn defaults(walk: &mut Walk, main: &Fields, names: Names) -> Layer {
 
 fn groups(walk: &mut Walk, files: &mut Files, parts: &[Part], definitions: Definitions) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
+    let mut places: BTreeMap<&str, Place> = BTreeMap::new();
     let mut is_empty = true;
     for part in parts {
         walk.enter(&part.file, &part.folder);
@@ -123,11 +126,11 @@ fn groups(walk: &mut Walk, files: &mut Files, parts: &[Part], definitions: Defin
         let definitions = Definitions { names: Names { may_use, ..definitions.names }, ..definitions };
         let example = "groups: { hub: { from: docker.io/library, images: { alpine: \">=3.18\" } } }";
         for (key, node) in walk.named(node, "`groups`", "a group", example) {
-            if let Some(other) = groups.iter().find(|group| group.name.as_deref() == Some(key.text)) {
-                let place = other.place.clone();
-                walk.defined_twice(key.position, &format!("the group `{}`", key.text), &place);
+            if let Some(other) = places.get(key.text) {
+                walk.defined_twice(key.position, &format!("the group `{}`", key.text), other);
                 continue;
             }
+            places.insert(key.text, walk.place(key.position));
             groups.extend(Group::read(walk, files, key, node, definitions));
         }
     }
@@ -168,7 +171,7 @@ fn selected(walk: &mut Walk, parts: &[Part], groups: &[Group]) -> Option<Vec<job
 fn warn_of_unused(walk: &mut Walk, groups: &[Group], registries: &Registries) {
     let lines = groups.iter().flat_map(|group| &group.lines);
     let locations = lines.flat_map(|(source, line)| std::iter::once(source).chain(&line.destinations));
-    for (pattern, place) in registries.unused(locations.map(|location| location.repository())) {
+    for (pattern, place) in registries.unused(locations.map(RepositoryLocation::repository)) {
         let message = format!("no source and no destination uses the settings of `{pattern}`");
         walk.warn_at(place.clone(), RuleId::UnusedRegistry, message, "correct its name, or leave it out");
     }

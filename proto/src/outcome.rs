@@ -109,12 +109,16 @@ pub struct DestinationResult {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// The tag was verified to show this content; whether that was news follows from the digest at dispatch.
+    /// The tag was verified to show this content. Whether that was news follows from the digest at dispatch too: an
+    /// attempt that was lost may have moved the tag.
     Placed {
         /// What the tag shows: the digest of the source, or that of an index that was written anew.
         digest: Digest,
         /// Of what the content was made.
         fingerprint: Fingerprint,
+        /// Whether the tag showed something else, or was not there, when the attempt began.
+        #[serde(default)]
+        moved: bool,
     },
     /// It failed; the class says whether another attempt may help.
     Failed(Failure),

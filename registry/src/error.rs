@@ -78,11 +78,10 @@ impl Kind {
     fn hint(self) -> Option<&'static str> {
         Some(match self {
             Self::Unauthorized => "check the credentials: `docker login`, or `auth` of this registry in the file",
-            Self::Forbidden => {
-                "ask for the right, or for the repository to be created; some registries say 403 for 404"
-            }
+            Self::Forbidden => "ask for the right to it, and see that it exists: some registries say 403 for 404",
             Self::Untrusted => "name its CA in the file: `tls.ca_file` of this registry, or `network.ca_file`",
-            Self::Unavailable => "check the name, the network and the proxy",
+            Self::Unavailable => "see whether the registry is up; if it is, check the name, the network and the proxy",
+            Self::Corrupt => "pull it with another tool: if its bytes are wrong there too, its registry must mend it",
             Self::RateLimited => "wait, or use an account with a higher limit",
             _ => return None,
         })

@@ -128,7 +128,8 @@ impl TaskContext {
         let warnings = &mut lock(&self.notes).warnings;
         // Destinations that carry different content may say the same of the source.
         if !warnings.contains(&warning) {
-            tracing::warn!("{warning}");
+            // People read it in the report; it is no warning about this program.
+            tracing::info!("{warning}");
             warnings.push(warning);
         }
     }

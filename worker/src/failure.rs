@@ -51,7 +51,11 @@ pub(crate) fn end_of(stage: Stage, error: &StageError) -> End {
     let (code, class, hint) = match error {
         StageError::Source(source) => (source.kind().at_source(), source.class(), source.hint()),
         StageError::Destination(source) => (source.kind().at_destination(), source.class(), source.hint()),
-        StageError::SourceAbsent => (Code::SourceNotFound, Class::Reject, Some("check the tag at the source")),
+        StageError::SourceAbsent => (
+            Code::SourceNotFound,
+            Class::Reject,
+            Some("correct the tag, or leave it out if the source has given it up"),
+        ),
         StageError::NoPlatform { .. } => (
             Code::PlatformAbsent,
             Class::Reject,

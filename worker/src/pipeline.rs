@@ -34,29 +34,32 @@ pub(crate) async fn mirror(cx: &TaskContext, task: &Mirror) -> Vec<DestinationRe
     });
     let ends = join_all(deliveries).await;
 
-    let result = |(destination, end): (&Destination, Result<Digest, End>)| {
+    let result = |(destination, end): (&Destination, Result<(Digest, bool), End>)| {
         let fingerprint = Fingerprint::of_copy(&source.digest, &destination.content);
-        let end = end.map_or_else(|end| end, |digest| End::Placed { digest, fingerprint });
+        let end = end.map_or_else(|end| end, |(digest, moved)| End::Placed { digest, fingerprint, moved });
         DestinationResult { location: destination.location.clone(), end }
     };
     task.destinations.iter().zip(ends).map(result).collect()
 }
 
-/// One destination: everything below the name, then proof that it is there, then the name.
+/// One destination: everything below the name, then proof that it is there, then the name. What it shows then, and
+/// whether that is news to it.
 async fn deliver(
     cx: &TaskContext,
     task: &Mirror,
     source: &Source,
     image: &SharedImage,
     destination: &Destination,
-) -> Result<Digest, End> {
+) -> Result<(Digest, bool), End> {
     let target = match run_stage(cx, Stage::Resolve, resolve::destination(cx, task, source, destination)).await? {
-        Target::UpToDate(placed) => return Ok(placed.clone()),
+        Target::UpToDate(placed) => return Ok((placed.clone(), false)),
         Target::Open(target) => target,
     };
     let image = image.get_or_init(|| run_stage(cx, Stage::Fetch, fetch::run(cx, source, &destination.content))).await;
     let image = image.as_ref().map_err(End::clone)?;
     run_stage(cx, Stage::Push, push::run(cx, source, image, &target.place)).await?;
     run_stage(cx, Stage::Verify, verify::run(image, &target.place)).await?;
-    run_stage(cx, Stage::Tag, tag::run(cx, image, &target)).await
+    let shows = run_stage(cx, Stage::Tag, tag::run(cx, image, &target)).await?;
+    let moved = target.shown.as_ref() != Some(&shows);
+    Ok((shows, moved))
 }

@@ -49,6 +49,7 @@ macro_rules! store_suite {
             a_late_result_updates_placements_and_moves_no_ended_run
             an_old_result_that_comes_again_never_puts_a_placement_back
             pushed_or_up_to_date_follows_from_the_digest_at_the_first_attempt
+            a_tag_that_was_moved_back_is_pushed_and_not_up_to_date
             a_result_is_of_the_run_of_its_task_whatever_run_it_names
             a_destination_that_a_result_leaves_out_has_failed
             a_verb_that_is_dropped_midway_is_whole_or_nothing
@@ -200,7 +201,7 @@ fn results(task: &Task, ends: &[End]) -> TaskResult {
 
 fn placed(content: &str) -> End {
     let digest = Digest::of(content.as_bytes());
-    End::Placed { fingerprint: Fingerprint::of_copy(&digest, &Content::default()), digest }
+    End::Placed { fingerprint: Fingerprint::of_copy(&digest, &Content::default()), digest, moved: false }
 }
 
 fn failed(class: Class) -> End {

@@ -53,7 +53,7 @@ pub(super) async fn update_placements(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     for destination in &result.destinations {
-        let End::Placed { digest, fingerprint } = &destination.end else { continue };
+        let End::Placed { digest, fingerprint, .. } = &destination.end else { continue };
         let target = destination.location.to_string();
         if late && !confirm_late(tx, run, &target, digest, now).await? {
             continue;

@@ -214,11 +214,11 @@ async fn apply_end(
 ) -> Result<(), StoreError> {
     let target = destination.location.to_string();
     let (failure, wait, deferred) = match &destination.end {
-        End::Placed { digest, .. } => {
+        End::Placed { digest, moved, .. } => {
             let sql = "update destinations set digest = $3, failure = null,
-                 outcome = case when known_digest = $3 then 'up_to_date' else 'pushed' end
+                 outcome = case when known_digest = $3 and $4 = 0 then 'up_to_date' else 'pushed' end
                  where task = $1 and target = $2";
-            let args = [result.task.into(), target.into(), digest.as_str().into()];
+            let args = [result.task.into(), target.into(), digest.as_str().into(), (*moved).into()];
             tx.execute("record a placed image", sql, &args).await?;
             return Ok(());
         }

@@ -143,6 +143,16 @@ impl Store {
         Ok(changed == 1)
     }
 
+    /// How many repositories of a run could not be listed; its counters have them among the failed tasks.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn unlisted(&self, id: RunId) -> Result<u64, StoreError> {
+        let sql = "select count(*) as count from tasks where run = $1 and kind = 'listing'";
+        let rows = self.db.rows("count repositories without a list", sql, &[id.into()]).await?;
+        rows.first().map_or(Ok(0), |row| row.number("count"))
+    }
+
     /// How far a run is.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
 //! What a run is limited to, if not to all of its job.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use globset::{GlobBuilder, GlobMatcher};
 use jobfile::{Job, RepositoryLocation};
-use proto::{Location, Tag};
+use proto::{Digest, Location, Tag};
 
 /// What a run is limited to. It is made of wishes, each of which is met by an image, or is told as unmet.
 #[derive(Debug, Clone, Default)]
@@ -18,8 +18,8 @@ pub enum Only {
     Names {
         /// What they are, in a few words.
         what: String,
-        /// Their texts, without digests.
-        names: BTreeSet<String>,
+        /// Their texts, without digests; an image with a digest here is taken at that one, whatever its tag shows.
+        names: BTreeMap<String, Option<Digest>>,
     },
 }
 
@@ -46,7 +46,13 @@ impl Only {
 
     /// Exactly these images, and all images of these repositories; `what` says in a few words what they are.
     pub fn named(what: String, names: impl IntoIterator<Item = String>) -> Self {
-        Self::Names { what, names: names.into_iter().map(|name| without_digest(&name).to_owned()).collect() }
+        Self::pinned(what, names.into_iter().map(|name| (name, None)))
+    }
+
+    /// The same, each image at its digest if there is one.
+    pub fn pinned(what: String, names: impl IntoIterator<Item = (String, Option<Digest>)>) -> Self {
+        let names = names.into_iter().map(|(name, digest)| (without_digest(&name).to_owned(), digest));
+        Self::Names { what, names: names.collect() }
     }
 
     /// What the run is limited to, for its report; none if it is not.
@@ -92,8 +98,16 @@ impl Only {
             Self::Names { names, .. } => {
                 let image = image.to_string();
                 let wishes = [repository.to_string(), without_digest(&image).to_owned()];
-                wishes.into_iter().filter(|wish| names.contains(wish)).collect()
+                wishes.into_iter().filter(|wish| names.contains_key(wish)).collect()
             }
+        }
+    }
+
+    /// The digest at which an image is to be taken, if it is said.
+    pub(crate) fn pin(&self, image: &Location) -> Option<&Digest> {
+        match self {
+            Self::All | Self::Globs(_) => None,
+            Self::Names { names, .. } => names.get(without_digest(&image.to_string()))?.as_ref(),
         }
     }
 
@@ -107,8 +121,9 @@ impl Only {
             Self::Names { names, .. } => {
                 let name = repository.to_string();
                 let prefix = format!("{name}:");
-                let images = names.range(prefix.clone()..).take_while(|image| image.starts_with(&prefix));
-                images.chain(names.get(&name)).cloned().collect()
+                let images = names.range(prefix.clone()..).map(|(image, _)| image);
+                let images = images.take_while(|image| image.starts_with(&prefix)).cloned();
+                images.chain(names.contains_key(&name).then_some(name)).collect()
             }
         }
     }
@@ -122,7 +137,7 @@ impl Only {
                 unmet.map(|glob| format!("the file takes no tag that matches `{}`", glob.text)).collect()
             }
             Self::Names { names, .. } => {
-                let unmet = names.difference(met);
+                let unmet = names.keys().filter(|name| !met.contains(*name));
                 unmet.map(|name| format!("`{name}` is left out: the file no longer takes it")).collect()
             }
         }

@@ -42,9 +42,10 @@ impl Write for Draft {
     }
 }
 
-/// Makes a folder in which no file lies: a writer that was killed may have left a part of a report.
+/// Makes a folder in which no file lies, and puts its name on disk: a writer that was killed may have left a part of a report.
 pub(super) fn make_empty(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
+    sync(folder.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new(".")))?;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {

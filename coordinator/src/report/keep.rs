@@ -9,7 +9,7 @@ use proto::RunId;
 use serde::Deserialize;
 
 use crate::error::CoordinatorError;
-use crate::report::draft::Draft;
+use crate::report::draft::{self, Draft};
 use crate::report::{JSON, PAGE, TABLE};
 
 /// The files of a report, in the order in which they come and go: while the last one is there, it says whose they are.
@@ -32,11 +32,13 @@ pub fn keep(report: &Path, folder: &Path) -> Result<PathBuf, CoordinatorError> {
                 _ => {}
             }
         }
+        sync(&aside);
     }
     fs::create_dir_all(folder).map_err(failed(folder))?;
     for name in FILES {
         copy(&from.join(name), folder, name).map_err(failed(&folder.join(name)))?;
     }
+    sync(folder);
     Ok(folder.join(PAGE))
 }
 
@@ -71,6 +73,12 @@ fn copy(from: &Path, folder: &Path, name: &str) -> io::Result<()> {
     copy.finish()?;
     crash::after(Effect::ReportCopy);
     Ok(())
+}
+
+/// Puts the names in a folder on disk, where that can be done: some file systems refuse it, as those of a network may, and
+/// what is lost there with the power is only a copy.
+fn sync(folder: &Path) {
+    draft::sync(folder).ok();
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> CoordinatorError {

@@ -20,6 +20,9 @@ pub struct Report {
     pub images: Vec<ImageSection>,
     /// Why images failed, or were postponed: most frequent first, else worst first.
     pub causes: Vec<CauseSection>,
+    /// Whose images ended how: who has most that failed first.
+    #[serde(default)]
+    pub owners: Vec<OwnerSection>,
     /// Repositories that could not be surveyed: their images are missing above.
     pub unlisted: Vec<UnlistedSection>,
     /// What is worth a look and is no failure.
@@ -104,6 +107,27 @@ pub struct StageSection {
 pub struct DestinationSection {
     /// The destination's tag.
     pub destination: String,
+    /// The group of the job file that wants the image there.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// Who owns the group.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// What the repository holds: `image`, `chart` or `artifact`.
+    #[serde(default)]
+    pub kind: String,
+    /// The rule that takes the tag, as written.
+    #[serde(default)]
+    pub rule: String,
+    /// Where the rule's line stands, as `file:line:column`.
+    #[serde(default)]
+    pub place: String,
+    /// Which platforms go there: `all`, or those that do and what becomes of the index.
+    #[serde(default)]
+    pub platforms: String,
+    /// What goes there of that which refers to the image: `all`, `none`, or some kinds.
+    #[serde(default)]
+    pub referrers: String,
     /// How it ended there.
     pub outcome: String,
     /// What the tag shows, verified.
@@ -135,6 +159,26 @@ pub struct CauseSection {
     pub message: String,
     /// What a person can do.
     pub hint: Option<String>,
+}
+
+/// How many images of an owner ended how. An image with destinations of several owners counts for each of them, as the
+/// worst of that owner's destinations. Whose a repository is that could not be surveyed is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OwnerSection {
+    /// The owner, as in the job file; none for images of groups without one.
+    pub owner: Option<String>,
+    /// All of them.
+    pub images: u64,
+    /// Nothing had to be done.
+    pub up_to_date: u64,
+    /// Created or moved.
+    pub pushed: u64,
+    /// Not allowed in time by a registry.
+    pub postponed: u64,
+    /// Stopped before they were done.
+    pub cancelled: u64,
+    /// Failed.
+    pub failed: u64,
 }
 
 /// A repository that could not be surveyed.

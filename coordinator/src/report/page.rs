@@ -13,11 +13,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use askama::{FastWritable, Template, Values};
-use backends::store::{ReportRow, Run, RunEnd};
+use backends::store::{Origin, ReportRow, Run, RunEnd};
 use proto::Outcome;
+use proto::content::{Platforms, Referrers};
 
 use crate::report::draft::Draft;
 use crate::report::json::Rest;
+use crate::report::model::OwnerSection;
 use crate::report::{JSON, PAGE, TABLE, words};
 
 /// Rows on the page, the worst first: more would make a browser slow, and `report.csv` has all.
@@ -131,6 +133,20 @@ struct Image<'a> {
     row: &'a ReportRow,
 }
 
+impl OwnerSection {
+    /// How the owner's images ended, in the order in which a person wants to know, without what did not occur.
+    fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> {
+        let outcomes = [
+            (Outcome::Failed, self.failed),
+            (Outcome::Cancelled, self.cancelled),
+            (Outcome::Postponed, self.postponed),
+            (Outcome::Pushed, self.pushed),
+            (Outcome::UpToDate, self.up_to_date),
+        ];
+        outcomes.into_iter().filter(|(_, images)| *images > 0)
+    }
+}
+
 impl Whole<'_> {
     fn is_finished(&self) -> bool {
         matches!(self.run.ended, Some((RunEnd::Finished, _)))
@@ -155,6 +171,12 @@ impl Whole<'_> {
 }
 
 impl Image<'_> {
+    /// Who wants it, if that is the same at all destinations.
+    fn origin(&self) -> Option<&Origin> {
+        let (first, others) = self.row.destinations.split_first()?;
+        others.iter().all(|other| other.origin == first.origin).then_some(&first.origin)
+    }
+
     /// From the start of the first attempt to the end of the last.
     fn took(&self) -> Option<String> {
         let time = self.row.ended_at.duration_since(self.row.started_at?);

@@ -42,6 +42,13 @@ pub(super) fn image(row: &ReportRow) -> model::ImageSection {
     let stage = |time: &StageTime| model::StageSection { stage: time.stage.to_string(), ms: time.ms };
     let destination = |destination: &ReportDestination| model::DestinationSection {
         destination: destination.location.to_string(),
+        group: destination.origin.group.clone(),
+        owner: destination.origin.owner.clone(),
+        kind: destination.origin.kind.to_string(),
+        rule: destination.origin.rule.clone(),
+        place: destination.origin.place.clone(),
+        platforms: destination.content.platforms.to_string(),
+        referrers: destination.content.referrers.to_string(),
         outcome: destination.outcome.as_str().to_owned(),
         digest: destination.digest.as_ref().map(ToString::to_string),
         failure: destination.failure.as_ref().map(Into::into),

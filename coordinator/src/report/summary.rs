@@ -13,7 +13,8 @@ use crate::report::model;
 pub struct Summary {
     /// The run.
     pub run: model::RunSection,
-    /// Why images failed, or were postponed.
+    /// Why images failed, or were postponed. Older documents do not say.
+    #[serde(default)]
     pub causes: Vec<model::CauseSection>,
     /// Repositories that could not be surveyed.
     pub unlisted: Vec<model::UnlistedSection>,

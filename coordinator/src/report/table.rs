@@ -16,7 +16,7 @@ use crate::report::TABLE;
 use crate::report::draft::Draft;
 
 /// The columns. What begins with `image_` is told of the whole image, and stands again on the line of each destination.
-const HEADER: [&str; 16] = [
+const HEADER: [&str; 22] = [
     "source",
     "source_digest",
     "destination",
@@ -26,6 +26,12 @@ const HEADER: [&str; 16] = [
     "code",
     "message",
     "hint",
+    "owner",
+    "group",
+    "kind",
+    "rule",
+    "platforms",
+    "referrers",
     "image_attempts",
     "image_started_at",
     "image_ended_at",
@@ -66,6 +72,7 @@ impl Table {
         failure: Option<&Failure>,
     ) -> io::Result<()> {
         let text = |text: Option<String>| text.unwrap_or_default();
+        let (origin, content) = destination.map(|destination| (&destination.origin, &destination.content)).unzip();
         let cells: [String; HEADER.len()] = [
             row.source.clone(),
             text(row.source_digest.as_ref().map(ToString::to_string)),
@@ -76,6 +83,12 @@ impl Table {
             text(failure.map(|failure| failure.code.to_string())),
             text(failure.map(|failure| failure.message.clone())),
             text(failure.and_then(|failure| failure.hint.clone())),
+            text(origin.and_then(|origin| origin.owner.clone())),
+            text(origin.and_then(|origin| origin.group.clone())),
+            text(origin.map(|origin| origin.kind.to_string())),
+            text(origin.map(|origin| origin.rule.clone())),
+            text(content.map(|content| content.platforms.to_string())),
+            text(content.map(|content| content.referrers.to_string())),
             row.attempts.to_string(),
             text(row.started_at.map(|at| at.to_string())),
             row.ended_at.to_string(),

@@ -11,6 +11,7 @@ use proto::outcome::Spent;
 use crate::error::CoordinatorError;
 use crate::report::causes::Causes;
 use crate::report::json::{Document, Rest};
+use crate::report::owners::Owners;
 use crate::report::page::Page;
 use crate::report::table::Table;
 use crate::report::{JSON, draft, model, sections};
@@ -46,6 +47,7 @@ struct Writers {
     table: Table,
     page: Page,
     causes: Causes,
+    owners: Owners,
     totals: model::Totals,
     spent: Spent,
     unlisted: Vec<model::UnlistedSection>,
@@ -59,6 +61,7 @@ impl Writers {
             table: Table::create(folder)?,
             page: Page::create(folder),
             causes: Causes::default(),
+            owners: Owners::default(),
             totals: model::Totals::default(),
             spent: Spent::default(),
             unlisted: Vec::new(),
@@ -76,6 +79,7 @@ impl Writers {
         self.totals.count(row.outcome);
         self.spent += row.spent;
         self.causes.note(row);
+        self.owners.note(row);
         self.document.image(&sections::image(row))?;
         self.page.row(row)
     }
@@ -83,6 +87,7 @@ impl Writers {
     fn finish(self, folder: &Path, run: &Run, warnings: Vec<String>) -> io::Result<Digest> {
         let rest = Rest {
             causes: self.causes.into_list(),
+            owners: self.owners.into_list(),
             unlisted: self.unlisted,
             warnings,
             totals: self.totals,

@@ -106,6 +106,7 @@ impl Attempting {
                         End::Placed {
                             fingerprint: Fingerprint::of_copy(&ours, &proto::Content::default()),
                             digest: ours.clone(),
+                            moved: seen.as_ref() != Some(&ours),
                         }
                     }
                 }

@@ -7,4 +7,5 @@ mod expanding;
 mod office;
 mod reporting;
 mod scene;
+mod wanting;
 mod writing;

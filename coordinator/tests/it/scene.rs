@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use backends::Store;
-use backends::store::{NewRun, NewTask, RunEnd};
+use backends::store::{NewDestination, NewRun, NewTask, Origin, RunEnd};
 use jiff::Timestamp;
 use proto::failure::{Class, Code};
 use proto::outcome::{DestinationResult, End, Spent, StageTime};
@@ -27,15 +27,20 @@ impl Scene {
     }
 
     pub(crate) async fn of(job: &str, run: &str) -> Self {
-        Self::over(Store::in_memory().await.unwrap(), job, run).await
+        Self::over(Store::in_memory().await.unwrap(), job, run, None).await
+    }
+
+    /// A run of a part of the job `nightly`.
+    pub(crate) async fn limited_to(only: &str) -> Self {
+        Self::over(Store::in_memory().await.unwrap(), "nightly", RUN, Some(only)).await
     }
 
     /// Another run of the job, called `run`, on the same Store.
     pub(crate) async fn next(&self, run: &str) -> Self {
-        Self::over(self.store.clone(), "nightly", run).await
+        Self::over(self.store.clone(), "nightly", run, None).await
     }
 
-    async fn over(store: Store, job: &str, run: &str) -> Self {
+    async fn over(store: Store, job: &str, run: &str, only: Option<&str>) -> Self {
         let new = NewRun {
             id: run.parse().unwrap(),
             job: job.to_owned(),
@@ -44,7 +49,7 @@ impl Scene {
             git_commit: Some("9c2f31e0aa5d".to_owned()),
             started_by: "robot".to_owned(),
             take_over: false,
-            only: None,
+            only: only.map(ToOwned::to_owned),
             started_at: at(0),
         };
         store.create_run(&new).await.unwrap();
@@ -53,14 +58,15 @@ impl Scene {
 
     /// Adds a task for each source, to these destinations.
     pub(crate) async fn add(&self, sources: impl IntoIterator<Item = String>, destinations: &[&str]) {
-        let task = |source: String| NewTask {
-            id: TaskId::new(),
-            cosign_tags: Vec::new(),
-            destinations: destinations.iter().map(|place| location(&place.replace("{}", &source)).into()).collect(),
-            source: location(&source),
-        };
+        let place = |place: &&str, source: &str| location(&place.replace("{}", source)).into();
+        let task = |source: String| task(&source, destinations.iter().map(|to| place(to, &source)).collect());
         let tasks: Vec<NewTask> = sources.into_iter().map(task).collect();
         self.store.add_tasks(self.run, &tasks, at(1)).await.unwrap();
+    }
+
+    /// Adds a task whose destinations tell who wants the image there, and what of it.
+    pub(crate) async fn add_wanted(&self, source: &str, destinations: Vec<NewDestination>) {
+        self.store.add_tasks(self.run, &[task(source, destinations)], at(1)).await.unwrap();
     }
 
     /// Takes all that is due, and records an end for each destination.
@@ -97,6 +103,22 @@ impl Scene {
     }
 }
 
+/// Wanted by a line of an owner's group, all of it.
+pub(crate) fn wanted(place: &str, owner: &str, rule: &str) -> NewDestination {
+    let origin = Origin {
+        group: Some(format!("{owner}-images")),
+        owner: Some(owner.to_owned()),
+        rule: rule.to_owned(),
+        place: "nightly.yaml:7:12".to_owned(),
+        ..Origin::default()
+    };
+    NewDestination { origin, ..location(place).into() }
+}
+
+fn task(source: &str, destinations: Vec<NewDestination>) -> NewTask {
+    NewTask { id: TaskId::new(), source: location(source), cosign_tags: Vec::new(), destinations }
+}
+
 fn result(task: &Task, end: impl Fn(&Location, &Location) -> End) -> TaskResult {
     let TaskKind::Mirror(mirror) = &task.kind;
     let destinations = mirror.destinations.iter().map(|destination| {
@@ -124,7 +146,7 @@ pub(crate) fn location(text: &str) -> Location {
 /// Pushed, under a digest of its own.
 pub(crate) fn pushed(source: &Location) -> End {
     let digest = Digest::of(source.to_string().as_bytes());
-    End::Placed { fingerprint: Fingerprint::of_copy(&digest, &Content::default()), digest }
+    End::Placed { fingerprint: Fingerprint::of_copy(&digest, &Content::default()), digest, moved: false }
 }
 
 pub(crate) fn failed(code: Code, message: &str, hint: Option<&str>) -> End {

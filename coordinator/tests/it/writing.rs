@@ -2,24 +2,25 @@
 
 use std::path::Path;
 
-use backends::store::RunEnd;
-use coordinator::report::{Causes, JSON, PAGE, TABLE, keep, run_in};
+use backends::store::{Origin, RunEnd};
+use coordinator::report::model::ImageSection;
+use coordinator::report::{Causes, JSON, PAGE, Summary, TABLE, keep, run_in};
 use proto::Failure;
 use proto::failure::{Class, Code};
 use serde_json::Value;
 
-use crate::scene::{RUN, Scene, at, failed, pushed};
+use crate::scene::{RUN, Scene, at, failed, pushed, wanted};
 
-fn page(folder: &Path) -> String {
+pub(crate) fn page(folder: &Path) -> String {
     std::fs::read_to_string(folder.join(PAGE)).unwrap()
 }
 
-fn document(folder: &Path) -> Value {
+pub(crate) fn document(folder: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join(JSON)).unwrap()).unwrap()
 }
 
 /// The cells of the table, without its header.
-fn table(folder: &Path) -> Vec<csv::StringRecord> {
+pub(crate) fn table(folder: &Path) -> Vec<csv::StringRecord> {
     csv::Reader::from_path(folder.join(TABLE)).unwrap().records().map(Result::unwrap).collect()
 }
 
@@ -52,6 +53,41 @@ async fn a_small_run_reads_like_this() {
 }
 
 #[tokio::test]
+async fn a_run_of_a_part_of_the_job_says_so_before_its_totals() {
+    let scene = Scene::limited_to("`*/alpine`").await;
+    scene.add(tags(&["1.0"]), &["mirror.test/{}"]).await;
+    scene.work(|source, _| pushed(source)).await;
+    let folder = scene.report(RunEnd::Finished).await;
+    let page = page(&folder);
+    assert!(page.find("limited to <b class=\"said\">`*/alpine`</b>").unwrap() < page.find("class=\"totals\"").unwrap());
+    assert_eq!(document(&folder)["run"]["only"], "`*/alpine`");
+}
+
+#[tokio::test]
+async fn documents_of_earlier_versions_still_read() {
+    let scene = Scene::new().await;
+    scene.add_wanted("source.test/a:1", vec![wanted("mirror.test/a:1", "apps", "1")]).await;
+    scene.work(|source, _| pushed(source)).await;
+    let folder = scene.report(RunEnd::Finished).await;
+    let mut old = document(&folder);
+    let without = |section: &mut Value, names: &[&str]| {
+        for name in names {
+            section.as_object_mut().unwrap().remove(*name).expect(name);
+        }
+    };
+    without(&mut old, &["causes", "owners"]);
+    without(&mut old["run"], &["only"]);
+    let added = ["group", "owner", "kind", "rule", "place", "platforms", "referrers"];
+    without(&mut old["images"][0]["destinations"][0], &added);
+    let path = folder.join("old.json");
+    std::fs::write(&path, old.to_string()).unwrap();
+    let summary = Summary::read(&path).unwrap();
+    assert_eq!((summary.totals.pushed, summary.causes.len()), (1, 0));
+    let image: ImageSection = serde_json::from_value(old["images"][0].clone()).unwrap();
+    assert_eq!((image.destinations[0].owner.as_deref(), image.destinations[0].rule.as_str()), (None, ""));
+}
+
+#[tokio::test]
 async fn causes_are_told_of_a_run_that_is_still_open() {
     let scene = Scene::new().await;
     scene.add(tags(&["1.0", "1.1"]), &["mirror.test/{}"]).await;
@@ -69,7 +105,9 @@ async fn causes_are_told_of_a_run_that_is_still_open() {
 async fn what_others_say_is_text_on_the_page_and_no_formula_in_the_table() {
     const SAID: &str = "=HYPERLINK(\"//evil\",\"x\")<script>alert(1)</script>";
     let scene = Scene::of("<b onload=x>nightly", RUN).await;
-    scene.add(tags(&["1.0"]), &["mirror.test/{}"]).await;
+    let mut place = wanted("mirror.test/app:1.0", SAID, SAID);
+    place.origin = Origin { group: Some(SAID.to_owned()), place: SAID.to_owned(), ..place.origin };
+    scene.add_wanted("source.test/app:1.0", vec![place]).await;
     scene.work(|_, _| failed(Code::DestinationRefused, SAID, Some("<img src=//evil>"))).await;
     let unlisted = Failure::new(None, Code::SourceRefused, Class::Reject, SAID, Some("<img src=//evil>"));
     scene.store.add_failed_line(scene.run, "source.test/gone", &unlisted, at(3)).await.unwrap();
@@ -80,7 +118,11 @@ async fn what_others_say_is_text_on_the_page_and_no_formula_in_the_table() {
     for word in ["<script", "<img", "<b onload"] {
         assert!(!page.contains(word), "{word}");
     }
-    assert_eq!(page.matches("&#60;script&#62;").count(), 4, "cause, image, unlisted repository and warning");
+    assert_eq!(
+        page.matches("&#60;script&#62;").count(),
+        8,
+        "cause, image with owner, group, rule and its place, unlisted repository and warning"
+    );
     let messages: Vec<_> = table(&folder).iter().map(|line| line[7].to_owned()).collect();
     assert_eq!(messages, [format!("'{SAID}"), format!("'{SAID}")]);
     assert_eq!(document(&folder)["warnings"][0], SAID, "the document has the very words");

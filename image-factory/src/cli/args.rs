@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use registry::Options;
 
+use crate::exit::UsageError;
+
 /// Where runs keep their state.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DataArgs {
@@ -60,4 +62,9 @@ impl PatienceArgs {
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = text.parse::<jiff::SignedDuration>().map_err(|_| "expected a time as in `30s`, `500ms` or `2m`")?;
     Duration::try_from(duration).map_err(|_| "expected a time that is not negative".to_owned())
+}
+
+/// The delays before the second and the third try.
+pub(crate) fn two_delays(delays: &[Duration]) -> Result<[Duration; 2], UsageError> {
+    delays.try_into().map_err(|_| UsageError("`--retry-after` takes two times, as in `5s,30s`".to_owned()))
 }

@@ -21,7 +21,7 @@ use crate::text;
 
 /// Copy one image with its signatures and SBOMs, byte for byte, or some of it.
 #[derive(Debug, Args)]
-#[command(after_help = COPY_EXAMPLE)]
+#[command(after_help = EXAMPLE)]
 pub(crate) struct CopyArgs {
     /// Where it lies: a reference, `oci:FOLDER[:NAME]` or `oci-archive:FILE[:NAME]`.
     pub(crate) source: Location,
@@ -39,7 +39,7 @@ pub(crate) struct CopyArgs {
     pub(crate) patience: PatienceArgs,
 }
 
-const COPY_EXAMPLE: &str = "\
+const EXAMPLE: &str = "\
 Examples:
   image-factory copy alpine:3.22 registry.example.com/mirror/alpine:3.22
   image-factory copy quay.io/prometheus/prometheus:v3.5.0 oci:./images
@@ -96,7 +96,7 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
             writeln!(out, "failed  {} → {location}", args.source)?;
             writeln!(out, "        {failure}")?;
             if let Some(hint) = &failure.hint {
-                writeln!(out, "        mend: {hint}")?;
+                writeln!(out, "        mend: {}", text::mend_without_file(hint))?;
             }
         }
         End::Interrupted => {

@@ -24,11 +24,16 @@ use crate::text;
 
 /// See the factory work, with registries that it starts itself: nothing is installed and nothing leaves this machine.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
 pub(crate) struct DemoArgs {
     /// Folder for the demo's data and reports; default: a new one in the system's temporary folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
 }
+
+const EXAMPLE: &str = "\
+Example:
+  image-factory demo --dir /tmp/demo";
 
 /// Of each repository.
 const TAGS: u64 = 20;

@@ -1,25 +1,32 @@
 //! `doctor`: what registries can do, and what we may do there.
 
+mod subjects;
+
 use std::io::{self, Write};
-use std::path::Path;
 
 use clap::Args;
-use jobfile::{JobFile, RepositoryLocation};
-use proto::settings::Access;
-use proto::{ImageRef, Tag};
-use registry::{Check, Client, Error, Trust};
+use coordinator::survey;
+use futures_util::{StreamExt, stream};
+use jobfile::printable;
+use proto::Tag;
+use registry::{Check, Client, Error, Layout, ManifestHead, Trust};
 
 use crate::cli::args::{PatienceArgs, SettingsArgs};
-use crate::exit::{Exit, UsageError};
+use crate::exit::Exit;
 use crate::files;
 use crate::text;
+use subjects::{Group, OnDisk, Read, Role, Subject};
+
+/// Repositories asked for at once.
+const CONCURRENCY: usize = 8;
 
 /// Ask registries what they can do and what we may do there: nothing is changed.
 ///
 /// For each: reachable, TLS, where the credentials come from, right to pull and to push, and what it supports. That we
 /// may not push is a failure where a file has its destination, and is only told of a reference, which may be a source.
+/// Each source of a file must be there.
 #[derive(Debug, Args)]
-#[command(after_help = DOCTOR_EXAMPLE)]
+#[command(after_help = EXAMPLE)]
 pub(crate) struct DoctorArgs {
     /// References, or job files, which stand for all of their sources and destinations with settings of their own.
     #[arg(required = true, value_name = "REF|FILE")]
@@ -32,10 +39,11 @@ pub(crate) struct DoctorArgs {
     pub(crate) patience: PatienceArgs,
 }
 
-const DOCTOR_EXAMPLE: &str = "\
+const EXAMPLE: &str = "\
 Examples:
   image-factory doctor registry.example.com/mirror/alpine docker.io/library/alpine
-  image-factory doctor first.yaml";
+  image-factory doctor first.yaml
+  image-factory doctor oci:./images";
 
 pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
     let settings = files::access(&args.settings)?;
@@ -45,111 +53,156 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
     let mut healthy = true;
     for group in groups {
         let client = Client::new(&group.access, args.patience.options())?;
-        for Subject { image, role } in group.subjects {
-            writeln!(out, "{}{}", image.repository, role.suffix())?;
-            healthy &= match client.check(&image, role != Role::Source).await {
-                Ok(check) => tell(&mut out, &image, role, &check)?,
-                Err(error) => {
-                    complain(&mut out, "reachable", role, &error)?;
-                    false
-                }
-            };
+        for subject in &group.subjects {
+            writeln!(out, "{}", printable(&subject.title()))?;
+            healthy &= look_at(&mut out, &client, subject).await?;
+        }
+        for layout in &group.layouts {
+            writeln!(out, "{}", printable(&layout.title()))?;
+            healthy &= look_on_disk(&mut out, &client, layout).await?;
         }
     }
     Ok(if healthy { Exit::Done } else { Exit::Failed })
 }
 
-/// What an argument stands for, with the settings that hold for it.
-struct Group {
-    access: Access,
-    subjects: Vec<Subject>,
+/// Prints what is found at a registry; says whether all is well.
+async fn look_at(out: &mut impl Write, client: &Client, subject: &Subject) -> anyhow::Result<bool> {
+    let Read { repository, image, .. } = &subject.read;
+    let listed = match image {
+        Some(_) => None,
+        // The rules name no tag, so none need be there: `latest` is as good as any.
+        None => Some(client.tags(repository).await),
+    };
+    let first = listed.iter().flatten().flatten().next();
+    let image = match (image, first) {
+        (Some(image), _) => image.clone(),
+        (None, Some(tag)) => repository.tagged(tag.clone()),
+        (None, None) => repository.tagged("latest".parse()?),
+    };
+    let check = match client.check(&image, subject.role != Role::Source).await {
+        Ok(check) => check,
+        Err(error) => {
+            complain(out, "reachable", subject.role, &error)?;
+            return Ok(false);
+        }
+    };
+    tell_connection(out, &check)?;
+    if let Err(error) = &check.credentials {
+        // All further questions would end at the same.
+        complain(out, "credentials", subject.role, error)?;
+        return Ok(false);
+    }
+    let mut healthy = match (&listed, &check.pull) {
+        (Some(Err(error)), _) | (_, Err(error)) => {
+            complain(out, "pull", subject.role, error)?;
+            false
+        }
+        (Some(Ok(tags)), Ok(head)) => {
+            writeln!(out, "  pull         {}", of_tags(tags, head.as_ref()))?;
+            true
+        }
+        (None, Ok(Some(head))) => {
+            writeln!(out, "  pull         yes, it shows {}", head.digest)?;
+            true
+        }
+        (None, Ok(None)) if subject.role == Role::Source => {
+            writeln!(out, "  pull         no: there is no `{}`", image.reference())?;
+            false
+        }
+        (None, Ok(None)) => {
+            writeln!(out, "  pull         yes, though there is no `{}` yet", image.reference())?;
+            true
+        }
+    };
+    match &check.push {
+        Some(Ok(())) => writeln!(out, "  push         yes")?,
+        Some(Err(error)) => {
+            // A reference may be meant as a source.
+            healthy &= subject.role == Role::Named;
+            complain(out, "push", subject.role, error)?;
+        }
+        None => {}
+    }
+    let is_there = matches!(listed, None | Some(Ok(_)));
+    writeln!(out, "  referrers    {}", if is_there { referrers(&check) } else { "not asked" })?;
+    Ok(look_at_others(out, client, &subject.others).await? && healthy)
 }
 
-/// What is looked at.
-struct Subject {
-    image: ImageRef,
-    role: Role,
-}
-
-/// What an image is asked about for.
-#[derive(Clone, Copy, PartialEq)]
-enum Role {
-    /// A job file reads there.
-    Source,
-    /// A job file writes there.
-    Destination,
-    /// A person wants to know all of it.
-    Named,
-}
-
-impl Role {
-    fn suffix(self) -> &'static str {
-        match self {
-            Self::Source => "  (source)",
-            Self::Destination => "  (destination)",
-            Self::Named => "",
+/// What a source shows whose tags are selected by rules.
+fn of_tags(tags: &[Tag], head: Option<&ManifestHead>) -> String {
+    match (tags.first(), head) {
+        (None, _) => "yes, though it has no tags".to_owned(),
+        (Some(_), None) => format!("yes, it has {}", text::count(tags.len() as u64, "tag")),
+        (Some(first), Some(head)) => {
+            format!("yes, it has {}; `{first}` shows {}", text::count(tags.len() as u64, "tag"), head.digest)
         }
     }
 }
 
-impl Group {
-    /// A file, which stands for its sources and destinations and has settings of its own, or a reference.
-    fn of(text: &str, settings: &Access) -> anyhow::Result<Self> {
-        if Path::new(text).is_file() {
-            return Self::of_file(files::load(Path::new(text))?);
-        }
-        if text.ends_with(".yaml") || text.ends_with(".yml") {
-            return Err(UsageError(format!("there is no file `{text}`")).into());
-        }
-        if is_host(text) {
-            let message = format!("`{text}` is a registry: name a repository there, as in `{text}/team/app`");
-            return Err(UsageError(message).into());
-        }
-        let image = text.parse().map_err(|error| UsageError(format!("{error}, nor is there such a file")))?;
-        Ok(Self { access: settings.clone(), subjects: vec![Subject { image, role: Role::Named }] })
+/// Prints which of the other sources cannot be read.
+async fn look_at_others(out: &mut impl Write, client: &Client, others: &[Read]) -> io::Result<bool> {
+    let asked = others.iter().map(|read| async move { (read, why_unreadable(client, read).await) });
+    let mut answers = stream::iter(asked).buffered(CONCURRENCY);
+    let mut readable = 0;
+    let mut unreadable = 0;
+    while let Some((read, why)) = answers.next().await {
+        let Some(why) = why else {
+            readable += 1;
+            continue;
+        };
+        unreadable += 1;
+        let place = read.place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
+        writeln!(out, "  source       no: {}{}: {why}", read.repository, printable(&place))?;
     }
-
-    fn of_file(file: JobFile) -> anyhow::Result<Self> {
-        let mut group = Self { access: file.access, subjects: Vec::new() };
-        for source in file.jobs.iter().flat_map(|job| &job.sources) {
-            for line in &source.lines {
-                let tag = line.rules.select(&[]).taken.first().map(|taken| taken.tag.clone());
-                group.look_at(&source.location, tag.as_ref(), Role::Source)?;
-                for destination in &line.destinations {
-                    group.look_at(destination, tag.as_ref(), Role::Destination)?;
-                }
-            }
-        }
-        Ok(group)
+    if readable > 0 {
+        writeln!(out, "  sources      {readable} more can be read")?;
     }
-
-    /// One repository for each registry and account tells enough; layouts are no registries.
-    fn look_at(&mut self, location: &RepositoryLocation, tag: Option<&Tag>, role: Role) -> anyhow::Result<()> {
-        if let RepositoryLocation::Registry(repository) = location {
-            let tag = tag.cloned().map_or_else(|| "latest".parse(), Ok)?;
-            let is_known = |subject: &Subject| {
-                let known = &subject.image.repository;
-                subject.role == role
-                    && known.host() == repository.host()
-                    && self.access.settings(known) == self.access.settings(repository)
-            };
-            if !self.subjects.iter().any(is_known) {
-                self.subjects.push(Subject { image: repository.tagged(tag), role });
-            }
-        }
-        Ok(())
-    }
+    Ok(unreadable == 0)
 }
 
-/// Whether a person means a registry, where a reference would be read as an image of Docker Hub: `redis:7` is one, and
-/// `registry.example.com:5000` is not.
-fn is_host(text: &str) -> bool {
-    let name = text.split([':', '@']).next().unwrap_or_default();
-    !text.contains('/') && (name.contains(['.', '[']) || name == "localhost")
+/// None if it can be read.
+async fn why_unreadable(client: &Client, read: &Read) -> Option<String> {
+    let answer = match &read.image {
+        None => client.tags(&read.repository).await.map(drop),
+        Some(image) => match client.head_manifest(&read.repository, &image.reference()).await {
+            Ok(None) => return Some(format!("there is no `{}`", image.reference())),
+            answer => answer.map(drop),
+        },
+    };
+    answer.err().map(|error| daemon::ErrorChain(&error).to_string())
 }
 
-/// Prints what was found; says whether all is well.
-fn tell(out: &mut impl Write, image: &ImageRef, role: Role, check: &Check) -> io::Result<bool> {
+/// Prints whether images on disk can be read.
+async fn look_on_disk(out: &mut impl Write, client: &Client, layout: &OnDisk) -> io::Result<bool> {
+    let found = match layout {
+        OnDisk::Source(location, _) => survey::list(client, location).await.map(|tags| match tags.len() {
+            0 => Err("there are no images of this repository".to_owned()),
+            number => Ok(text::count(number as u64, "tag")),
+        }),
+        OnDisk::Folder(wanted) => look_into(Layout::open_folder(&wanted.path).await, wanted.name.as_deref()).await,
+        OnDisk::Archive(wanted) => look_into(Layout::open_archive(&wanted.path).await, wanted.name.as_deref()).await,
+    };
+    match &found {
+        Ok(Ok(content)) => writeln!(out, "  readable     yes, {content}; a layout on disk needs no login")?,
+        Ok(Err(why)) => writeln!(out, "  readable     no: {}", printable(why))?,
+        Err(error) => complain(out, "readable", Role::Named, error)?,
+    }
+    Ok(matches!(found, Ok(Ok(_))))
+}
+
+/// What a layout holds; the inner error says that it does not have what is wanted.
+async fn look_into(layout: Result<Layout, Error>, name: Option<&str>) -> Result<Result<String, String>, Error> {
+    let layout = layout?;
+    if let Some(name) = name {
+        let found = layout.resolve(Some(name)).await?;
+        let missing = || format!("there is no image `{name}`");
+        return Ok(found.map(|found| format!("it shows {}", found.digest)).ok_or_else(missing));
+    }
+    Ok(Ok(text::count(layout.names().await?.len() as u64, "named image")))
+}
+
+/// Prints how the registry was reached.
+fn tell_connection(out: &mut impl Write, check: &Check) -> io::Result<()> {
     writeln!(out, "  reachable    yes, {}", check.url)?;
     if let Some(tls) = &check.tls {
         let trust = match tls.trust {
@@ -164,34 +217,10 @@ fn tell(out: &mut impl Write, image: &ImageRef, role: Role, check: &Check) -> io
     }
     writeln!(out, "  login        {}", check.auth)?;
     match &check.credentials {
-        Ok(Some(origin)) => writeln!(out, "  credentials  {origin}")?,
-        Ok(None) => writeln!(out, "  credentials  none")?,
-        Err(error) => {
-            // All further questions would end at the same.
-            complain(out, "credentials", role, error)?;
-            return Ok(false);
-        }
+        Ok(Some(origin)) => writeln!(out, "  credentials  {origin}"),
+        Ok(None) => writeln!(out, "  credentials  none"),
+        Err(_) => Ok(()),
     }
-    let mut healthy = true;
-    match &check.pull {
-        Ok(Some(head)) => writeln!(out, "  pull         yes, it shows {}", head.digest)?,
-        Ok(None) => writeln!(out, "  pull         yes, though there is no `{}` yet", image.reference())?,
-        Err(error) => {
-            healthy = false;
-            complain(out, "pull", role, error)?;
-        }
-    }
-    match &check.push {
-        Some(Ok(())) => writeln!(out, "  push         yes")?,
-        Some(Err(error)) => {
-            // A reference may be meant as a source.
-            healthy &= role == Role::Named;
-            complain(out, "push", role, error)?;
-        }
-        None => {}
-    }
-    writeln!(out, "  referrers    {}", referrers(check))?;
-    Ok(healthy)
 }
 
 /// How what refers to images is kept, if that was seen.
@@ -207,9 +236,7 @@ fn referrers(check: &Check) -> &'static str {
 fn complain(out: &mut impl Write, what: &str, role: Role, error: &Error) -> io::Result<()> {
     writeln!(out, "  {what:<12} no: {}", daemon::ErrorChain(error))?;
     match error.hint() {
-        Some(hint) if role == Role::Named && hint.contains("in the file") => {
-            writeln!(out, "  {:<12} mend: {hint} (given with `--settings FILE`)", "")
-        }
+        Some(hint) if role == Role::Named => writeln!(out, "  {:<12} mend: {}", "", text::mend_without_file(hint)),
         Some(hint) => writeln!(out, "  {:<12} mend: {hint}", ""),
         None => Ok(()),
     }

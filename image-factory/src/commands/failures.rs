@@ -17,6 +17,7 @@ use crate::text;
 ///
 /// The run may still be going on: then it is what went wrong until now.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct FailuresArgs {
     /// The run, or a part of its name that no other has; default: the one that goes on, else the newest.
     pub(crate) run: Option<String>,
@@ -32,6 +33,11 @@ pub(crate) struct FailuresArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  image-factory failures
+  image-factory failures 7f3a19c2 --images";
 
 /// What went wrong in a run.
 #[derive(Serialize)]
@@ -68,12 +74,14 @@ pub(crate) async fn run(args: FailuresArgs) -> anyhow::Result<Exit> {
         serde_json::to_writer_pretty(&mut out, &failures)?;
         writeln!(out)?;
     } else {
-        print(&mut out, &failures, &seen.run.id.short(), args.images)?;
+        let all = format!("image-factory failures {} --images{}", seen.run.id.short(), args.data.as_flag());
+        print(&mut out, &failures, &seen.run.id.short(), (!args.images).then_some(all.as_str()))?;
     }
     Ok(Exit::Done)
 }
 
-fn print(out: &mut impl Write, failures: &Failures, run: &str, is_all: bool) -> io::Result<()> {
+/// Prints causes, with the command that would name all images, if this one does not.
+fn print(out: &mut impl Write, failures: &Failures, run: &str, all: Option<&str>) -> io::Result<()> {
     let Failures { job, state, causes, unlisted, .. } = failures;
     write!(out, "{job}  run {run}  {state}  ")?;
     if causes.is_empty() && unlisted.is_empty() {
@@ -99,8 +107,8 @@ fn print(out: &mut impl Write, failures: &Failures, run: &str, is_all: bool) -> 
             writeln!(out, "         {image}")?;
         }
         let more = cause.images.saturating_sub(cause.first.len() as u64);
-        if more > 0 && !is_all {
-            writeln!(out, "         and {} more: image-factory failures {run} --images", text::number(more))?;
+        if let Some(all) = all.filter(|_| more > 0) {
+            writeln!(out, "         and {} more: {all}", text::number(more))?;
         }
     }
     for line in unlisted {

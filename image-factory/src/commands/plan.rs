@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use backends::Store;
@@ -12,7 +12,7 @@ use daemon::Shutdown;
 use jiff::Timestamp;
 use registry::Client;
 
-use crate::cli::args::{DataArgs, PatienceArgs};
+use crate::cli::args::{DataArgs, PatienceArgs, parse_duration, two_delays};
 use crate::data::DataFolder;
 use crate::exit::{Exit, UsageError};
 use crate::files;
@@ -51,6 +51,10 @@ pub(crate) struct PlanArgs {
 
     #[command(flatten)]
     pub(crate) data: DataArgs,
+
+    /// Delays before the second and the third try of a repository that could not be listed.
+    #[arg(long, value_name = "TIMES", default_value = "5s,30s", value_delimiter = ',', value_parser = parse_duration)]
+    pub(crate) retry_after: Vec<Duration>,
 
     #[command(flatten)]
     pub(crate) patience: PatienceArgs,
@@ -106,7 +110,7 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
         let path = other_version(&args.file, folder)?;
         let other = files::load(&path)?;
         // What was placed says nothing of what the change does, so nothing on record is asked.
-        let mut planner = Planner::new(client, None);
+        let mut planner = Planner::new(client, None, two_delays(&args.retry_after)?);
         let name = |job: Option<&str>| job.unwrap_or("the file").to_owned();
         let (repositories, jobs) = planner.compare(&other, &file, name).await?;
         let against = path.display().to_string();
@@ -118,7 +122,7 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
     if !file.warnings.is_empty() {
         warn(&file.warnings.to_string());
     }
-    let mut planner = Planner::new(client, store(&args.data).await?);
+    let mut planner = Planner::new(client, store(&args.data).await?, two_delays(&args.retry_after)?);
     let looked = AtomicU64::new(0);
     for (name, job) in files::jobs(&file, &args.file, args.job.as_deref())? {
         let looking = planner.job(&name, &job.sources, || {

@@ -16,6 +16,7 @@ use crate::text;
 
 /// Show the report of a run again.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
 pub(crate) struct ReportArgs {
     /// The run, or a part of its name that no other has; default: the newest.
     pub(crate) run: Option<String>,
@@ -27,6 +28,11 @@ pub(crate) struct ReportArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+const EXAMPLE: &str = "\
+Examples:
+  image-factory report
+  image-factory report 7f3a19c2 --json > report.json";
 
 pub(crate) async fn run(args: ReportArgs) -> anyhow::Result<Exit> {
     let run = Records::need(&args.data).await?.run(args.run.as_deref()).await?.run;

@@ -1,5 +1,7 @@
 //! `run`: mirror what a job file says.
 
+mod planned;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +16,7 @@ use jobfile::Job;
 use proto::RunId;
 use registry::{Client, Options};
 
-use crate::cli::args::{DataArgs, PatienceArgs, parse_duration};
+use crate::cli::args::{DataArgs, PatienceArgs, parse_duration, two_delays};
 use crate::data::DataFolder;
 use crate::embedded::Factory;
 use crate::exit::{Exit, UsageError};
@@ -28,10 +30,15 @@ use crate::summary;
 /// Unchanged tags cost a question or two each; what moved is copied once, checked, and only then named. Ctrl-C lets
 /// running copies finish; a second one stops at once. Whatever stops it, run it again: it goes on from what is done.
 #[derive(Debug, Args)]
-#[command(after_help = RUN_EXAMPLE)]
+#[command(after_help = EXAMPLE)]
 pub(crate) struct RunArgs {
     /// The job file.
-    pub(crate) file: PathBuf,
+    #[arg(required_unless_present = "plan")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Do what this plan says and nothing else; it was made by `plan FILE --out PLAN`, of a file that is still the same.
+    #[arg(long, conflicts_with_all = ["file", "job", "only"])]
+    pub(crate) plan: Option<PathBuf>,
 
     /// The only job of the file to run. A file without `jobs` is one job, which gets this name instead of the file's own.
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
@@ -80,7 +87,7 @@ pub(crate) struct WayArgs {
     pub(crate) patience: PatienceArgs,
 }
 
-const RUN_EXAMPLE: &str = r#"Example: a file `first.yaml`
+const EXAMPLE: &str = r#"Example: a file `first.yaml`
 
   version: 1
   to: registry.example.com/mirror/{path}
@@ -91,16 +98,22 @@ const RUN_EXAMPLE: &str = r#"Example: a file `first.yaml`
 and then
 
   image-factory run first.yaml
-  image-factory run first.yaml --only 'docker.io/library/nginx:1.29*'"#;
+  image-factory run first.yaml --only 'docker.io/library/nginx:1.29*'
+  image-factory plan first.yaml --out tonight.json && image-factory run --plan tonight.json"#;
 
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::on_signals().context("listen for signals")?;
+    if let Some(plan) = &args.plan {
+        return planned::run(&args, plan, &shutdown).await;
+    }
+    // Without a plan there is a file, as its own help says.
+    let file = args.file.clone().unwrap_or_default();
     let only = Only::matching(&args.way.only).map_err(UsageError)?;
     let data = args.way.prepare()?;
     let order = Order {
         wanted: Wanted::Only(only),
         is_namesake_refused: args.job.is_none() && !args.way.take_over,
-        ..args.way.order(&args.file, &data, args.job.as_deref())?
+        ..args.way.order(&file, &data, args.job.as_deref())?
     };
     args.way.carry_out(order, &shutdown).await.map(|(exit, _)| exit)
 }
@@ -130,7 +143,7 @@ impl WayArgs {
             is_namesake_refused: false,
             take_over: self.take_over,
             options: self.patience.options(),
-            retry_after: retry_after(&self.retry_after)?,
+            retry_after: two_delays(&self.retry_after)?,
         })
     }
 
@@ -203,8 +216,9 @@ pub(crate) async fn mirror(
     mut tell: impl FnMut(Done, Option<&mut Machine>) -> anyhow::Result<()>,
 ) -> anyhow::Result<bool> {
     let file = files::load(order.file)?;
-    if !file.warnings.is_empty() {
-        warn(&file.warnings.to_string());
+    let told: Vec<String> = file.warnings.lines().collect();
+    for warning in &told {
+        warn(&format!("warning  {warning}"));
     }
     let mut jobs = files::jobs(&file, order.file, order.job)?;
     let path = files::absolute(order.file)?;
@@ -226,7 +240,7 @@ pub(crate) async fn mirror(
         let submission = Submission {
             job: name,
             path: path.clone(),
-            commit: files::git_commit(order.file).await,
+            commit: files::git_commit(order.file, &file.files).await,
             started_by: files::user().await,
             take_over: order.take_over,
             only: only.text(),
@@ -235,7 +249,10 @@ pub(crate) async fn mirror(
         let run = run.with_context(|| format!("run with data folder `{}`", order.data.path().display()))?;
         let Some(run) = run else { return Ok(false) };
         let report = PathBuf::from(&run.report.as_ref().context("the run has no report")?.path);
-        let summary = Summary::read(&report).with_context(|| format!("read report `{}`", report.display()))?;
+        let mut summary = Summary::read(&report).with_context(|| format!("read report `{}`", report.display()))?;
+        if machine.is_none() {
+            summary.warnings.retain(|warning| !told.contains(warning));
+        }
         tell(Done { run, is_only, summary, report }, machine.as_deref_mut())?;
     }
     Ok(true)
@@ -271,10 +288,6 @@ impl Wanted {
         }
         Ok(Some(Only::named(what, names)))
     }
-}
-
-fn retry_after(delays: &[Duration]) -> Result<[Duration; 2], UsageError> {
-    delays.try_into().map_err(|_| UsageError("`--retry-after` takes two times, as in `5s,30s`".to_owned()))
 }
 
 /// Creates the folder for the report, writes into it, and looks at what lies there: a run of hours should not end with

@@ -14,6 +14,7 @@ use crate::text;
 
 /// List past runs, newest first.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
 pub(crate) struct RunsArgs {
     #[command(flatten)]
     pub(crate) data: DataArgs,
@@ -22,6 +23,10 @@ pub(crate) struct RunsArgs {
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: usize,
 }
+
+const EXAMPLE: &str = "\
+Example:
+  image-factory runs --limit 5";
 
 pub(crate) async fn run(args: RunsArgs) -> anyhow::Result<Exit> {
     let mut out = text::stdout();
@@ -32,9 +37,13 @@ pub(crate) async fn run(args: RunsArgs) -> anyhow::Result<Exit> {
     for seen in records.runs(args.limit).await? {
         let (run, state) = (&seen.run, seen.state());
         let started = run.started_at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
-        let counted = Outcome::ALL.into_iter().filter(|outcome| run.counts.of(*outcome) > 0);
-        let counts = counted.map(|outcome| format!("{} {outcome}", text::number(run.counts.of(outcome))));
-        let mut counts: Vec<String> = counts.collect();
+        let unlisted = if run.counts.failed > 0 { records.store.unlisted(run.id).await? } else { 0 };
+        let outcomes = Outcome::ALL.into_iter().map(|outcome| match outcome {
+            Outcome::Failed => (run.counts.failed.saturating_sub(unlisted), outcome.to_string()),
+            _ => (run.counts.of(outcome), outcome.to_string()),
+        });
+        let counted = outcomes.chain([(unlisted, "unlisted".to_owned())]).filter(|(count, _)| *count > 0);
+        let mut counts: Vec<String> = counted.map(|(count, word)| format!("{} {word}", text::number(count))).collect();
         if run.counts.tasks == 0 {
             counts.push("0 images".to_owned());
         }

@@ -33,6 +33,9 @@ pub(crate) struct ShowArgs {
     json: bool,
 }
 
+/// Version of the JSON.
+const VERSION: u32 = 1;
+
 const EXAMPLE: &str = "\
 Examples:
   image-factory show first.yaml docker.io/library/alpine:3.22
@@ -41,12 +44,13 @@ Examples:
 pub(crate) fn run(args: &ShowArgs) -> anyhow::Result<Exit> {
     let file = files::load(&args.file)?;
     let answers: Vec<Answer> = args.asked.iter().map(|asked| Answer::of(&file, asked)).collect();
+    let shown = All { version: VERSION, answers };
     let mut out = text::stdout();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &answers).map_err(io::Error::from)?;
+        serde_json::to_writer_pretty(&mut out, &shown).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
-        for (answer, asked) in answers.iter().zip(&args.asked) {
+        for (answer, asked) in shown.answers.iter().zip(&args.asked) {
             if answer.lines.is_empty() {
                 writeln!(out, "{}", printable(&find::not_found(asked, &answer.closest)))?;
             }
@@ -55,8 +59,15 @@ pub(crate) fn run(args: &ShowArgs) -> anyhow::Result<Exit> {
             }
         }
     }
-    let all_found = answers.iter().all(|answer| !answer.lines.is_empty());
+    let all_found = shown.answers.iter().all(|answer| !answer.lines.is_empty());
     Ok(if all_found { Exit::Done } else { Exit::Failed })
+}
+
+/// What the file says, in the order in which it was asked.
+#[derive(Debug, Serialize)]
+struct All {
+    version: u32,
+    answers: Vec<Answer>,
 }
 
 /// What the file says of what was asked.
@@ -74,9 +85,8 @@ struct Answer {
 struct Shown {
     source: String,
     place: String,
-    jobs: Vec<String>,
+    job: Option<String>,
     group: Option<String>,
-    owner: Option<String>,
     tag: Option<Fate>,
     /// Where the image goes, or those of the repository.
     destinations: Vec<String>,
@@ -118,7 +128,7 @@ impl Answer {
 
 impl Shown {
     fn of(file: &JobFile, found: &Found<'_>, tag: Option<&Tag>) -> Self {
-        let Found { jobs, source, line } = found;
+        let Found { job, source, line } = found;
         let destinations = match tag {
             Some(tag) => line.targets(tag).map(|target| target.to_string()).collect(),
             None => line.destinations.iter().map(ToString::to_string).collect(),
@@ -132,9 +142,8 @@ impl Shown {
         Self {
             source: source.location.to_string(),
             place: line.place.to_string(),
-            jobs: jobs.iter().map(|&job| job.to_owned()).collect(),
+            job: job.map(str::to_owned),
             group: line.group.clone(),
-            owner: line.owner.clone(),
             tag: tag.map(|tag| Fate::of(tag, found)),
             destinations,
             settings: line.settings.iter().map(setting).collect(),
@@ -146,10 +155,7 @@ impl Shown {
         let tag = self.tag.as_ref().map(|fate| format!(":{}", fate.tag)).unwrap_or_default();
         writeln!(out, "{}{tag}  {}", printable(&self.source), printable(&self.place))?;
         let mut row = |key: &str, value: &str| writeln!(out, "  {key:<12} {}", printable(value));
-        if !self.jobs.is_empty() {
-            row("job", &self.jobs.join(", "))?;
-        }
-        for (key, value) in [("group", &self.group), ("owner", &self.owner)] {
+        for (key, value) in [("job", &self.job), ("group", &self.group)] {
             value.iter().try_for_each(|value| row(key, value))?;
         }
         if let Some(fate) = &self.tag {
@@ -192,9 +198,6 @@ impl std::fmt::Display for Fate {
             (Some(rule), _) => write!(f, "taken by `{rule}`")?,
             (None, Some(why)) => write!(f, "left: {why}")?,
             (None, None) => {}
-        }
-        if let Some(digest) = &self.digest {
-            write!(f, ", pinned to {digest}")?;
         }
         if self.depends_on_listing {
             write!(f, ", unless other tags of the repository change that: `image-factory tags` asks for them")?;

@@ -25,6 +25,7 @@ use crate::text;
 ///
 /// It may be asked at any time, also while the run goes on in another process.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct StatusArgs {
     /// The run, or a part of its name that no other has; default: the one that goes on, else the newest.
     pub(crate) run: Option<String>,
@@ -36,6 +37,11 @@ pub(crate) struct StatusArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  image-factory status
+  image-factory status 7f3a19c2 --json";
 
 /// Version of the JSON.
 const VERSION: u32 = 1;

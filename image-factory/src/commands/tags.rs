@@ -49,6 +49,9 @@ pub(crate) struct TagsArgs {
     patience: PatienceArgs,
 }
 
+/// Version of the JSON.
+const VERSION: u32 = 1;
+
 const EXAMPLE: &str = r#"Examples:
   image-factory tags docker.io/library/alpine
   image-factory tags docker.io/library/alpine --rule '>=3.18' --rule '!3.19.*'
@@ -122,7 +125,7 @@ fn print(args: &TagsArgs, location: &RepositoryLocation, wanted: &Wanted<'_>, li
         Wanted::Rules(rules) => vec![Judged::by_rules(rules, listed)],
         Wanted::Lines(lines) => lines.iter().map(|found| Judged::by_line(found, listed)).collect(),
     };
-    let tags = Tags { repository: location.to_string(), listed: listed.len(), lines };
+    let tags = Tags { version: VERSION, repository: location.to_string(), listed: listed.len(), lines };
     let mut out = text::stdout();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &tags).map_err(io::Error::from)?;

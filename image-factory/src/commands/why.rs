@@ -102,6 +102,7 @@ struct PlacementSection {
 /// A run that could not list the image's repository.
 #[derive(Serialize)]
 struct UnlistedRun {
+    repository: String,
     job: String,
     run: String,
     run_started_at: String,
@@ -173,6 +174,7 @@ fn last_part(image: &Location) -> String {
 fn unlisted_run(story: Story) -> Option<UnlistedRun> {
     Some(UnlistedRun {
         failure: story.failure.as_ref()?.into(),
+        repository: story.source,
         job: story.job,
         run: story.run.to_string(),
         run_started_at: story.run_started_at.to_string(),

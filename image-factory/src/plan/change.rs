@@ -87,11 +87,10 @@ impl Planner {
             match listings.get(location) {
                 Some(Ok(listed)) => {
                     let (old, now) = (wanted(&both.before, listed), wanted(&both.after, listed));
+                    let before: BTreeSet<_> = old.values().flatten().flat_map(places).collect();
                     for (job, source) in &both.after {
-                        let tasks = expand(source, listed, &Only::All)
-                            .tasks
-                            .into_iter()
-                            .filter(|task| !old.contains_key(&tag_of(&task.source)));
+                        let tasks = expand(source, listed, &Only::All).tasks.into_iter();
+                        let tasks = tasks.filter_map(|task| only_new(task, &before));
                         new.entry(name(*job)).or_default().extend(tasks);
                     }
                     change.tags_in = only_in(&now, &old);
@@ -150,13 +149,28 @@ fn wanted(sources: &[(Option<&str>, &Source)], listed: &[Tag]) -> Wanted {
     wanted
 }
 
+/// Which tag goes where, as a task has it.
+fn places(task: &NewTask) -> impl Iterator<Item = (String, Location)> {
+    task.destinations.iter().map(|to| (tag_of(&task.source), to.location.clone()))
+}
+
+/// The task with those of its destinations to which its tag did not go before; none if there are none.
+fn only_new(mut task: NewTask, before: &BTreeSet<(String, Location)>) -> Option<NewTask> {
+    let tag = tag_of(&task.source);
+    task.destinations.retain(|to| !before.contains(&(tag.clone(), to.location.clone())));
+    (!task.destinations.is_empty()).then_some(task)
+}
+
 fn only_in(some: &Wanted, others: &Wanted) -> Vec<String> {
     some.keys().filter(|tag| !others.contains_key(*tag)).cloned().collect()
 }
 
+/// A property, with its values before and after.
+type Kind<'p> = (&'p str, BTreeSet<String>, BTreeSet<String>);
+
 /// Properties whose values differ, each with the tags for which they differ alike.
 fn differences(old: &Wanted, now: &Wanted) -> Vec<Difference> {
-    let mut found: BTreeMap<(&str, BTreeSet<String>, BTreeSet<String>), Vec<String>> = BTreeMap::new();
+    let mut found: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
     for (tag, after) in now {
         let Some(before) = old.get(tag) else { continue };
         for (what, values) in PROPERTIES {
@@ -166,13 +180,12 @@ fn differences(old: &Wanted, now: &Wanted) -> Vec<Difference> {
             }
         }
     }
-    let difference =
-        |((what, before, after), tags): ((&str, BTreeSet<String>, BTreeSet<String>), Vec<String>)| Difference {
-            what: what.to_owned(),
-            before: before.into_iter().collect(),
-            after: after.into_iter().collect(),
-            tags,
-        };
+    let difference = |((what, before, after), tags): (Kind, Vec<String>)| Difference {
+        what: what.to_owned(),
+        before: before.into_iter().collect(),
+        after: after.into_iter().collect(),
+        tags,
+    };
     found.into_iter().map(difference).collect()
 }
 

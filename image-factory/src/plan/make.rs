@@ -34,9 +34,8 @@ pub(crate) struct Planner {
 }
 
 impl Planner {
-    pub(crate) fn new(client: Client, store: Option<Store>) -> Self {
+    pub(crate) fn new(client: Client, store: Option<Store>, retry_after: [Duration; 2]) -> Self {
         let tools = Tools::new(client.clone(), Activity::default());
-        let retry_after = [limits::SECOND_TRY_AFTER, limits::THIRD_TRY_AFTER];
         Self { client, tools, store, retry_after, costs: BTreeMap::new(), counted: BTreeSet::new() }
     }
 

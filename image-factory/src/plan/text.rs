@@ -81,7 +81,10 @@ impl<O: Write> Page<'_, O> {
         let differ = sum(|c| c.changes.iter().map(|difference| difference.tags.len()).sum());
         self.paragraph(&match (tags_in, tags_out, differ) {
             (0, 0, 0) => "the same images go to the same places".to_owned(),
-            _ => format!("{tags_in} tags in · {tags_out} tags out · {differ} otherwise changed"),
+            _ => {
+                let tags = |number: usize| text::count(number as u64, "tag");
+                format!("{} in · {} out · {} otherwise changed", tags(tags_in), tags(tags_out), tags(differ))
+            }
         })?;
         let bytes = Bytes::of(plan);
         for change in &change.repositories {
@@ -153,7 +156,7 @@ impl<O: Write> Page<'_, O> {
     fn costs(&mut self, costs: &BTreeMap<String, Cost>) -> io::Result<()> {
         for (host, Cost { requests, pulls, bytes, unknown }) in costs {
             let mut parts = vec![format!("about {}", text::count(*requests, "request"))];
-            parts.extend((*pulls > 0).then(|| format!("{} read", text::count(*pulls, "image"))));
+            parts.extend((*pulls > 0).then(|| format!("{} pulled", text::count(*pulls, "image"))));
             parts.extend((*bytes > 0).then(|| format!("at most {} written", text::bytes(*bytes))));
             parts.extend((*unknown > 0).then(|| format!("{} of unknown size written", text::count(*unknown, "image"))));
             self.line("cost", &format!("{}  {}", self.code(host), parts.join(" · ")))?;

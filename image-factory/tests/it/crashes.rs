@@ -96,7 +96,7 @@ fn expect_no_litter(mirror: &Mirror, runs: usize) {
     assert_eq!(besides, BTreeSet::from(["lock", "reports"].map(String::from)));
     let folders = names(&data.join("reports"));
     assert_eq!(folders.len(), runs);
-    let report = BTreeSet::from(["report.json".to_owned()]);
+    let report = BTreeSet::from(["report.csv", "report.html", "report.json"].map(String::from));
     for folder in folders {
         assert_eq!(names(&data.join("reports").join(folder)), report);
     }

@@ -32,9 +32,9 @@ async fn a_second_run_on_one_data_folder_is_refused_and_the_first_is_unharmed() 
     assert!(second.stderr.contains(&format!("process {}", first.id().unwrap())), "{}", second.stderr);
     assert!(second.stderr.contains("in use by another run"), "{}", second.stderr);
     let runs = workshop.program(&["runs"]).await.expect(0).stdout;
-    assert!(runs.lines().count() == 1 && runs.contains("open"), "{runs}");
+    assert!(runs.lines().count() == 1 && runs.contains("running"), "{runs}");
     let report = workshop.program(&["report"]).await.expect(2);
-    assert!(report.stderr.contains("still open"), "{}", report.stderr);
+    assert!(report.stderr.contains("has no report yet"), "{}", report.stderr);
     assert!(destination.log().requests().len() >= asked);
 
     drop(hold);

@@ -107,6 +107,8 @@ async fn a_tag_that_somebody_else_moved_is_set_right() {
     workshop.run().await.expect(0);
 
     assert_eq!(destination.store().tag("mirror/team/app", "1.0"), Some(ours));
+    // A tag that moved is no tag that was up to date.
+    assert_eq!(totals(&workshop.report().await), "3 up_to_date, 1 pushed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -250,6 +252,13 @@ async fn a_report_names_who_ran_which_commit_and_whether_the_file_was_changed_si
     assert_eq!(commit_of_run().await["commit"], format!("{first}-dirty"), "untracked");
     let second = shell(&format!("git add job.yaml; {commit}"));
     assert_eq!(commit_of_run().await["commit"], second, "what else lies there does not matter");
-    workshop.job(&(text + "# changed\n"));
+    workshop.job(&(text.clone() + "# changed\n"));
     assert_eq!(commit_of_run().await["commit"], format!("{second}-dirty"), "changed");
+
+    workshop.job(&(text + "include: [{ files: sets.yaml, may_define: tag_sets }]\n"));
+    std::fs::write(workshop.path().join("sets.yaml"), "version: 1\n").unwrap();
+    let third = shell(&format!("git add job.yaml sets.yaml; {commit}"));
+    assert_eq!(commit_of_run().await["commit"], third);
+    std::fs::write(workshop.path().join("sets.yaml"), "version: 1\n# changed\n").unwrap();
+    assert_eq!(commit_of_run().await["commit"], format!("{third}-dirty"), "an included file was changed");
 }

@@ -21,12 +21,98 @@ fn to(to: &str) -> String {
     format!("version: 1\nto: {to}\nimages:\n  quay.io/a/app: \"1\"\n  quay.io/b/app: \"1.*\"\n")
 }
 
+/// A file with these groups.
+fn groups(groups: &str) -> String {
+    format!("version: 1\nto: registry.example.com/{{path}}\ngroups:\n{groups}\n")
+}
+
+/// The day-one file with these defaults.
+fn defaults(defaults: &str) -> String {
+    and(&format!("defaults: {defaults}\n"))
+}
+
 /// The day-one file with settings for one registry.
 fn registry(settings: &str) -> String {
     and(&format!("registries:\n  quay.io: {settings}\n"))
 }
 
 fn files() -> Vec<(&'static str, String)> {
+    let mut files = files_of_repositories();
+    files.extend(files_of_groups());
+    files
+}
+
+fn files_of_groups() -> Vec<(&'static str, String)> {
+    vec![
+        ("maps without entries", "version: 1\ndestinations: {}\ngroups: {}\njobs: {}\n".to_owned()),
+        ("maps that are something else", "version: 1\ndestinations: a\ngroups: [a]\njobs: a\ninclude: a\n".to_owned()),
+        ("names that cannot be part of a path", groups("  Hub: { images: { a: \"1\" } }\n  a/b: {}\n  \"\": {}")),
+        ("a group without images", groups("  hub: { owner: me }\n  library: { from: docker.io/library }")),
+        ("a group that is a list", groups("  hub: [alpine]")),
+        (
+            "prefixes that cannot be read",
+            groups(
+                "  a: { from: quay.io/Team, images: { a: \"1\" } }\n  b: { from: \"https://quay.io\", images: { a: \"1\" } }\n  \
+                 c: { from: oci-archive:a.tar, images: { a: \"1\" } }\n  d: { from: oci:a, images: { a: \"1\" } }\n  \
+                 e: { from: quay.io/, images: { a: \"1\" } }\n  f: { from: [a], images: { a: \"1\" } }",
+            ),
+        ),
+        (
+            "prefixes that are images",
+            groups(&format!(
+                "  a: {{ from: quay.io/a/b:1, images: {{ c: \"1\" }} }}\n  b: {{ from: quay.io/a/b:1, tags: \"2\" }}\n  \
+                 c: {{ from: quay.io/a/b@sha256:{} }}\n  d: {{ from: quay.io/a/b:sha256-{0}.sig }}",
+                "ab".repeat(32)
+            )),
+        ),
+        (
+            "keys that are no paths below a prefix",
+            groups(
+                "  a:\n    from: quay.io\n    tags: \"1\"\n    images: { a/b:1: , A: , /c: , \"*\": , \"{a,b}\": , d@x: , d/: }",
+            ),
+        ),
+        ("an image in two spellings", groups("  a: { images: { alpine: \"1\", docker.io/alpine: \"2\" } }")),
+        ("a rule for tags without its list", groups("  a: { images: { alpine: { versions: \">=3\" } } }")),
+        ("no tags anywhere", groups("  a: { images: { alpine: , nginx: { owner: me } } }")),
+        ("nowhere to go", "version: 1\nimages: { alpine: \"1\", nginx: \"1\" }\n".to_owned()),
+        ("settings for lists that say nothing of them", groups("  a: { lists: none.txt, from: quay.io, tags: \"1\" }")),
+        (
+            "fields of a destination that are empty",
+            "version: 1\nto: [\"registry.example.com/{group}/{name}\", \"registry.example.com/{owner}/{name}\"]\nimages: { a: \"1\" }\n"
+                .to_owned(),
+        ),
+        (
+            "destinations without repositories",
+            and("destinations: { a: {}, b: { repositories: [] }, c: { repositories: oci-archive:x }, d: { create: {} } }\n"),
+        ),
+        ("a destination that there is not", to("[harbor, registry.example.com]")),
+        ("two ways to say `to`", defaults("{ to: registry.example.com/{path} }").replace("{path} }", "a }")),
+        (
+            "settings of wrong types",
+            defaults("{ owner: 1, kind: [image], platforms: 5, referrers: true, expect: 3, tags: { versions: \">=1\" } }"),
+        ),
+        ("settings that are empty maps", defaults("{ platforms: {}, referrers: {}, expect: {} }")),
+        (
+            "settings with unknown values",
+            defaults("{ kind: charts, platforms: amd64, referrers: { only: [sboms, sig] }, expect: { min: -1, max: 1e3 } }"),
+        ),
+        ("settings of a later part", defaults("{ policy: standard, immutable: [], prune: { after: 30d } }")),
+        ("some platforms and no word on the index", defaults("{ platforms: { only: [linux/amd64] } }")),
+        ("a word on the index and all platforms", defaults("{ platforms: { index: sparse } }")),
+        (
+            "a chart of which only some platforms are wanted",
+            defaults("{ kind: chart, platforms: { only: linux/amd64, index: sparse } }"),
+        ),
+        ("more expected at least than at most", defaults("{ expect: { min: 3, max: 2 } }")),
+        (
+            "jobs that cannot be read",
+            groups("  a: { images: { alpine: \"1\" } }")
+                + "jobs: { a: {}, b: { groups: [] }, c: { groups: [A, \"[\"] }, d: { groups: \"!a\", schedule: x }, e: [a] }\n",
+        ),
+    ]
+}
+
+fn files_of_repositories() -> Vec<(&'static str, String)> {
     vec![
         ("an empty file", String::new()),
         ("a file that is not YAML", "version: 1\nto: [a, b\nimages: {}\n".to_owned()),

@@ -6,7 +6,7 @@ use jobfile::LoadError;
 use proto::settings::{Auth, ClientCertificate, Network, Secret, Tls};
 use proto::{Digest, Tag};
 
-use crate::{good, only_line, parse, sources};
+use crate::{good, good_files, only_line, parse, sources};
 
 /// Where `3.22` of each repository goes.
 fn targets(text: &str) -> Vec<String> {
@@ -34,9 +34,30 @@ fn the_example_of_the_readme_is_a_job_file() {
 
 #[test]
 fn the_tag_rules_of_the_readme_are_those_of_a_job_file() {
-    let example = include_str!("../../README.md").split("```yaml\n").nth(2).unwrap();
+    let example = include_str!("../../README.md").split("```yaml\n").last().unwrap();
     let (example, _) = example.split_once("```").unwrap();
     assert_eq!(sources(&good(&format!("version: 1\nto: registry.example.com/{{path}}\n{example}"))).len(), 2);
+}
+
+/// An example of the readme.
+fn example(number: usize) -> &'static str {
+    include_str!("../../README.md").split("```yaml\n").nth(number).unwrap().split("```").next().unwrap()
+}
+
+#[test]
+fn the_groups_of_the_readme_are_two_jobs() {
+    let file = good(example(2));
+    assert!(file.warnings.is_empty(), "{}", file.warnings);
+    let counts: Vec<_> = file.jobs.iter().map(|job| (job.name.as_deref().unwrap(), job.sources.len())).collect();
+    assert_eq!(counts, [("nightly", 4), ("hourly", 1)]);
+}
+
+#[test]
+fn the_include_of_the_readme_reads_other_files() {
+    let team = "version: 1\ngroups: { team: { to: harbor, tags: '1', images: { app: } } }\n";
+    let sets = "version: 1\ntag_sets: { stable: '1' }\n";
+    let file = good_files(&[("job.yaml", example(3)), ("teams/a.yaml", team), ("policies/b.yaml", sets)]);
+    assert_eq!((file.files.len(), sources(&file).len()), (3, 1));
 }
 
 #[test]

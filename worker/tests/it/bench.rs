@@ -154,7 +154,7 @@ impl Bench {
         self.destination.log().clear();
         let mut task = Task { id: TaskId::new(), ..task.clone() };
         for (to, done) in destinations(&mut task).iter_mut().zip(&result.destinations) {
-            let End::Placed { digest, fingerprint } = &done.end else { panic!("nothing was placed: {done:?}") };
+            let End::Placed { digest, fingerprint, .. } = &done.end else { panic!("nothing was placed: {done:?}") };
             to.placed = Some(Placed { digest: digest.clone(), fingerprint: fingerprint.clone() });
         }
         task

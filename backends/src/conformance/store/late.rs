@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::failure::{Class, Code};
+use proto::outcome::End;
 use proto::{Attempt, Digest, Outcome, RunId, TaskId};
 
 use super::{Scene, add_task, destinations, failed, new_run, placed, result};
@@ -114,6 +115,21 @@ pub async fn pushed_or_up_to_date_follows_from_the_digest_at_the_first_attempt(s
     add_task(&scene.store, next, "app:1", &["app:1"], scene.now).await;
     scene.record(result(&scene.publish_one().await, placed("one"))).await;
     assert_eq!(scene.store.progress(next).await.unwrap().counts.up_to_date, 1);
+}
+
+/// Nothing is news to the record, and yet the tag was moved: somebody else had moved or removed it.
+pub async fn a_tag_that_was_moved_back_is_pushed_and_not_up_to_date(store: Store) {
+    let scene = Scene::new(store).await;
+    scene.add("app:1", &["app:1"]).await;
+    scene.record(result(&scene.publish_one().await, placed("one"))).await;
+    let next = Scene { run: new_run(&scene.store, "nightly", false, scene.now).await, ..scene };
+    next.add("app:1", &["app:1"]).await;
+    let mut end = placed("one");
+    if let End::Placed { moved, .. } = &mut end {
+        *moved = true;
+    }
+    next.record(result(&next.publish_one().await, end)).await;
+    assert_eq!(next.rows().await[0].outcome, Outcome::Pushed);
 }
 
 /// A result that no Store took would come again for ever.

@@ -22,6 +22,7 @@ pub async fn what_was_not_done_right_is_read_from_an_open_run(store: Store) {
     scene.record(result(&tasks[3], failed(Class::Reject))).await;
     scene.store.add_failed_line(scene.run, "source.example.com/none", &failure(Class::Retry), scene.now).await.unwrap();
 
+    assert_eq!(scene.store.unlisted(scene.run).await.unwrap(), 1);
     let undone = |after: Option<&'static str>, limit| {
         let store = scene.store.clone();
         let run = scene.run;

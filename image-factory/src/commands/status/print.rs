@@ -64,6 +64,7 @@ fn counts(status: &Status) -> Vec<String> {
         (status.postponed, "postponed"),
         (status.cancelled, "cancelled"),
         (status.failed, "failed"),
+        (status.unlisted.len() as u64, "unlisted"),
         (status.under_way, "under way"),
         (status.to_do, "to do"),
         (status.deferred, "deferred"),

@@ -11,9 +11,13 @@ use crate::find::Found;
 /// Tags named for each reason why some are left.
 const EXAMPLES: usize = 5;
 
+/// Longest tag that the column of tags is made wide for: those of signatures are far longer than all others.
+const WIDTH_MAX: usize = 40;
+
 /// The tags of a repository.
 #[derive(Debug, Serialize)]
 pub(super) struct Tags {
+    pub(super) version: u32,
     pub(super) repository: String,
     /// How many the registry has.
     pub(super) listed: usize,
@@ -95,18 +99,17 @@ impl Judged {
         let place = self.place.iter().map(|place| format!("  {place}"));
         let line: String = group.chain(place).collect();
         writeln!(out, "{}", printable(&format!("{repository}{line}")))?;
-        let width = self.taken.iter().map(|taken| taken.tag.as_str().len()).max().unwrap_or(0);
-        for Taken { tag, digest, rule, listed } in &self.taken {
+        let left = self.dropped.iter().filter(|_| all).map(|dropped| &dropped.tag);
+        let tags = self.taken.iter().map(|taken| &taken.tag).chain(left);
+        let width = tags.map(|tag| tag.as_str().len()).filter(|width| *width <= WIDTH_MAX).max().unwrap_or(0);
+        for Taken { tag, rule, listed, .. } in &self.taken {
             let missing = if *listed { "" } else { "  (not there)" };
-            let digest = digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
-            // A pinned digest is part of its rule.
-            let rule = if digest.is_empty() { rule } else { "pinned" };
-            writeln!(out, "  {:<width$}  {}{missing}", format!("{tag}{digest}"), printable(rule))?;
+            writeln!(out, "  {:<width$}  {}{missing}", tag.as_str(), printable(rule))?;
         }
         if all {
-            self.dropped
-                .iter()
-                .try_for_each(|dropped| writeln!(out, "  {}  left: {}", dropped.tag, printable(&dropped.why)))?;
+            self.dropped.iter().try_for_each(|dropped| {
+                writeln!(out, "  {:<width$}  left: {}", dropped.tag.as_str(), printable(&dropped.why))
+            })?;
         } else {
             self.print_reasons(out)?;
         }

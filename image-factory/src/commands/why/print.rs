@@ -14,10 +14,11 @@ pub(super) fn print(out: &mut impl Write, why: &Why, now: Timestamp) -> io::Resu
     if why.is_empty() {
         return print_nothing(out, why);
     }
-    for UnlistedRun { job, run, run_started_at, failure } in &why.unlisted {
-        let (run, started) = (short(run), at(run_started_at));
-        writeln!(out, "unlisted by job {job} in run {run} of {started}: its newest tags are not known")?;
-        writeln!(out, "  failed   {}: {}", failure.code, failure.message)?;
+    for UnlistedRun { job, repository, run, run_started_at, failure } in &why.unlisted {
+        writeln!(out, "{repository}")?;
+        writeln!(out, "  job      {job}, run {} of {}", short(run), at(run_started_at))?;
+        writeln!(out, "  failed   not all of this repository was looked at")?;
+        writeln!(out, "    because  {}: {}", failure.code, failure.message)?;
         print_mend(out, failure.hint.as_deref())?;
     }
     for task in &why.tasks {
@@ -35,7 +36,10 @@ fn print_nothing(out: &mut impl Write, why: &Why) -> io::Result<()> {
     for name in &why.close {
         writeln!(out, "  close    {name}")?;
     }
-    Ok(())
+    writeln!(
+        out,
+        "next     `image-factory tags FILE REPOSITORY` tells which tags a job file takes, and why it leaves others"
+    )
 }
 
 fn print_task(out: &mut impl Write, task: &TaskSection, at: &impl Fn(&str) -> String) -> io::Result<()> {

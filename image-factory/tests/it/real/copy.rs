@@ -93,7 +93,7 @@ async fn what_cannot_be_copied_is_told_with_the_way_to_mend_it() {
         failed(&format!("{host}/team/app:7.7"), &with_settings).await,
         "failed  HOST/team/app:7.7 → HOST/mirror/app:1\n        \
          source_not_found: the source has no such image\n        \
-         mend: check the tag at the source\n"
+         mend: correct the tag, or leave it out if the source has given it up\n"
     );
     assert_eq!(
         failed("oci:none", &with_settings).await,
@@ -106,6 +106,6 @@ async fn what_cannot_be_copied_is_told_with_the_way_to_mend_it() {
         "failed  HOST/team/app:7.7 → HOST/mirror/app:1\n        \
          source_untrusted: GET https://HOST/v2/: the server's certificate is not signed by an authority that is trusted \
          here\n        \
-         mend: name its CA in the file: `tls.ca_file` of this registry, or `network.ca_file`\n"
+         mend: name its CA in the file: `tls.ca_file` of this registry, or `network.ca_file` (given with `--settings FILE`)\n"
     );
 }

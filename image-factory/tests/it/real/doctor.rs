@@ -1,6 +1,6 @@
 //! `doctor`: what a person is told, word for word.
 
-use sandbox::{Account, Auth, Registry, Tokens, content};
+use sandbox::{Account, Auth, Registry, Rights, Tokens, content};
 
 use super::server::Server;
 use crate::support::Workshop;
@@ -28,7 +28,7 @@ DESTINATION/mirror/team/app  (destination)
   pull         yes, though there is no `1.2` yet
   push         yes
   referrers    not asked: there is no image here yet
-SOURCE/team/app  (source)
+SOURCE/team/app  (source, job.yaml:4:3)
   reachable    yes, https://SOURCE/v2/
   TLS          TLS 1.3, trusted by the CA in `ca_file`
   login        none
@@ -89,7 +89,7 @@ const WRONG_PASSWORD: &str = "
 const NO_SECRET: &str = "
   credentials  no: read a secret from file `FOLDER/password`: No such file or directory (os error 2)
                mend: check the credentials: `docker login`, or `auth` of this registry in the file
-SOURCE/team/app  (source)
+SOURCE/team/app  (source, job.yaml:4:3)
 ";
 
 const UNREACHABLE: &str = "\
@@ -120,7 +120,7 @@ HOST/team/app
   credentials  entry `HOST` of `HOME/.docker/config.json`
   pull         yes, it shows DIGEST
   push         no: POST http://HOST/v2/team/app/blobs/uploads/: 401 UNAUTHORIZED: authentication required
-               mend: ask for the right, or for the repository to be created; some registries say 403 for 404
+               mend: ask for the right to it, and see that it exists: some registries say 403 for 404
   referrers    referrers API
 ";
 
@@ -182,5 +182,88 @@ async fn each_of_two_files_is_looked_at_with_its_own_settings() {
         let pulls: Vec<&str> = ended.stdout.lines().filter(|line| line.starts_with("  pull")).collect();
         assert_eq!(pulls.len(), 2, "{}", ended.stdout);
         assert_eq!(pulls.iter().filter(|pull| pull.contains("yes")).count(), 1, "{}", ended.stdout);
+    }
+}
+
+/// What `doctor` says of a file with these lines, each of a repository of `registry`.
+async fn of_sources(registry: &Registry, lines: &[&str], code: i32) -> String {
+    let workshop = Workshop::new();
+    let host = registry.host();
+    let lines: String = lines.iter().map(|line| format!("  {host}/{line}\n")).collect();
+    workshop.job(&format!("version: 1\nto: oci:out\nimages:\n{lines}"));
+    let ended = workshop.program(&["doctor", "job.yaml", "--repeat-after=20ms"]).await.expect(code);
+    ended.stdout.replace(&host, "HOST")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_needs_no_latest_if_its_rules_name_no_tag() {
+    let registry = Registry::builder().start().await.unwrap();
+    let image = content::image(1).build();
+    registry.store().put_image("team/app", Some("1.0"), &image);
+    let told = of_sources(&registry, &["team/app: '*'"], 0).await;
+    assert!(told.contains(&format!("  pull         yes, it has 1 tag; `1.0` shows {}\n", image.digest())), "{told}");
+}
+
+const SOURCES: &str = "\
+HOST/team/none  (source, job.yaml:4:3)
+  reachable    yes, http://HOST/v2/
+  TLS          none: plain HTTP
+  login        none
+  credentials  none
+  pull         no: GET http://HOST/v2/team/none/tags/list: 404 NAME_UNKNOWN: repository name not known to registry
+  referrers    not asked
+  source       no: HOST/team/app (job.yaml:6:3): there is no `9.9`
+  sources      1 more can be read
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_not_there_is_a_failure_and_named_with_its_line() {
+    let registry = Registry::builder().start().await.unwrap();
+    for repository in ["team/app", "team/tool"] {
+        registry.store().put_image(repository, Some("1.0"), &content::image(1).build());
+    }
+    let lines = ["team/none: '*'", "team/tool: '>=1'", "team/app: '9.9'"];
+    assert_eq!(of_sources(&registry, &lines, 1).await, SOURCES);
+    let told = of_sources(&registry, &["team/app: '9.9'"], 1).await;
+    assert!(told.contains("  pull         no: there is no `9.9`\n"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_may_not_be_read_is_a_failure() {
+    let mut tokens = Tokens::new([]);
+    tokens.anonymous = Some(Rights::default().and("open/app", "pull"));
+    let registry = Registry::builder().auth(Auth::Tokens(tokens)).start().await.unwrap();
+    for repository in ["open/app", "closed/app"] {
+        registry.store().put_image(repository, Some("1.0"), &content::image(1).build());
+    }
+    for lines in [["open/app: '*'", "closed/app: '*'"], ["closed/app: '*'", "open/app: '*'"]] {
+        let told = of_sources(&registry, &lines, 1).await;
+        assert!(told.contains("no: ") && told.contains("closed/app/tags/list: 401"), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_on_disk_need_no_login_and_must_be_readable() {
+    let registry = Registry::builder().start().await.unwrap();
+    let image = content::image(1).build();
+    registry.store().put_image("team/app", Some("1.0"), &image);
+    let workshop = Workshop::new();
+    let from = format!("{}/team/app:1.0", registry.host());
+    workshop.program(&["copy", &from, "oci:images:app:1.0"]).await.expect(0);
+    let shows = format!("yes, it shows {}; a layout on disk needs no login", image.digest());
+    for (subject, code, expected) in [
+        ("oci:images", 0, "yes, 1 named image; a layout on disk needs no login"),
+        ("oci:images:app:1.0", 0, &shows),
+        ("oci:images:app:2.0", 1, "no: there is no image `app:2.0`"),
+        ("oci:none", 1, "no: "),
+        ("oci-archive:none.tar", 1, "no: "),
+    ] {
+        let told = workshop.program(&["doctor", subject]).await.expect(code).stdout;
+        assert!(told.starts_with(&format!("{subject}\n  readable     {expected}")), "{told}");
+    }
+    for (repository, code) in [("quay.io/none/app", 1), ("docker.io/library/app", 0)] {
+        workshop.job(&format!("version: 1\nto: oci:out\nimages:\n  oci:images:{repository}: '1.0'\n"));
+        let told = workshop.program(&["doctor", "job.yaml"]).await.expect(code).stdout;
+        assert!(told.contains("(source, job.yaml:4:3)"), "{told}");
     }
 }

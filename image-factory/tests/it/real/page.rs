@@ -8,7 +8,7 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use backends::Store;
-use backends::store::{NewRun, NewTask};
+use backends::store::{NewDestination, NewRun, NewTask, Origin};
 use coordinator::report::PAGE;
 use jiff::Timestamp;
 use proto::failure::{Class, Code};
@@ -107,16 +107,16 @@ async fn a_browser_paints_the_page_of_a_run_on_a_desktop_and_on_a_phone() {
 async fn second_night(workshop: &Workshop) {
     const NAMES: [&str; 12] = [
         "alpine",
+        "busybox",
         "debian",
-        "golang",
-        "httpd",
         "memcached",
-        "nginx",
-        "node",
-        "php",
         "postgres",
-        "python",
         "redis",
+        "golang",
+        "node",
+        "perl",
+        "php",
+        "python",
         "ruby",
     ];
     let (source, destination) =
@@ -131,8 +131,18 @@ async fn second_night(workshop: &Workshop) {
         }
     };
     fill(0..20);
-    let images: String = NAMES.iter().map(|name| format!("  {}/library/{name}: \"*\"\n", source.host())).collect();
-    let job = format!("version: 1\nto: {}/mirror/{{path}}\nimages:\n{images}", destination.host());
+    let group = |name: &str, owner: &str, names: &[&str]| {
+        let images: String = names.iter().map(|name| format!("      {name}: \"*\"\n")).collect();
+        format!("  {name}:\n    owner: {owner}\n    from: {}/library\n    images:\n{images}", source.host())
+    };
+    let (bases, services) = NAMES.split_at(3);
+    let (services, languages) = services.split_at(3);
+    let groups = [
+        group("bases", "platform", bases),
+        group("services", "data", services),
+        group("languages", "tools", languages),
+    ];
+    let job = format!("version: 1\nto: {}/mirror/{{path}}\ngroups:\n{}", destination.host(), groups.concat());
     workshop.write("nightly.yaml", &job);
     let quick = ["--retry-after=50ms,100ms", "--repeat-after=20ms"];
     let run = ["run", "nightly.yaml", "--report-dir", "report", quick[0], quick[1]];
@@ -208,13 +218,28 @@ fn task(number: usize) -> NewTask {
         ["alpine", "debian", "golang", "httpd", "memcached", "nginx", "node", "postgres", "python", "redis"];
     let (name, tag) = (NAMES[number % 10], format!("{}.{}", number / 200, number / 10 % 20));
     let place = |text: String| -> Location { text.parse().unwrap() };
+    // Every tenth image is wanted by two teams; names are as long as people make them.
+    let team = number % 7;
+    let wanted = |text: String, team: usize| {
+        let origin = Origin {
+            group: Some(format!("team-{team}-base-images-of-the-retail-division")),
+            owner: Some(format!("team-{team}")),
+            rule: ">=1 <20 !*-perl".to_owned(),
+            place: format!("teams/retail/team-{team}.yaml:{number}:14"),
+            ..Origin::default()
+        };
+        NewDestination { origin, ..place(text).into() }
+    };
     NewTask {
         id: TaskId::new(),
         source: place(format!("docker.io/library/{name}:{tag}")),
         cosign_tags: Vec::new(),
         destinations: vec![
-            place(format!("registry.example.com/mirror/library/{name}:{tag}")).into(),
-            place(format!("eu.registry.example.com/mirror/library/{name}:{tag}")).into(),
+            wanted(format!("registry.example.com/mirror/library/{name}:{tag}"), team),
+            wanted(
+                format!("eu.registry.example.com/mirror/library/{name}:{tag}"),
+                if number % 10 == 9 { team + 1 } else { team },
+            ),
         ],
     }
 }
@@ -236,6 +261,7 @@ fn result(task: &Task) -> TaskResult {
         _ => End::Placed {
             fingerprint: Fingerprint::of_copy(&digest, &proto::Content::default()),
             digest: digest.clone(),
+            moved: true,
         },
     };
     let destinations = mirror.destinations.iter().map(|destination| DestinationResult {
