@@ -95,7 +95,7 @@ mod tests {
     fn a_long_name_keeps_its_registry_and_its_tag() {
         let name = "registry.example.com/a/rather/long/path/to/some/app:1.29.3-alpine";
         let row = row(&running(name, 12 << 20), 80);
-        assert_eq!(row, "  push       3% of  400.0 MiB  registry.example…th/to/some/app:1.29.3-alpine");
+        assert_eq!(row, "  push       3% of  400.0 MiB  registry.example…g/path/to/some/app:1.29.3-alpine");
         assert_eq!(shorten("日本語日本語", 7), "日…本語", "no half of a character, which takes two columns");
         assert_eq!(shorten("a\x1b[2Jb\n", 80), "a[2Jb", "nothing moves the cursor");
         assert_eq!((shorten("abc", 0), shorten("abc", 1)), (String::new(), "…".to_owned()));
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn no_line_is_longer_than_the_terminal_is_wide() {
-        let many = vec![running(&format!("r.example/{}:1", "long/".repeat(40)), 200 << 20); 40];
+        let many = vec![running(&format!("r.example/{}app:1", "long/".repeat(40)), 200 << 20); 40];
         for columns in 0..250 {
             let mut lines = rows(&many, Size { columns, rows: 24 });
             assert_eq!(lines.len(), 9, "eight images, and how many there are beside them");

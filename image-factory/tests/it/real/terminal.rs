@@ -209,6 +209,22 @@ async fn ctrl_c_on_a_terminal_is_answered_above_the_display_and_a_second_one_tak
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_on_one_line_how_far_it_is() {
+    if !Terminal::is_here().await {
+        return;
+    }
+    let (mirror, _) = held().await;
+    let hold = Hold::on(&mirror.source, "HEAD", &format!("{LONG}/manifests/"), 0);
+    let terminal = Terminal::start(&mirror.workshop, 80, &["plan", "job.yaml", "--stall-timeout=10m"]);
+    within(hold.reached()).await;
+    let shown = terminal.until(|shown| shown.starts_with("planning: 2 images looked at so far · ")).await;
+    assert_eq!(shown.lines().count(), 1, "{shown}");
+    drop(hold);
+    let left = terminal.end(0).await;
+    assert!(!left.contains("planning") && left.contains("1.29.3-alpine"), "{left}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_registry_that_is_down_is_told_on_a_terminal_in_whole_lines() {
     if !Terminal::is_here().await {
         return;
