@@ -80,6 +80,7 @@ want cc build-essential
 want make make
 if [[ $mode == test ]]; then
     want git git
+    want tmux tmux
     want openssl openssl
     want chromium chromium
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)

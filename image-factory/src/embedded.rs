@@ -22,7 +22,7 @@ use worker::{Activity, Tools, Worker};
 use crate::data::{DataFolder, DataLock};
 use crate::exit::UsageError;
 use crate::machine::Machine;
-use crate::progress::{DRAW_EVERY, Progress, Standing, say, warn};
+use crate::progress::{DRAW_EVERY, Display, Progress, Standing, say, warn};
 
 /// Rows read at once.
 const ROWS: usize = 500;
@@ -86,7 +86,7 @@ impl Factory {
         let name = submission.job.clone();
         let events = self.coordinator.listen();
         let id = self.coordinator.submit(file, submission).await?;
-        let progress = Progress::begin(format!("{name}  run {}", id.short()));
+        let progress = Progress::begin(format!("{name}  run {}", id.short()), Display::begin(machine.is_some()));
         let mut show = Show { run: id, store: &self.store, activity: &self.tools.activity, events, progress, machine };
         if let Some(machine) = &mut show.machine {
             machine.begin(&self.store.run(id).await?)?;

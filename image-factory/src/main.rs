@@ -24,6 +24,7 @@ fn main() -> std::process::ExitCode {
     let cli = Cli::read();
     let format = cli.log_format();
     daemon::telemetry::init(format, || progress::LogWriter);
+    progress::clear_on_panic();
     if format == Format::Json {
         progress::make_lines_events();
     }

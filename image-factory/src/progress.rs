@@ -1,20 +1,25 @@
 //! What a person sees while the factory works: a display on a terminal, plain lines elsewhere.
 
+mod layout;
+mod screen;
+
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
-use std::sync::OnceLock;
+use std::slice;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use backends::store::Waiting;
 use coordinator::{Event, report};
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use proto::failure::Code;
 use proto::{Host, Outcome, limits};
 use worker::Snapshot;
 
+pub(crate) use self::layout::line;
+use self::screen::Size;
+pub(crate) use self::screen::clear_on_panic;
 use crate::text;
 
 /// How often the display is drawn.
@@ -22,12 +27,6 @@ pub(crate) const DRAW_EVERY: Duration = Duration::from_millis(200);
 
 /// How often a plain line says how far it is.
 const LINE_EVERY: Duration = Duration::from_secs(5);
-
-/// Attempts shown by name.
-const ROWS: usize = 8;
-
-/// The display of this process, if it has one: log lines must not be written into the middle of it.
-static DISPLAY: OnceLock<MultiProgress> = OnceLock::new();
 
 /// Whether lines for people are log events instead.
 static LINES_ARE_EVENTS: AtomicBool = AtomicBool::new(false);
@@ -49,24 +48,25 @@ pub(crate) struct Standing {
 pub(crate) struct Progress {
     name: String,
     began: Instant,
-    form: Form,
+    display: Display,
     /// Tries that failed and are repeated, by what came back and from where.
     tries: BTreeMap<(Code, Option<Host>), u64>,
     /// Bytes sent, at times of the last seconds: what the rate is taken from.
     samples: std::collections::VecDeque<(Instant, u64)>,
 }
 
-enum Form {
-    Terminal { display: MultiProgress, head: ProgressBar, rows: Vec<ProgressBar> },
+/// How it is shown how far something is, until this is dropped.
+pub(crate) enum Display {
+    /// Lines that are drawn again and again.
+    Terminal,
+    /// A line now and then.
     Lines { last: Instant },
 }
 
 impl Progress {
     /// Begins to show the run called `name` on standard error.
-    pub(crate) fn begin(name: String) -> Self {
-        let is_display = io::stderr().is_terminal() && !LINES_ARE_EVENTS.load(Relaxed);
-        let form = if is_display { Form::terminal() } else { Form::Lines { last: Instant::now() } };
-        Self { name, began: Instant::now(), form, tries: BTreeMap::new(), samples: [(Instant::now(), 0)].into() }
+    pub(crate) fn begin(name: String, display: Display) -> Self {
+        Self { name, began: Instant::now(), display, tries: BTreeMap::new(), samples: [(Instant::now(), 0)].into() }
     }
 
     /// Draws how far the run is.
@@ -76,20 +76,18 @@ impl Progress {
         while self.samples.len() > 2 && now - self.samples[0].0 > Duration::from_secs(10) {
             self.samples.pop_front();
         }
-        let text = self.headline(standing);
-        match &mut self.form {
-            Form::Terminal { head, rows, .. } => {
-                head.set_message(text);
-                for (row, running) in rows.iter().zip(standing.moving.running.iter().map(Some).chain([None; ROWS])) {
-                    row.set_message(running.map(describe).unwrap_or_default());
-                }
-            }
-            Form::Lines { last } if now - *last >= LINE_EVERY => {
-                *last = now;
-                say(&text);
-            }
-            Form::Lines { .. } => {}
-        }
+        let (head, counts) = (self.head(standing), self.counts(standing));
+        self.display.show(
+            || format!("{}  {}", self.name, [&head[..], &counts[..]].concat().join(" · ")),
+            |size| {
+                // Who looks at a terminal knows what was started there.
+                let head = [&head[..], slice::from_ref(&self.name)].concat();
+                let mut lines = vec![layout::line(&head, size.columns), layout::line(&counts, size.columns)];
+                lines.retain(|line| !line.is_empty());
+                lines.extend(layout::rows(&standing.moving.running, size));
+                lines
+            },
+        );
     }
 
     /// Says what happened to an image.
@@ -106,16 +104,14 @@ impl Progress {
                 match (outcome, failure) {
                     (Outcome::Failed | Outcome::Postponed, Some(failure)) => format!("{outcome}  {source}  {failure}"),
                     // On a terminal the head counts these; a log should name what moved.
-                    (Outcome::Pushed, _) if matches!(self.form, Form::Lines { .. }) => format!("{outcome}  {source}"),
+                    (Outcome::Pushed, _) if matches!(self.display, Display::Lines { .. }) => {
+                        format!("{outcome}  {source}")
+                    }
                     _ => return,
                 }
             }
         };
-        match &self.form {
-            // Lines are lost only where nobody reads standard error.
-            Form::Terminal { display, .. } => drop(display.println(line)),
-            Form::Lines { .. } => say(&line),
-        }
+        say(&line);
     }
 
     /// A line for the first of each cause: a registry that is down would give as many as there are images.
@@ -134,29 +130,40 @@ impl Progress {
         })
     }
 
-    fn headline(&self, standing: &Standing) -> String {
+    /// What matters most: how far the run is, and for how long.
+    fn head(&self, standing: &Standing) -> Vec<String> {
         let elapsed = self.began.elapsed();
         let done: u64 = standing.done.iter().sum();
-        let of = if standing.complete { "" } else { "+" };
-        let mut parts = vec![format!("{done} of {}{of} images", standing.images)];
-        let counted = Outcome::ALL.iter().zip(standing.done).filter(|(_, count)| *count > 0);
-        parts.extend(counted.map(|(outcome, count)| format!("{count} {outcome}")));
+        let found = text::count(standing.images, "image");
+        let of = match standing.images {
+            0 if !standing.complete => "looking for images".to_owned(),
+            _ => format!("{} of {found}{}", text::number(done), if standing.complete { "" } else { " or more" }),
+        };
+        let mut parts = vec![of, text::duration(elapsed)];
+        if let Some(left) = time_left(standing, done, self.rate(), elapsed) {
+            parts.push(format!("about {} left", text::duration(left)));
+        }
+        parts
+    }
+
+    /// What came of it until now, the worst first.
+    fn counts(&self, standing: &Standing) -> Vec<String> {
+        let counted = Outcome::ALL.iter().zip(standing.done).filter(|(_, count)| *count > 0).rev();
+        let mut parts: Vec<String> =
+            counted.map(|(outcome, count)| format!("{} {outcome}", text::number(count))).collect();
         let tries: u64 = self.tries.values().sum();
         if tries > 0 {
             parts.push(format!("{} repeated", text::count(tries, "attempt")));
         }
-        let (sent, rate) = (standing.moving.bytes_written, self.rate());
+        let sent = standing.moving.bytes_written;
         if sent > 0 {
-            parts.push(format!("{} sent, {}/s", text::bytes(sent), text::bytes(rate)));
+            parts.push(format!("{} sent, {}/s", text::bytes(sent), text::bytes(self.rate())));
         }
         let saved = standing.moving.bytes_saved;
         if saved > 0 {
             parts.push(format!("{} saved", text::bytes(saved)));
         }
-        if let Some(left) = time_left(standing, done, rate, elapsed) {
-            parts.push(format!("about {} left", text::duration(left)));
-        }
-        format!("{}  {}  {}", self.name, text::duration(elapsed), parts.join(" · "))
+        parts
     }
 
     /// Bytes a second over the last seconds.
@@ -173,56 +180,47 @@ impl Progress {
 /// What is left of the images that are moving, at the present rate, and as long again for each image that waits as one
 /// took until now. None before there is anything to go by.
 fn time_left(standing: &Standing, done: u64, rate: u64, elapsed: Duration) -> Option<Duration> {
-    if !standing.complete || done == 0 || elapsed < Duration::from_secs(3) {
+    let running = &standing.moving.running;
+    let waiting = standing.images.saturating_sub(done + running.len() as u64);
+    if !standing.complete || waiting > 0 && done == 0 || elapsed < Duration::from_secs(3) {
         return None;
     }
-    let running = &standing.moving.running;
     let bytes: u64 = running.iter().map(|r| r.bytes_expected.saturating_sub(r.bytes_done)).sum();
     let moving = match bytes {
         0 => Duration::ZERO,
         _ => Duration::from_secs(bytes.checked_div(rate)?),
     };
-    let waiting = standing.images.saturating_sub(done + running.len() as u64);
-    let left = moving + elapsed.mul_f64(waiting as f64 / done as f64);
+    let left = moving + elapsed.mul_f64(waiting as f64 / done.max(1) as f64);
     Some(left).filter(|left| !left.is_zero())
 }
 
-impl Form {
-    fn terminal() -> Self {
-        let new = || MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-        let display = DISPLAY.get_or_init(new).clone();
-        let line = || {
-            let bar = display.add(ProgressBar::no_length());
-            // The template is fixed and valid; the default one would show a bar, which is only less pretty.
-            bar.set_style(ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar
-        };
-        let head = line();
-        let rows = (0..ROWS).map(|_| line()).collect();
-        Self::Terminal { display, head, rows }
+impl Display {
+    /// What fits standard error. Where JSON goes to standard output, and that is a terminal too, there is no place to
+    /// draw on.
+    pub(crate) fn begin(is_json: bool) -> Self {
+        let is_taken = LINES_ARE_EVENTS.load(Relaxed) || is_json && io::stdout().is_terminal();
+        if screen::is_there() && !is_taken { Self::Terminal } else { Self::Lines { last: Instant::now() } }
     }
-}
 
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Form::Terminal { display, head, rows } = &self.form {
-            for line in rows.iter().chain([head]) {
-                display.remove(line);
+    /// Draws the lines, or says the one line if it is time.
+    pub(crate) fn show(&mut self, line: impl FnOnce() -> String, lines: impl FnOnce(Size) -> Vec<String>) {
+        match self {
+            Self::Terminal => screen::draw(lines),
+            Self::Lines { last } if last.elapsed() >= LINE_EVERY => {
+                *last = Instant::now();
+                say(&line());
             }
-            // Nobody is left to tell if the terminal is gone.
-            let _ = display.clear();
+            Self::Lines { .. } => {}
         }
     }
 }
 
-fn describe(running: &worker::Running) -> String {
-    let stage = running.stage;
-    let source = &running.source;
-    if running.bytes_expected == 0 {
-        return format!("  {stage:<8} {source}");
+impl Drop for Display {
+    fn drop(&mut self) {
+        if matches!(self, Self::Terminal) {
+            screen::clear();
+        }
     }
-    let (done, all) = (text::bytes(running.bytes_done), text::bytes(running.bytes_expected));
-    format!("  {stage:<8} {source}  {done} of {all}")
 }
 
 /// From now on every line on standard error is a log event: a program reads them.
@@ -235,8 +233,7 @@ pub(crate) fn say(line: &str) {
     if LINES_ARE_EVENTS.load(Relaxed) {
         return tracing::info!("{line}");
     }
-    let write = || writeln!(io::stderr(), "{line}");
-    let _ = DISPLAY.get().map_or_else(write, |display| display.suspend(write));
+    let _ = screen::write_above(format!("{line}\n").as_bytes());
 }
 
 /// The same for what a person should look at.
@@ -249,8 +246,7 @@ pub(crate) struct LogWriter;
 
 impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let write = || io::stderr().write(line);
-        DISPLAY.get().map_or_else(write, |display| display.suspend(write))
+        screen::write_above(line).map(|()| line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -280,5 +276,8 @@ mod tests {
         assert_eq!(time_left(&moving(1_000), 1, 100, elapsed), Some(Duration::from_secs(10)));
         assert_eq!(time_left(&moving(1_000), 1, 0, elapsed), None, "nothing moves");
         assert_eq!(time_left(&moving(0), 1, 100, elapsed), None, "no size is known");
+        assert_eq!(time_left(&moving(1_000), 0, 100, elapsed), None, "nobody knows how long the one that waits takes");
+        let copy = Standing { images: 1, ..moving(1_000) };
+        assert_eq!(time_left(&copy, 0, 100, elapsed), Some(Duration::from_secs(10)), "none waits");
     }
 }

@@ -16,7 +16,7 @@ use worker::{Activity, Tools};
 use crate::cli::args::{PatienceArgs, SettingsArgs};
 use crate::exit::{Exit, UsageError};
 use crate::files;
-use crate::progress::{DRAW_EVERY, Progress, Standing};
+use crate::progress::{DRAW_EVERY, Display, Progress, Standing};
 use crate::text;
 
 /// Copy one image with its signatures and SBOMs, byte for byte, or some of it.
@@ -159,7 +159,7 @@ fn made_up_task(source: Location, destination: Location, content: Content) -> Ta
 }
 
 async fn show<T>(activity: &Activity, name: String) -> T {
-    let mut progress = Progress::begin(name);
+    let mut progress = Progress::begin(name, Display::begin(false));
     let mut ticks = tokio::time::interval(DRAW_EVERY);
     loop {
         ticks.tick().await;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use backends::Store;
@@ -20,7 +20,7 @@ use crate::plan::change::Change;
 use crate::plan::make::Planner;
 use crate::plan::text::Form;
 use crate::plan::{self, Action, Plan};
-use crate::progress::{say, warn};
+use crate::progress::{DRAW_EVERY, Display, line, say, warn};
 use crate::text;
 
 /// Say what a run would do: which tags would be created or moved, what would fail, and what it costs. Nothing is written.
@@ -129,7 +129,7 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
             looked.fetch_add(1, Relaxed);
         });
         let planned = tokio::select! {
-            never = tell(&looked) => match never {},
+            never = show(&looked) => match never {},
             planned = looking => planned?,
         };
         plan.jobs.push(planned);
@@ -138,11 +138,17 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
     Ok(plan)
 }
 
-/// Says every few seconds how far it is.
-async fn tell(looked: &AtomicU64) -> std::convert::Infallible {
+/// Shows how far it is.
+async fn show(looked: &AtomicU64) -> std::convert::Infallible {
+    let (mut display, began) = (Display::begin(false), Instant::now());
+    let mut ticks = tokio::time::interval(DRAW_EVERY);
     loop {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        say(&format!("planning: {} looked at so far", text::count(looked.load(Relaxed), "image")));
+        ticks.tick().await;
+        let images = format!("planning: {} looked at so far", text::count(looked.load(Relaxed), "image"));
+        display.show(
+            || images.clone(),
+            |size| vec![line(&[images.clone(), text::duration(began.elapsed())], size.columns)],
+        );
     }
 }
 

@@ -35,7 +35,8 @@ impl Mirror {
         Self::of(source, &["team/app", "team/base"]).await
     }
 
-    async fn of(source: Registry, repositories: &[&str]) -> Self {
+    /// With `source` as it is, and a job for these repositories.
+    pub(crate) async fn of(source: Registry, repositories: &[&str]) -> Self {
         let destination = Registry::builder().start().await.unwrap();
         let workshop = Workshop::new();
         let lines = repositories.iter().map(|repository| format!("  {}/{repository}: \"*\"\n", source.host()));

@@ -9,6 +9,7 @@ mod page;
 mod platforms;
 mod server;
 mod skopeo;
+mod terminal;
 
 use std::io::Write;
 
