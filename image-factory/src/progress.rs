@@ -3,6 +3,7 @@
 mod layout;
 mod screen;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::slice;
@@ -10,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use backends::store::Waiting;
+use backends::store::{ReportDestination, ReportRow, Waiting};
 use coordinator::{Event, report};
 use jiff::Timestamp;
 use proto::failure::Code;
@@ -27,6 +28,9 @@ pub(crate) const DRAW_EVERY: Duration = Duration::from_millis(200);
 
 /// How often a plain line says how far it is.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Images named as failed for one cause; the rest of them is counted.
+const NAMED: u64 = 5;
 
 /// Whether lines for people are log events instead.
 static LINES_ARE_EVENTS: AtomicBool = AtomicBool::new(false);
@@ -51,6 +55,8 @@ pub(crate) struct Progress {
     display: Display,
     /// Tries that failed and are repeated, by what came back and from where.
     tries: BTreeMap<(Code, Option<Host>), u64>,
+    /// Images that failed or were postponed, in the same way.
+    ended: BTreeMap<(Code, Option<Host>), u64>,
     /// Bytes sent, at times of the last seconds: what the rate is taken from.
     samples: std::collections::VecDeque<(Instant, u64)>,
 }
@@ -66,7 +72,8 @@ pub(crate) enum Display {
 impl Progress {
     /// Begins to show the run called `name` on standard error.
     pub(crate) fn begin(name: String, display: Display) -> Self {
-        Self { name, began: Instant::now(), display, tries: BTreeMap::new(), samples: [(Instant::now(), 0)].into() }
+        let (tries, ended) = (BTreeMap::new(), BTreeMap::new());
+        Self { name, began: Instant::now(), display, tries, ended, samples: [(Instant::now(), 0)].into() }
     }
 
     /// Draws how far the run is.
@@ -100,9 +107,13 @@ impl Progress {
             },
             Event::Ended(row) => {
                 let (source, outcome) = (&row.source, row.outcome);
-                let failure = row.destinations.iter().find_map(|destination| destination.failure.as_ref());
-                match (outcome, failure) {
-                    (Outcome::Failed | Outcome::Postponed, Some(failure)) => format!("{outcome}  {source}  {failure}"),
+                match (outcome, row.destinations.iter().find(|destination| destination.failure.is_some())) {
+                    (Outcome::Failed | Outcome::Postponed, Some(destination)) => {
+                        match self.count_ended(row, destination) {
+                            Some(line) => line,
+                            None => return,
+                        }
+                    }
                     // On a terminal the head counts these; a log should name what moved.
                     (Outcome::Pushed, _) if matches!(self.display, Display::Lines { .. }) => {
                         format!("{outcome}  {source}")
@@ -112,6 +123,20 @@ impl Progress {
             }
         };
         say(&line);
+    }
+
+    /// A line for the first few of each cause.
+    fn count_ended(&mut self, row: &ReportRow, at: &ReportDestination) -> Option<String> {
+        let failure = at.failure.as_ref()?;
+        let host = report::host(failure.code, &row.source, &at.location);
+        let count = self.ended.entry((failure.code, host)).or_default();
+        *count += 1;
+        let line = format!("{}  {}  {failure}", row.outcome, row.source);
+        match (*count).cmp(&NAMED) {
+            Ordering::Less => Some(line),
+            Ordering::Equal => Some(format!("{line} (what else fails like this is counted, and named in the report)")),
+            Ordering::Greater => None,
+        }
     }
 
     /// A line for the first of each cause: a registry that is down would give as many as there are images.

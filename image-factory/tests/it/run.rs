@@ -1,6 +1,6 @@
 //! `run`: from a file to images at their destination, and a report.
 
-use sandbox::{Registry, content};
+use sandbox::{Effect, Fault, Registry, content};
 use serde_json::Value;
 
 use crate::support::{Workshop, totals};
@@ -261,4 +261,21 @@ async fn a_report_names_who_ran_which_commit_and_whether_the_file_was_changed_si
     assert_eq!(commit_of_run().await["commit"], third);
     std::fs::write(workshop.path().join("sets.yaml"), "version: 1\n# changed\n").unwrap();
     assert_eq!(commit_of_run().await["commit"], format!("{third}-dirty"), "an included file was changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_images_that_fail_alike_the_first_few_are_named_and_the_rest_is_counted() {
+    let (source, destination) =
+        (Registry::builder().start().await.unwrap(), Registry::builder().start().await.unwrap());
+    for tag in 0..12 {
+        source.store().put_image("team/app", Some(&format!("1.{tag}")), &content::image(tag).build());
+    }
+    source.fault(Fault::on("HEAD", "/manifests/", Effect::status(403)));
+    let (from, to) = (source.host(), destination.host());
+    let workshop = Workshop::new();
+    workshop.job(&format!("version: 1\nto: {to}/{{path}}\nimages: {{ {from}/team/app: \"*\" }}\n"));
+    let ended = workshop.run().await.expect(1);
+    let failed = ended.stderr.lines().filter(|line| line.starts_with("failed  ")).count();
+    assert_eq!(failed, 5, "{}", ended.stderr);
+    assert!(ended.stdout.contains("12 × source_forbidden"), "{}", ended.stdout);
 }
