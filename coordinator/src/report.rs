@@ -3,7 +3,7 @@
 //! - [`model`]: the document
 //! - `write`: rows to the three files of a report, each by a writer of its own: `json`, `table` and `page`
 //! - [`Causes`]: what went wrong, how often, and where
-//! - `owners`: whose images ended how
+//! - `shares`: whose images ended how, and at which registry
 //! - [`Summary`]: what a person reads first
 //! - [`keep`]: a report where a person wants it
 //! - [`words`]: numbers, sizes and times for people
@@ -13,9 +13,9 @@ mod draft;
 mod json;
 mod keep;
 pub mod model;
-mod owners;
 mod page;
 mod sections;
+mod shares;
 mod summary;
 mod table;
 pub mod words;

@@ -51,13 +51,20 @@ fn write(out: &mut impl Write, summary: &Summary, page: &Path) -> io::Result<()>
         (totals.failed, "failed"),
         (totals.unlisted, "unlisted"),
     ];
-    let outcomes: Vec<String> = outcomes
-        .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(number, outcome)| format!("{} {outcome}", text::number(*number)))
-        .collect();
+    let outcomes = counted(&outcomes);
     if !outcomes.is_empty() {
-        writeln!(out, "  {}", outcomes.join(" · "))?;
+        writeln!(out, "  {outcomes}")?;
+    }
+    // One that is down does not hide that another has everything.
+    for share in summary.registries.iter().filter(|_| summary.registries.len() > 1) {
+        let outcomes = [
+            (share.up_to_date, "up to date"),
+            (share.pushed, "pushed"),
+            (share.postponed, "postponed"),
+            (share.cancelled, "cancelled"),
+            (share.failed, "failed"),
+        ];
+        writeln!(out, "  at {}  {}", share.name.as_deref().unwrap_or_default(), counted(&outcomes))?;
     }
     if spent.blobs_written + spent.blobs_skipped + spent.blobs_mounted > 0 {
         writeln!(
@@ -80,6 +87,12 @@ fn write(out: &mut impl Write, summary: &Summary, page: &Path) -> io::Result<()>
         writeln!(out, "warning  {warning}")?;
     }
     writeln!(out, "report   {}", page.display())
+}
+
+/// Those of several counts that are not zero.
+fn counted(outcomes: &[(u64, &str)]) -> String {
+    let counted = outcomes.iter().filter(|(number, _)| *number > 0);
+    counted.map(|(number, outcome)| format!("{} {outcome}", text::number(*number))).collect::<Vec<_>>().join(" · ")
 }
 
 /// The part of a run's name that people type.

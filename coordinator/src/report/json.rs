@@ -13,7 +13,8 @@ use crate::report::{JSON, model};
 #[derive(Serialize)]
 pub(super) struct Rest {
     pub(super) causes: Vec<model::CauseSection>,
-    pub(super) owners: Vec<model::OwnerSection>,
+    pub(super) owners: Vec<model::ShareSection>,
+    pub(super) registries: Vec<model::ShareSection>,
     pub(super) unlisted: Vec<model::UnlistedSection>,
     pub(super) warnings: Vec<String>,
     pub(super) totals: model::Totals,

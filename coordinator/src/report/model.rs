@@ -20,9 +20,13 @@ pub struct Report {
     pub images: Vec<ImageSection>,
     /// Why images failed, or were postponed: most frequent first, else worst first.
     pub causes: Vec<CauseSection>,
-    /// Whose images ended how: who has most that failed first.
+    /// Whose images ended how: who has most that failed first. No name stands for groups without an owner; whose a
+    /// repository is that could not be surveyed is not known.
     #[serde(default)]
-    pub owners: Vec<OwnerSection>,
+    pub owners: Vec<ShareSection>,
+    /// How images ended at each registry, or layout, that they went to: where most failed first.
+    #[serde(default)]
+    pub registries: Vec<ShareSection>,
     /// Repositories that could not be surveyed: their images are missing above.
     pub unlisted: Vec<UnlistedSection>,
     /// What is worth a look and is no failure.
@@ -161,12 +165,12 @@ pub struct CauseSection {
     pub hint: Option<String>,
 }
 
-/// How many images of an owner ended how. An image with destinations of several owners counts for each of them, as the
-/// worst of that owner's destinations. Whose a repository is that could not be surveyed is not known.
+/// How many images of an owner, or at a registry, ended how. An image with destinations of several counts for each of
+/// them, as the worst of its destinations there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct OwnerSection {
-    /// The owner, as in the job file; none for images of groups without one.
-    pub owner: Option<String>,
+pub struct ShareSection {
+    /// The owner as in the job file, or the registry.
+    pub name: Option<String>,
     /// All of them.
     pub images: u64,
     /// Nothing had to be done.

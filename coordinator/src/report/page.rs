@@ -19,7 +19,7 @@ use proto::content::{Platforms, Referrers};
 
 use crate::report::draft::Draft;
 use crate::report::json::Rest;
-use crate::report::model::OwnerSection;
+use crate::report::model::ShareSection;
 use crate::report::{JSON, PAGE, TABLE, words};
 
 /// Rows on the page, the worst first: more would make a browser slow, and `report.csv` has all.
@@ -133,7 +133,7 @@ struct Image<'a> {
     row: &'a ReportRow,
 }
 
-impl OwnerSection {
+impl ShareSection {
     /// How the owner's images ended, in the order in which a person wants to know, without what did not occur.
     fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> {
         let outcomes = [

@@ -16,6 +16,9 @@ pub struct Summary {
     /// Why images failed, or were postponed. Older documents do not say.
     #[serde(default)]
     pub causes: Vec<model::CauseSection>,
+    /// How images ended at each registry that they went to. Older documents do not say.
+    #[serde(default)]
+    pub registries: Vec<model::ShareSection>,
     /// Repositories that could not be surveyed.
     pub unlisted: Vec<model::UnlistedSection>,
     /// What is worth a look and is no failure.

@@ -11,8 +11,8 @@ use proto::outcome::Spent;
 use crate::error::CoordinatorError;
 use crate::report::causes::Causes;
 use crate::report::json::{Document, Rest};
-use crate::report::owners::Owners;
 use crate::report::page::Page;
+use crate::report::shares::Shares;
 use crate::report::table::Table;
 use crate::report::{JSON, draft, model, sections};
 
@@ -47,7 +47,8 @@ struct Writers {
     table: Table,
     page: Page,
     causes: Causes,
-    owners: Owners,
+    owners: Shares,
+    registries: Shares,
     totals: model::Totals,
     spent: Spent,
     unlisted: Vec<model::UnlistedSection>,
@@ -61,7 +62,8 @@ impl Writers {
             table: Table::create(folder)?,
             page: Page::create(folder),
             causes: Causes::default(),
-            owners: Owners::default(),
+            owners: Shares::of_owners(),
+            registries: Shares::of_registries(),
             totals: model::Totals::default(),
             spent: Spent::default(),
             unlisted: Vec::new(),
@@ -80,6 +82,7 @@ impl Writers {
         self.spent += row.spent;
         self.causes.note(row);
         self.owners.note(row);
+        self.registries.note(row);
         self.document.image(&sections::image(row))?;
         self.page.row(row)
     }
@@ -88,6 +91,7 @@ impl Writers {
         let rest = Rest {
             causes: self.causes.into_list(),
             owners: self.owners.into_list(),
+            registries: self.registries.into_list(),
             unlisted: self.unlisted,
             warnings,
             totals: self.totals,

@@ -231,8 +231,9 @@ pub(crate) async fn mirror(
         }
     }
     let Some(only) = order.wanted.settle(&factory).await? else { return Ok(true) };
-    jobs.retain(|(_, job)| matches!(only, Only::All) || job.sources.iter().any(|s| only.reaches(&s.location)));
+    // Whether globs reach one job or several does not move the files of a report.
     let is_only = jobs.len() == 1;
+    jobs.retain(|(_, job)| matches!(only, Only::All) || job.sources.iter().any(|s| only.reaches(&s.location)));
     for (name, job) in jobs {
         if shutdown.drain.is_cancelled() {
             return Ok(false);
