@@ -1,6 +1,6 @@
 //! `groups` and `images`: which repositories, and what is said of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{Digest, Tag};
 
@@ -48,7 +48,7 @@ impl Group {
         let own_tags = layer.tags.as_ref().map(|tags| tags.place.clone());
         let layer = layer.over(definitions.defaults);
         let group = Self { name: Some(key.text.to_owned()), place: walk.place(key.position), lines: Vec::new() };
-        let mut reader = Reader { group, layer, definitions };
+        let mut reader = Reader { group, layer, skipped: BTreeSet::new(), definitions };
         match (from(walk, &fields), fields.get("images")) {
             // What stands below a prefix that cannot be read cannot be judged.
             (Err(()), _) => {}
@@ -74,7 +74,9 @@ impl Group {
             }
         }
         if let Some(node) = fields.get("lists") {
-            for (source, place, tags) in lists::read(walk, files, node) {
+            let mut rows = lists::read(walk, files, node);
+            rows.retain(|(source, ..)| !reader.skipped.contains(source));
+            for (source, place, tags) in rows {
                 let layer = Layer { tags: Some(tags), ..reader.layer.clone() };
                 reader.add(walk, source, &place, &layer);
             }
@@ -86,7 +88,8 @@ impl Group {
     pub(crate) fn unnamed(walk: &mut Walk, node: &Node, definitions: Definitions) -> Self {
         let place = walk.place(Position::START);
         let group = Self { name: None, place, lines: Vec::new() };
-        let mut reader = Reader { group, layer: definitions.defaults.clone(), definitions };
+        let layer = definitions.defaults.clone();
+        let mut reader = Reader { group, layer, skipped: BTreeSet::new(), definitions };
         reader.images(walk, node, None);
         reader.group
     }
@@ -104,6 +107,8 @@ struct Reader<'d> {
     group: Group,
     /// What holds for all of the group.
     layer: Layer,
+    /// What the group leaves out, of its lists too.
+    skipped: BTreeSet<RepositoryLocation>,
     definitions: Definitions<'d>,
 }
 
@@ -130,6 +135,8 @@ impl Reader<'_> {
             } else if let Some(layer) = layer {
                 let place = walk.place(key.position);
                 self.add(walk, source, &place, &layer);
+            } else {
+                self.skipped.insert(source);
             }
         }
     }
