@@ -158,16 +158,20 @@ impl Matcher {
             let tag = tag.parse().map_err(|_| (format!("`{tag}` is not a tag"), TAG))?;
             let mend = "write `tag@sha256:` and 64 lower-case hex digits";
             let digest = digest.parse().map_err(|_| ("what follows `@` is not a digest".to_owned(), mend))?;
-            return Ok(Self::Exact(tag, Some(digest)));
+            return Self::exact(tag, Some(digest));
         }
         if is_glob(text) {
             return glob(text).map(Self::Glob);
         }
-        let tag: Tag = text.parse().map_err(|_| ("it is not a tag, and has no operator".to_owned(), TAG))?;
+        let tag = text.parse().map_err(|_| ("it is not a tag, and has no operator".to_owned(), TAG))?;
+        Self::exact(tag, None)
+    }
+
+    fn exact(tag: Tag, digest: Option<Digest>) -> Result<Self, (String, &'static str)> {
         if is_referrer(&tag) {
             return Err(("it names a signature".to_owned(), "leave it out: signatures travel with their image"));
         }
-        Ok(Self::Exact(tag, None))
+        Ok(Self::Exact(tag, digest))
     }
 }
 
