@@ -39,6 +39,7 @@ fn registry(settings: &str) -> String {
 fn files() -> Vec<(&'static str, String)> {
     let mut files = files_of_repositories();
     files.extend(files_of_groups());
+    files.extend(files_of_settings());
     files
 }
 
@@ -87,6 +88,11 @@ fn files_of_groups() -> Vec<(&'static str, String)> {
         ),
         ("a destination that there is not", to("[harbor, registry.example.com]")),
         ("two ways to say `to`", defaults("{ to: registry.example.com/{path} }").replace("{path} }", "a }")),
+    ]
+}
+
+fn files_of_settings() -> Vec<(&'static str, String)> {
+    vec![
         (
             "settings of wrong types",
             defaults("{ owner: 1, kind: [image], platforms: 5, referrers: true, expect: 3, tags: { versions: \">=1\" } }"),
