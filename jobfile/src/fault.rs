@@ -81,7 +81,7 @@ rules! {
     List = "list": "A list holds one reference with its tag to a line.",
     Platforms = "platforms": "What becomes of an index is said where only some platforms are carried.",
     Jobs = "jobs": "A job runs groups that there are.",
-    UnusedGroup = "unused-group": "A group is in some job.",
+    UnusedGroup = "unused-group": "A group is in some job, and mirrors something.",
     UnusedDestination = "unused-destination": "A destination is named by some `to`.",
     NewDigest = "new-digest": "Images keep their digests.",
     UnusedRegistry = "unused-registry": "Settings of a registry are used by some source or destination.",

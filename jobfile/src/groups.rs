@@ -81,7 +81,7 @@ impl Group {
                 reader.add(walk, source, &place, &layer);
             }
         }
-        Some(reader.group)
+        Some(reader.finish(walk))
     }
 
     /// Reads the `images` of a file without groups.
@@ -91,7 +91,7 @@ impl Group {
         let layer = definitions.defaults.clone();
         let mut reader = Reader { group, layer, skipped: BTreeSet::new(), definitions };
         reader.images(walk, node, None);
-        reader.group
+        reader.finish(walk)
     }
 }
 
@@ -173,6 +173,15 @@ impl Reader<'_> {
         let place = walk.place(key.position);
         let layer = Layer { tags: Some(Given::tags(rules, place.clone())), ..self.layer.clone() };
         self.add(walk, source, &place, &layer);
+    }
+
+    /// The group, of which something should be left.
+    fn finish(self, walk: &mut Walk) -> Group {
+        if self.group.lines.is_empty() && !self.skipped.is_empty() && walk.faults.is_empty() {
+            let (place, mend) = (self.group.place.clone(), "leave it out, or skip less of it");
+            walk.warn_at(place, RuleId::UnusedGroup, "all images here are skipped, so nothing is mirrored", mend);
+        }
+        self.group
     }
 
     fn add(&mut self, walk: &mut Walk, source: RepositoryLocation, place: &Place, layer: &Layer) {

@@ -124,6 +124,13 @@ impl Rule {
         !is_referrer(tag) && self.matches_text(tag)
     }
 
+    /// Whether the rule takes `tag` if there is no other.
+    pub(super) fn may_take(&self, tag: &Tag) -> bool {
+        let Matcher::Versions(rule) = &self.matcher else { return self.takes_by_text(tag) };
+        let listing = Listing::of(std::slice::from_ref(tag), std::iter::empty());
+        rule.judge(&listing).iter().any(Result::is_ok)
+    }
+
     fn matches_text(&self, tag: &Tag) -> bool {
         match &self.matcher {
             Matcher::Exact(exact, _) => exact == tag,
