@@ -9,7 +9,7 @@ use proto::{Host, Repository};
 use crate::fault::{Place, RuleId};
 use crate::keys::{self, Table};
 use crate::tree::{Node, Value};
-use crate::walk::{Key, Walk, is_path_part};
+use crate::walk::{Key, Walk, is_path_part, list};
 
 /// Most requests at once that may be asked for: one process has not many more connections to give.
 pub(crate) const CONCURRENCY_MAX: u32 = 1_000;
@@ -76,7 +76,7 @@ impl Registries {
                 walk.fault(node.position, RuleId::Value, message, "write lower-case letters and digits");
             }
         }
-        let limits = fields.get("limits").and_then(|node| walk.fields(node, &keys::LIMITS));
+        let limits = fields.get("limits").and_then(|node| walk.filled(node, &keys::LIMITS));
         let concurrency = limits.and_then(|limits| limits.get("concurrency"));
         let plain_http = fields.get("plain_http").is_some_and(|node| walk.flag(node, "`plain_http`"));
         if let Some(node) = fields.get("tls").filter(|_| plain_http) {
@@ -139,9 +139,16 @@ fn secret(walk: &mut Walk, node: &Node, table: &'static Table) -> Option<Secret>
         walk.fault(node.position, RuleId::ClearSecret, message, format!("{mend}, and change the secret"));
         return None;
     }
+    let is_known = |key: &Node| matches!(&key.value, Value::Text(text) if table.has(text));
+    // To YAML `{hunter2}` is a map, and the secret its key.
+    if matches!(&node.value, Value::Map(map) if !map.iter().all(|(key, _)| is_known(key))) {
+        let message = format!("{what} has a key other than {}", list(&table.names()));
+        walk.fault(node.position, RuleId::UnknownKey, message, mend);
+        return None;
+    }
     let fields = walk.fields(node, table)?;
     match (fields.get("env"), fields.get("file"), fields.get("helper")) {
-        (Some(node), None, None) => walk.text(node, "`env`").map(|name| Secret::Env(name.to_owned())),
+        (Some(node), None, None) => variable(walk, node).map(Secret::Env),
         (None, Some(node), None) => walk.path(node, "`file`").map(Secret::File),
         (None, None, Some(node)) => walk.text(node, "`helper`").map(|name| Secret::Helper(name.to_owned())),
         _ => {
@@ -151,8 +158,18 @@ fn secret(walk: &mut Walk, node: &Node, table: &'static Table) -> Option<Secret>
     }
 }
 
+fn variable(walk: &mut Walk, node: &Node) -> Option<String> {
+    let name = walk.text(node, "`env`")?;
+    if name.contains(|c: char| "${}%=".contains(c) || c.is_whitespace()) {
+        let message = "the value of `env` is no name of an environment variable";
+        walk.fault(node.position, RuleId::Value, message, "write the name alone, as in `HUB_PAT`");
+        return None;
+    }
+    Some(name.to_owned())
+}
+
 fn tls(walk: &mut Walk, node: &Node) -> Tls {
-    let Some(fields) = walk.fields(node, &keys::TLS) else { return Tls::default() };
+    let Some(fields) = walk.filled(node, &keys::TLS) else { return Tls::default() };
     let skip_verify = fields.get("skip_verify").is_some_and(|node| walk.flag(node, "`skip_verify`"));
     if skip_verify {
         let mend = "name the registry's own authority by `ca_file`";

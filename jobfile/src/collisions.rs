@@ -3,6 +3,7 @@
 //! Which tags a pattern takes is known only from a listing. So lines may share a repository only if they want the same
 //! of the same source in the same job, or if all name their tags, and different ones.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use proto::{Content, Digest, Tag};
@@ -61,15 +62,20 @@ struct Claims<'l> {
 
 /// Notes all collisions; `jobs` has the job of each group, and groups in none collide with nothing.
 pub(crate) fn check(walk: &mut Walk, groups: &[Group], jobs: &[Option<usize>]) {
-    let mut claims: BTreeMap<&RepositoryLocation, Claims> = BTreeMap::new();
+    let mut claimants: BTreeMap<Cow<RepositoryLocation>, Vec<Claimant>> = BTreeMap::new();
     for (group, job) in groups.iter().zip(jobs) {
         let Some(job) = *job else { continue };
         for (source, line) in &group.lines {
             let claimant = Claimant { source, line, job };
             for destination in &line.destinations {
-                claims.entry(destination).or_default().claim(walk, destination, claimant);
+                claimants.entry(destination.without_usual_port()).or_default().push(claimant);
             }
         }
+    }
+    // Nearly all destinations have one, whose tags need not be looked at.
+    for (destination, claimants) in claimants.iter().filter(|(_, claimants)| claimants.len() > 1) {
+        let mut claims = Claims::default();
+        claimants.iter().for_each(|claimant| claims.claim(walk, destination, *claimant));
     }
 }
 

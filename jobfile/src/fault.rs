@@ -81,7 +81,7 @@ rules! {
     List = "list": "A list holds one reference with its tag to a line.",
     Platforms = "platforms": "What becomes of an index is said where only some platforms are carried.",
     Jobs = "jobs": "A job runs groups that there are.",
-    UnusedGroup = "unused-group": "A group is in some job.",
+    UnusedGroup = "unused-group": "A group is in some job, and mirrors something.",
     UnusedDestination = "unused-destination": "A destination is named by some `to`.",
     NewDigest = "new-digest": "Images keep their digests.",
     UnusedRegistry = "unused-registry": "Settings of a registry are used by some source or destination.",
@@ -114,6 +114,9 @@ pub struct Faults {
 
 impl Faults {
     pub(crate) fn new(mut list: Vec<Fault>) -> Self {
+        for Fault { message, mend, .. } in &mut list {
+            (*message, *mend) = (without_users(message), without_users(mend));
+        }
         list.sort();
         list.dedup();
         Self { list }
@@ -146,6 +149,21 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
+
+/// Without the users of URLs: there may be passwords.
+fn without_users(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut clean = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let url = part.find(|c: char| c == '`' || c.is_whitespace()).map_or(part, |end| &part[..end]);
+        clean.push_str("://");
+        match url.rfind('@') {
+            Some(at) => clean.extend(["…", &part[at..]]),
+            None => clean.push_str(part),
+        }
+    }
+    clean
+}
 
 /// Without line ends and other control characters, which a text in the file may hold: fit for a terminal.
 pub fn printable(text: &str) -> String {

@@ -136,7 +136,7 @@ pub(crate) fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Without `.` and `..`, as far as names alone can tell.
-fn normal(path: &Path) -> PathBuf {
+pub(crate) fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {
         match component {

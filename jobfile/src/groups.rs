@@ -1,6 +1,6 @@
 //! `groups` and `images`: which repositories, and what is said of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{Digest, Tag};
 
@@ -48,7 +48,7 @@ impl Group {
         let own_tags = layer.tags.as_ref().map(|tags| tags.place.clone());
         let layer = layer.over(definitions.defaults);
         let group = Self { name: Some(key.text.to_owned()), place: walk.place(key.position), lines: Vec::new() };
-        let mut reader = Reader { group, layer, definitions };
+        let mut reader = Reader { group, layer, skipped: BTreeSet::new(), definitions };
         match (from(walk, &fields), fields.get("images")) {
             // What stands below a prefix that cannot be read cannot be judged.
             (Err(()), _) => {}
@@ -74,21 +74,24 @@ impl Group {
             }
         }
         if let Some(node) = fields.get("lists") {
-            for (source, place, tags) in lists::read(walk, files, node) {
+            let mut rows = lists::read(walk, files, node);
+            rows.retain(|(source, ..)| !reader.skipped.contains(source));
+            for (source, place, tags) in rows {
                 let layer = Layer { tags: Some(tags), ..reader.layer.clone() };
                 reader.add(walk, source, &place, &layer);
             }
         }
-        Some(reader.group)
+        Some(reader.finish(walk))
     }
 
     /// Reads the `images` of a file without groups.
     pub(crate) fn unnamed(walk: &mut Walk, node: &Node, definitions: Definitions) -> Self {
         let place = walk.place(Position::START);
         let group = Self { name: None, place, lines: Vec::new() };
-        let mut reader = Reader { group, layer: definitions.defaults.clone(), definitions };
+        let layer = definitions.defaults.clone();
+        let mut reader = Reader { group, layer, skipped: BTreeSet::new(), definitions };
         reader.images(walk, node, None);
-        reader.group
+        reader.finish(walk)
     }
 }
 
@@ -104,6 +107,8 @@ struct Reader<'d> {
     group: Group,
     /// What holds for all of the group.
     layer: Layer,
+    /// What the group leaves out, of its lists too.
+    skipped: BTreeSet<RepositoryLocation>,
     definitions: Definitions<'d>,
 }
 
@@ -130,6 +135,8 @@ impl Reader<'_> {
             } else if let Some(layer) = layer {
                 let place = walk.place(key.position);
                 self.add(walk, source, &place, &layer);
+            } else {
+                self.skipped.insert(source);
             }
         }
     }
@@ -166,6 +173,15 @@ impl Reader<'_> {
         let place = walk.place(key.position);
         let layer = Layer { tags: Some(Given::tags(rules, place.clone())), ..self.layer.clone() };
         self.add(walk, source, &place, &layer);
+    }
+
+    /// The group, of which something should be left.
+    fn finish(self, walk: &mut Walk) -> Group {
+        if self.group.lines.is_empty() && !self.skipped.is_empty() && walk.faults.is_empty() {
+            let (place, mend) = (self.group.place.clone(), "leave it out, or skip less of it");
+            walk.warn_at(place, RuleId::UnusedGroup, "all images here are skipped, so nothing is mirrored", mend);
+        }
+        self.group
     }
 
     fn add(&mut self, walk: &mut Walk, source: RepositoryLocation, place: &Place, layer: &Layer) {

@@ -120,6 +120,10 @@ impl Rights {
             let nodes = walk.one_or_more(node, "`destinations`");
             nodes.iter().filter_map(|node| walk.text(node, "a destination")).map(str::to_owned).collect()
         });
+        if let Some((key, _)) = fields.entry("may_use").filter(|_| !may_define.contains("groups")) {
+            let message = "`may_use` limits groups, and these files may define none";
+            walk.fault(key.position, RuleId::Include, message, "leave it out, or allow `groups` in `may_define`");
+        }
         Some(Self { place: walk.place(fields.position), may_define, may_use: names })
     }
 

@@ -9,6 +9,7 @@ use crate::access::Registries;
 use crate::fault::{Place, RuleId};
 use crate::job::{Expect, Line, Setting};
 use crate::layers::{Given, Layer};
+use crate::rules::Rules;
 use crate::template::{Filling, RepositoryLocation};
 use crate::walk::Walk;
 
@@ -38,7 +39,7 @@ pub(crate) fn line(walk: &mut Walk, named: Named, layer: &Layer, registries: &Re
     }
     let owner = layer.owner.as_ref().map(|owner| &*owner.value);
     let kind = layer.kind.as_ref().map(|kind| kind.value).unwrap_or_default();
-    let filling = Filling { registries, group: named.group, owner };
+    let filling = Filling { registry: registries.name(named.source.repository()), group: named.group, owner };
     Some(Line {
         group: named.group.map(str::to_owned),
         owner: owner.map(str::to_owned),
@@ -46,7 +47,7 @@ pub(crate) fn line(walk: &mut Walk, named: Named, layer: &Layer, registries: &Re
         rules: (*tags.value).clone(),
         destinations: destinations(walk, named, layer, filling),
         content: content(walk, kind, layer),
-        expect: expect(walk, layer),
+        expect: expect(walk, named, layer, &tags.value),
         place: named.place.clone(),
         settings: settings(named.source, layer, registries),
     })
@@ -66,14 +67,14 @@ fn destinations(walk: &mut Walk, named: Named, layer: &Layer, filling: Filling) 
         match template.expand(source.repository(), filling) {
             Err(error) => {
                 let message = format!("`{text}` in {line} gives no repository for this: {error}");
-                let mend = "change the template, or the `name` of the registry";
+                let mend = "change the template, or what fills its fields";
                 walk.fault_at(place.clone(), RuleId::Destination, message, mend);
             }
-            Ok(destination) if destination == *source => {
+            Ok(destination) if is_same(&destination, source) => {
                 let message = format!("`{text}` in {line} sends this onto itself");
                 walk.fault_at(place.clone(), RuleId::Collision, message, "change the template");
             }
-            Ok(destination) if destinations.contains(&destination) => {
+            Ok(destination) if destinations.iter().any(|other| is_same(&destination, other)) => {
                 let message = format!("two values of `to` send this to `{destination}`, the second in {line}");
                 walk.fault_at(place.clone(), RuleId::Collision, message, "leave out one of both");
             }
@@ -81,6 +82,10 @@ fn destinations(walk: &mut Walk, named: Named, layer: &Layer, filling: Filling) 
         }
     }
     destinations
+}
+
+fn is_same(one: &RepositoryLocation, other: &RepositoryLocation) -> bool {
+    one.repository().path() == other.repository().path() && one.without_usual_port() == other.without_usual_port()
 }
 
 /// What of the images goes there.
@@ -117,15 +122,29 @@ fn refuse_parts_of_others<T>(walk: &mut Walk, kind: Kind, layer: &Layer, platfor
     walk.fault_at(given.place.clone(), RuleId::Platforms, message, "write `platforms: all` beside `kind`");
 }
 
-fn expect(walk: &mut Walk, layer: &Layer) -> Expect {
+/// How many tags there must be. What is asked for by name alone is counted here: each run of it would fail.
+fn expect(walk: &mut Walk, named: Named, layer: &Layer, rules: &Rules) -> Expect {
     if let (Some(min), Some(max)) = (&layer.expect_min, &layer.expect_max)
         && min.value > max.value
     {
         let message = format!("`min` is {} and `max` is {}: no number is both", min.value, max.value);
         walk.fault_at(max.place.clone(), RuleId::Value, message, "write a `min` that is not above `max`");
+        return Expect::default();
     }
     let value = |given: &Option<Given<u32>>| given.as_ref().map(|given| given.value);
-    Expect { min: value(&layer.expect_min), max: value(&layer.expect_max) }
+    let expect = Expect { min: value(&layer.expect_min), max: value(&layer.expect_max) };
+    if expect == Expect::default() || rules.need_listing() {
+        return expect;
+    }
+    let count = rules.select(&[]).taken.len();
+    let is_few = expect.max.is_none_or(|max| count <= max as usize);
+    let (key, bound) = if is_few { ("min", &layer.expect_min) } else { ("max", &layer.expect_max) };
+    if let Some(Given { value, place, .. }) = bound.as_ref().filter(|_| !expect.allows(count)) {
+        let bound = format!("`{key}` of `expect` in {} is {value}", place.seen_from(&named.place.file));
+        let message = format!("tags are asked for by name alone, {count} of them, and {bound}");
+        walk.fault_at(named.place.clone(), RuleId::Value, message, "write another `expect` here");
+    }
+    expect
 }
 
 fn settings(source: &RepositoryLocation, layer: &Layer, registries: &Registries) -> Vec<Setting> {

@@ -112,9 +112,8 @@ impl Rules {
 
     /// Whether a rule that takes what matches, rather than a tag by its name, may take `tag` from some listing.
     pub(crate) fn may_match(&self, tag: &Tag) -> bool {
-        let listing = Listing::of(std::slice::from_ref(tag), std::iter::empty());
         let mut patterns = self.take.iter().filter(|rule| rule.exact().is_none());
-        patterns.any(|rule| rule.judge(&listing).iter().any(Result::is_ok)) && self.removed(tag).is_none()
+        patterns.any(|rule| rule.may_take(tag)) && self.removed(tag).is_none()
     }
 
     /// The rule that removes `tag`, as written.

@@ -1,14 +1,15 @@
 //! `to`: where the images of a repository go.
 
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
 use proto::{Digest, Host, ImageRef, LayoutRef, Location, Repository, Tag};
 
-use crate::access::Registries;
 use crate::fault::{Place, RuleId};
+use crate::files::normal;
 use crate::tree::Node;
-use crate::walk::Walk;
+use crate::walk::{Walk, is_path_part};
 
 /// Where a repository lies: at a registry, or within an OCI layout.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,14 @@ impl RepositoryLocation {
         match self {
             Self::Registry(repository) | Self::Layout { repository, .. } => repository,
         }
+    }
+
+    /// The same place, whether its registry is written with the port that it has anyway or without.
+    pub(crate) fn without_usual_port(&self) -> Cow<'_, Self> {
+        let Self::Registry(repository) = self else { return Cow::Borrowed(self) };
+        let host = repository.host().as_str().strip_suffix(":443").and_then(|host| host.parse().ok());
+        let plain = host.and_then(|host| Repository::new(host, repository.path()).ok());
+        plain.map_or(Cow::Borrowed(self), |repository| Cow::Owned(Self::Registry(repository)))
     }
 
     /// The image under `tag` here, pinned to `digest` if there is one.
@@ -74,7 +83,8 @@ const FIELDS: [&str; 6] = ["registry", "host", "path", "name", "group", "owner"]
 /// What fills the fields of a template besides the source.
 #[derive(Clone, Copy)]
 pub(crate) struct Filling<'f> {
-    pub(crate) registries: &'f Registries,
+    /// The `name` of the source's registry, if it was given one.
+    pub(crate) registry: Option<&'f str>,
     pub(crate) group: Option<&'f str>,
     pub(crate) owner: Option<&'f str>,
 }
@@ -104,7 +114,7 @@ impl Template {
         };
         let host_part = path_part(source.host());
         let values = [
-            Some(filling.registries.name(source).unwrap_or(&host_part)),
+            Some(filling.registry.unwrap_or(&host_part)),
             Some(&*host_part),
             Some(source.path()),
             source.path().rsplit('/').next(),
@@ -115,12 +125,16 @@ impl Template {
         for (field, value) in FIELDS.iter().zip(values) {
             let written = format!("{{{field}}}");
             match value {
+                Some(value) if *field == "owner" && expanded.contains(&written) && !is_path_part(value) => {
+                    return Err(format!("its owner `{value}` is no part of a path"));
+                }
                 Some(value) => expanded = expanded.replace(&written, value),
                 None if expanded.contains(&written) => return Err(format!("it has no {field}")),
                 None => {}
             }
         }
-        let repository = Repository::new(host.clone(), &expanded).map_err(|error| error.to_string())?;
+        // Read as a reference will be where it is used: at Docker Hub `alpine` is `library/alpine`.
+        let repository = format!("{host}/{expanded}").parse::<Repository>().map_err(|error| error.to_string())?;
         Ok(RepositoryLocation::Registry(repository))
     }
 }
@@ -169,8 +183,10 @@ fn target(walk: &Walk, text: &str) -> Result<Target, (&'static str, &'static str
 /// The folder of a layout. Locations cross the wire as text, in which a `:` ends the path: one that could not be read
 /// back is refused, with how to mend it.
 pub(crate) fn layout_folder(folder: &Path, path: &str) -> Result<PathBuf, (&'static str, &'static str)> {
-    let whole = folder.join(path);
+    // Placements and collisions are told by text, so one folder has one.
+    let whole = normal(&folder.join(path));
     match whole.to_str() {
+        Some("") => Ok(PathBuf::from(".")),
         Some(text) if !text.contains(':') => Ok(whole),
         Some(_) => Err(("the path of the folder has a `:`", "move the job file, or write another path")),
         None => Err(("the path of the folder is not UTF-8", "move the job file, or write another path")),

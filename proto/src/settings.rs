@@ -68,10 +68,10 @@ pub struct RegistrySettings {
 impl RegistrySettings {
     /// Whether these settings are meant for `repository`: its registry matches, and its path begins with the prefix.
     fn matches(&self, repository: &Repository) -> bool {
-        let parts: Vec<&str> = repository.path().split('/').collect();
+        let mut parts = repository.path().split('/');
         let mut pattern = self.pattern.trim_end_matches('/').split('/');
         pattern.next().is_some_and(|host| matches_part(host, repository.host().as_str()))
-            && pattern.enumerate().all(|(i, prefix)| parts.get(i).is_some_and(|part| matches_part(prefix, part)))
+            && pattern.all(|prefix| parts.next().is_some_and(|part| matches_part(prefix, part)))
     }
 }
 

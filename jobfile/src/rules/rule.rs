@@ -124,6 +124,13 @@ impl Rule {
         !is_referrer(tag) && self.matches_text(tag)
     }
 
+    /// Whether the rule takes `tag` if there is no other.
+    pub(super) fn may_take(&self, tag: &Tag) -> bool {
+        let Matcher::Versions(rule) = &self.matcher else { return self.takes_by_text(tag) };
+        let listing = Listing::of(std::slice::from_ref(tag), std::iter::empty());
+        rule.judge(&listing).iter().any(Result::is_ok)
+    }
+
     fn matches_text(&self, tag: &Tag) -> bool {
         match &self.matcher {
             Matcher::Exact(exact, _) => exact == tag,
@@ -158,16 +165,20 @@ impl Matcher {
             let tag = tag.parse().map_err(|_| (format!("`{tag}` is not a tag"), TAG))?;
             let mend = "write `tag@sha256:` and 64 lower-case hex digits";
             let digest = digest.parse().map_err(|_| ("what follows `@` is not a digest".to_owned(), mend))?;
-            return Ok(Self::Exact(tag, Some(digest)));
+            return Self::exact(tag, Some(digest));
         }
         if is_glob(text) {
             return glob(text).map(Self::Glob);
         }
-        let tag: Tag = text.parse().map_err(|_| ("it is not a tag, and has no operator".to_owned(), TAG))?;
+        let tag = text.parse().map_err(|_| ("it is not a tag, and has no operator".to_owned(), TAG))?;
+        Self::exact(tag, None)
+    }
+
+    fn exact(tag: Tag, digest: Option<Digest>) -> Result<Self, (String, &'static str)> {
         if is_referrer(&tag) {
             return Err(("it names a signature".to_owned(), "leave it out: signatures travel with their image"));
         }
-        Ok(Self::Exact(tag, None))
+        Ok(Self::Exact(tag, digest))
     }
 }
 

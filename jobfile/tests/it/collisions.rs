@@ -87,3 +87,29 @@ fn two_jobs_with_one_target_are_a_fault() {
 fn groups_in_no_job_collide_with_nothing() {
     good(&two("images: { alpine: '3' }", "images: { other/alpine: '3' }", "jobs: { x: { groups: a } }\n"));
 }
+
+#[test]
+fn a_place_in_two_spellings_is_one_destination() {
+    for (a, b) in [
+        ("h.example.com/{name}", "H.example.com:443/{name}"),
+        ("h.example.com:5000/{name}", "h.example.com:05000/{name}"),
+        ("[::1]:5000/{name}", "[0:0:0:0:0:0:0:1]:5000/{name}"),
+        ("docker.io/{name}", "index.docker.io/library/{name}"),
+    ] {
+        let text = format!(
+            "version: 1\ngroups:\n  a: {{ to: '{a}', images: {{ quay.io/a/app: '1' }} }}\n  \
+             b: {{ to: '{b}', images: {{ quay.io/b/app: '1' }} }}\n"
+        );
+        let told = faults(&text);
+        assert!(told.contains(" is the destination of `quay.io/b/app` and of `quay.io/a/app` in line 3"), "{told}");
+    }
+    let layouts = "version: 1\nto: oci:out\ngroups:\n  a: { images: { alpine: '3' } }\n  \
+                   b: { to: 'oci:in/../out', referrers: none, images: { alpine: '3' } }\n";
+    assert!(faults(layouts).contains("collision `oci:/jobs/out:docker.io/library/alpine:3` gets "));
+    for onto in ["quay.io:443/{path}", "quay.io/{path}"] {
+        let told = faults(&format!("version: 1\nto: '{onto}'\nimages: {{ quay.io/a/b: '1' }}\n"));
+        assert!(told.contains("sends this onto itself"), "{told}");
+    }
+    let told = faults("version: 1\nto: [a.io/x, 'a.io:443/x']\nimages: { alpine: '1' }\n");
+    assert!(told.contains("two values of `to` send this to `a.io:443/x`"), "{told}");
+}

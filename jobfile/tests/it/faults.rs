@@ -39,6 +39,7 @@ fn registry(settings: &str) -> String {
 fn files() -> Vec<(&'static str, String)> {
     let mut files = files_of_repositories();
     files.extend(files_of_groups());
+    files.extend(files_of_settings());
     files
 }
 
@@ -87,6 +88,11 @@ fn files_of_groups() -> Vec<(&'static str, String)> {
         ),
         ("a destination that there is not", to("[harbor, registry.example.com]")),
         ("two ways to say `to`", defaults("{ to: registry.example.com/{path} }").replace("{path} }", "a }")),
+    ]
+}
+
+fn files_of_settings() -> Vec<(&'static str, String)> {
+    vec![
         (
             "settings of wrong types",
             defaults("{ owner: 1, kind: [image], platforms: 5, referrers: true, expect: 3, tags: { versions: \">=1\" } }"),
@@ -104,6 +110,20 @@ fn files_of_groups() -> Vec<(&'static str, String)> {
             defaults("{ kind: chart, platforms: { only: linux/amd64, index: sparse } }"),
         ),
         ("more expected at least than at most", defaults("{ expect: { min: 3, max: 2 } }")),
+        (
+            "names that are fewer or more than are expected",
+            groups(
+                "  a: { expect: { min: 2 }, images: { alpine: [\"1\", \"2\", \"!2\"] } }\n  \
+                 b: { expect: { max: 1 }, images: { nginx: [\"1\", \"2\"] } }",
+            ),
+        ),
+        (
+            "an owner that cannot be part of a path",
+            groups(
+                "  a: { owner: \"The Bank\", images: { alpine: \"1\" } }\n  b: { owner: x/y, images: { nginx: \"1\" } }",
+            )
+            .replace("{path}", "{owner}/{path}"),
+        ),
         (
             "jobs that cannot be read",
             groups("  a: { images: { alpine: \"1\" } }")
@@ -138,7 +158,10 @@ fn files_of_repositories() -> Vec<(&'static str, String)> {
                    nginx: [\"1@sha256:12\", \"!1@sha256:12\", \"1.29;*\", \"!<2024\", \"!!1\", \"!\", \"$stable\"]",
             ),
         ),
-        ("a signature asked for by name", images(&format!("  alpine: \"sha256-{}.sig\"", "ab".repeat(32)))),
+        (
+            "signatures asked for by name",
+            images(&format!("  alpine: [\"sha256-{0}.sig\", \"sha256-{0}.sig@sha256:{0}\"]", "ab".repeat(32))),
+        ),
         (
             "two digests for one tag",
             images(&format!("  alpine: [\"3@sha256:{}\", \"3@sha256:{}\"]", "ab".repeat(32), "cd".repeat(32))),
@@ -183,6 +206,8 @@ fn files_of_repositories() -> Vec<(&'static str, String)> {
         ("words for booleans", registry("{ plain_http: yes, tls: { skip_verify: 1, ca_fil: a.pem } }")),
         ("a client certificate without key", registry("{ tls: { client: { certificate: a.pem } } }")),
         ("limits out of range", registry("{ limits: { concurrency: 0 } }")),
+        ("settings that say nothing", registry("{ limits: {}, tls: {} }")),
+        ("a variable that is no name", registry("{ auth: { username: bank, password: { env: $HUB_PAT } } }")),
         ("limits of a later part", registry("{ limits: { concurrency: \"16\", pulls: { per: 6h } } }")),
         ("a name that is no path", registry("{ name: Quay/IO }")),
         (
@@ -288,7 +313,14 @@ fn no_fault_repeats_what_may_be_a_secret() {
         registry("\n    auth:\n      username: bank\n      password: >hunter2"),
         registry("{ auth: { username: bank, password: { evn: hunter2 } } }"),
         registry("{ auth: { username: bank, passwort: hunter2 } }"),
+        registry("{ auth: { username: bank, password: {hunter2} } }"),
+        registry("{ auth: { username: bank, password: { hunter2: } } }"),
+        registry("{ auth: { username: bank, password: { env: \"${hunter2}\" } } }"),
         registry("{ auth: hunter2 }"),
+        and("registries: { \"https://bank:hunter2@quay.io\": {} }\n"),
+        to("\"https://bank:hunter2@quay.io/{path}\""),
+        images("  https://bank:hunter2@quay.io/a/b: latest\n  https://bank:hunter2@quay.io/a/b: latest"),
+        groups("  a: { from: \"https://bank:hunter2@quay.io\", images: { b: \"1\" } }"),
         registry("{ auth: [hunter2] }"),
         registry("{ tls: { client: { certificate: a.pem, key: hunter2 } } }"),
         and("network: { proxy: 'http://bank:hunter2@proxy.example.com' }\n"),

@@ -129,3 +129,13 @@ fn without_tags_anywhere_the_fault_says_where_to_write_them() {
     assert!(told.starts_with("/jobs/first.yaml:4:45 type no tags are given"), "{told}");
     assert!(told.ends_with("or `tags` in the group or in `defaults`"), "{told}");
 }
+
+#[test]
+fn a_group_that_skips_all_of_its_images_is_a_warning() {
+    let file = good("version: 1\nto: example.com/{path}\ngroups:\n  a: { images: { b: skip } }\n");
+    assert_eq!(
+        file.warnings.to_string(),
+        "/jobs/first.yaml:4:3 unused-group all images here are skipped, so nothing is mirrored; leave it out, or skip \
+         less of it"
+    );
+}

@@ -112,3 +112,14 @@ fn files_are_bounded_in_number_and_size() {
     let files = [("f.yaml", &*text), ("many/1", &large), ("many/2", &large), ("many/3", &large), ("many/4", &large)];
     assert!(faults_of(&files).contains("file-size the files have more than 16777216 bytes"));
 }
+
+#[test]
+fn a_limit_for_groups_where_none_may_be_defined_is_a_fault() {
+    let include = "  - { files: x.yaml, may_define: jobs, may_use: { destinations: harbor } }";
+    let told = faults_of(&[("f.yaml", &main(include)), ("x.yaml", "version: 1\n")]);
+    assert_eq!(
+        told,
+        "/jobs/f.yaml:3:40 include `may_use` limits groups, and these files may define none; leave it out, or allow \
+         `groups` in `may_define`"
+    );
+}

@@ -42,3 +42,10 @@ fn a_list_that_is_not_there_or_names_nothing_is_a_fault() {
     let told = faults_of(&[("first.yaml", FILE), ("lists/images.txt", "# none\n")]);
     assert!(told.starts_with("/jobs/lists/images.txt:1:1 list the list names no image"), "{told}");
 }
+
+#[test]
+fn what_a_group_skips_is_left_out_of_its_lists() {
+    let group = FILE.replace("lists:", "images: { quay.io/a/app: skip }, lists:");
+    let file = good_files(&[("first.yaml", &group), ("lists/images.txt", "quay.io/a/app:1\nquay.io/b/app:1\n")]);
+    assert_eq!(mirrored(&file.jobs[0], &[]), ["quay.io/b/app [1] -> example.com/b/app"]);
+}

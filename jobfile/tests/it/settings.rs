@@ -9,7 +9,7 @@ use crate::{faults, good, only_line, sources};
 fn layers(defaults: &str, group: &str, image: &str) -> String {
     format!(
         "version: 1\ndefaults: {{ to: 'example.com/{{path}}', {defaults} }}\ngroups:\n  hub:\n    from: docker.io/library\n    \
-         {group}\n    images: {{ alpine: {{ tags: '3', {image} }} }}\n"
+         {group}\n    images: {{ alpine: {{ tags: '3.*', {image} }} }}\n"
     )
 }
 

@@ -74,10 +74,15 @@ impl FromStr for Host {
         if !valid || text.len() > 255 {
             return Err(invalid("registry host", text, "expected `host`, `host:port` or `[ipv6]:port`"));
         }
-        let lower = text.to_ascii_lowercase();
-        Ok(Self(match lower.as_str() {
-            "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB.to_owned(),
-            _ => lower,
+        // One registry, one spelling: what is told apart by its text must not become two.
+        let name = match name.trim_start_matches('[').trim_end_matches(']').parse::<Ipv6Addr>() {
+            Ok(address) => format!("[{address}]"),
+            Err(_) => name.to_ascii_lowercase(),
+        };
+        Ok(Self(match (name.as_str(), port.and_then(|port| port.parse::<u16>().ok())) {
+            ("index.docker.io" | "registry-1.docker.io", None) => DOCKER_HUB.to_owned(),
+            (_, None) => name,
+            (_, Some(port)) => format!("{name}:{port}"),
         }))
     }
 }
@@ -93,6 +98,19 @@ serde_as_text!(Host);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_registry_has_one_spelling() {
+        for (text, host) in [
+            ("Quay.IO", "quay.io"),
+            ("quay.io:05000", "quay.io:5000"),
+            ("[0:0:0:0:0:0:0:1]:80", "[::1]:80"),
+            ("[FE80::A]", "[fe80::a]"),
+            ("index.docker.io", "docker.io"),
+        ] {
+            assert_eq!(text.parse::<Host>().unwrap().as_str(), host, "{text}");
+        }
+    }
 
     #[test]
     fn loopback_is_recognised_in_every_form() {
