@@ -77,6 +77,15 @@ impl Store {
         Ok(Self::over(Db::open(path).await?))
     }
 
+    /// Opens the database at `path` to read it, and changes nothing, whoever else has it open; verbs that write fail.
+    /// None if there is none, or one to which nothing was written yet.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no database, or was written by an older or a newer program.
+    pub async fn look(path: &Path) -> Result<Option<Self>, StoreError> {
+        Ok(Db::look(path).await?.map(Self::over))
+    }
+
     /// A database that ends with the process, for tests.
     ///
     /// # Errors

@@ -8,7 +8,8 @@ use backends::store::{NewDestination, NewTask, Origin};
 use jobfile::{Line, Source, Taken};
 use proto::{Class, Code, Failure, Location, Tag, TaskId};
 
-pub use only::{Only, ReferenceGlob};
+use only::Pin;
+pub use only::{Only, Pins, ReferenceGlob};
 
 /// What a job wants of a repository, now that its tags are known.
 #[derive(Debug, Default)]
@@ -77,22 +78,28 @@ impl Found {
             return;
         }
         self.met.extend(wishes);
-        let image = match only.pin(&image) {
-            Some(digest) => source.location.image(&taken.tag, Some(digest)),
-            None => image,
-        };
+        for location in line.targets(&taken.tag) {
+            let image = match only.pin(&image, &location) {
+                Pin::None => image.clone(),
+                Pin::At(digest) => source.location.image(&taken.tag, Some(digest)),
+                Pin::Elsewhere => continue,
+            };
+            let destinations = self.destinations_of(image);
+            if destinations.iter().all(|destination| destination.location != location) {
+                let (content, origin) = (line.content.clone(), origin(line, taken));
+                destinations.push(NewDestination { location, content, origin });
+            }
+        }
+    }
+
+    /// Those of an image's task, which is made if there is none.
+    fn destinations_of(&mut self, image: Location) -> &mut Vec<NewDestination> {
         let position = *self.positions.entry(image.clone()).or_insert_with(|| {
             let task = NewTask { id: TaskId::new(), source: image, cosign_tags: Vec::new(), destinations: Vec::new() };
             self.tasks.push(task);
             self.tasks.len() - 1
         });
-        let Some(task) = self.tasks.get_mut(position) else { return };
-        for location in line.targets(&taken.tag) {
-            if task.destinations.iter().all(|destination| destination.location != location) {
-                let (content, origin) = (line.content.clone(), origin(line, taken));
-                task.destinations.push(NewDestination { location, content, origin });
-            }
-        }
+        &mut self.tasks[position].destinations
     }
 }
 

@@ -95,6 +95,7 @@ const MUST_BE_SEEN: &[&str] = &[
     "the queue forgot everything",
     "a tag had another owner",
     "a late result disagreed",
+    "a placement was compared",
     "a run was cancelled",
     "a run was interrupted",
 ];

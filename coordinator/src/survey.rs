@@ -42,7 +42,7 @@ impl Coordinator {
         let sources = reached.map(|source| self.expand_source(run, source, only));
         let all = stream::iter(sources).buffer_unordered(CONCURRENCY).try_concat();
         if let Some(met) = stop.run_until_cancelled(all).await {
-            for warning in only.warnings(&met?) {
+            for warning in only.warnings(job, &met?) {
                 self.store.add_warning(run, &warning).await?;
             }
             around(Effect::RunExpanded, self.store.set_expanded(run, Timestamp::now())).await?;

@@ -20,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 use worker::{Activity, Tools, Worker};
 
 use crate::data::{DataFolder, DataLock};
-use crate::exit::UsageError;
 use crate::machine::Machine;
 use crate::progress::{DRAW_EVERY, Display, Progress, Standing, say, warn};
+use crate::records;
 
 /// Rows read at once.
 const ROWS: usize = 500;
@@ -60,17 +60,9 @@ impl Factory {
         Ok(Self { coordinator, store, queue, tools, slots, _lock: lock })
     }
 
-    /// Refuses the job file at `path` if a job of its name was last run from another: both would own the same tags.
+    /// As [`records::refuse_namesake`].
     pub(crate) async fn refuse_namesake(&self, job: &str, path: &str) -> anyhow::Result<()> {
-        match self.store.newest_run_of(job).await? {
-            Some(run) if run.file_path != path => Err(UsageError(format!(
-                "job `{job}` was last run from `{}`, and this file is `{path}`: if it is another job, give it another \
-                 name, under `jobs` or with `--job`; if the file has moved, say `--job {job}`",
-                run.file_path
-            ))
-            .into()),
-            _ => Ok(()),
-        }
+        records::refuse_namesake(&self.store, job, path).await
     }
 
     /// Runs a job of `file`, limited to `only`, to its report. Once `shutdown` drains, running copies are finished, the

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
+use coordinator::expand::Pins;
 use jiff::Timestamp;
 use proto::{Digest, Failure, Location};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ pub(crate) struct Plan {
     pub(crate) file: String,
     /// Digest of the job file, includes and all.
     pub(crate) file_digest: Digest,
+    /// The only job to plan, or the name of that of a file without `jobs`, if one was given.
+    #[serde(default)]
+    pub(crate) job: Option<String>,
     /// When the registries were asked.
     pub(crate) made_at: Timestamp,
     /// What each job would do.
@@ -146,10 +150,34 @@ impl Action {
     }
 }
 
+impl JobPlan {
+    /// What a run of this plan writes: images, each with the destinations that would change and the digest that its
+    /// source showed.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (Location, Pins)> {
+        self.images.iter().filter_map(|image| {
+            let digest = image.digest.as_ref()?;
+            let is_written =
+                |to: &&DestinationPlan| matches!(to.action, Action::Create | Action::Move | Action::Confirm);
+            let written = image.destinations.iter().filter(is_written);
+            let pins: Pins = written.map(|to| (to.destination.clone(), digest.clone())).collect();
+            (!pins.is_empty()).then(|| (image.source.clone(), pins))
+        })
+    }
+}
+
 impl Plan {
     /// A plan of a file in which nothing is done yet.
-    pub(crate) fn of(file: String, file_digest: Digest, made_at: Timestamp) -> Self {
-        Self { version: VERSION, file, file_digest, made_at, jobs: Vec::new(), costs: BTreeMap::new(), change: None }
+    pub(crate) fn of(file: String, file_digest: Digest, job: Option<String>, made_at: Timestamp) -> Self {
+        Self {
+            version: VERSION,
+            file,
+            file_digest,
+            job,
+            made_at,
+            jobs: Vec::new(),
+            costs: BTreeMap::new(),
+            change: None,
+        }
     }
 
     /// Reads a plan that was kept.
@@ -170,18 +198,15 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The images that a run of this plan writes, each with the digest that its source showed.
-    pub(crate) fn written(&self) -> impl Iterator<Item = (&Location, Option<&Digest>)> {
-        let images = self.jobs.iter().flat_map(|job| &job.images);
-        let is_written = |to: &DestinationPlan| matches!(to.action, Action::Create | Action::Move | Action::Confirm);
-        let written = images.filter(move |image| image.destinations.iter().any(is_written));
-        written.map(|image| (&image.source, image.digest.as_ref()))
-    }
-
     /// All destinations of all images.
     pub(crate) fn destinations(&self) -> impl Iterator<Item = (&ImagePlan, &DestinationPlan)> {
         let images = self.jobs.iter().flat_map(|job| &job.images);
         images.flat_map(|image| image.destinations.iter().map(move |destination| (image, destination)))
+    }
+
+    /// How many repositories would not be read, or not all of them.
+    pub(crate) fn failed(&self) -> usize {
+        self.jobs.iter().map(|job| job.failed.len()).sum()
     }
 
     /// How many destinations would see this done.

@@ -40,11 +40,8 @@ impl Records {
     /// The records in the folder that `args` names; none if there was no run.
     pub(crate) async fn open(args: &DataArgs) -> anyhow::Result<Option<Self>> {
         let data = DataFolder::find(args)?;
-        if !data.store().exists() {
-            return Ok(None);
-        }
-        let store = Store::open(&data.store()).await?;
-        Ok(Some(Self { data, store }))
+        let store = Store::look(&data.store()).await?;
+        Ok(store.map(|store| Self { data, store }))
     }
 
     /// The same, where there must be some.
@@ -104,6 +101,19 @@ impl Seen {
             None if self.is_cut_off => "cut off",
             None => "running",
         }
+    }
+}
+
+/// Refuses the job file at `path` if a job of its name was last run from another: both would own the same tags.
+pub(crate) async fn refuse_namesake(store: &Store, job: &str, path: &str) -> anyhow::Result<()> {
+    match store.newest_run_of(job).await? {
+        Some(run) if run.file_path != path => Err(UsageError(format!(
+            "job `{job}` was last run from `{}`, and this file is `{path}`: if it is another job, give it another \
+             name, under `jobs` or with `--job`; if the file has moved, say `--job {job}`",
+            run.file_path
+        ))
+        .into()),
+        _ => Ok(()),
     }
 }
 

@@ -43,11 +43,11 @@ impl RepositoryLocation {
 
     /// The image under `tag` here, pinned to `digest` if there is one.
     pub fn image(&self, tag: &Tag, digest: Option<&Digest>) -> Location {
-        let tagged = self.repository().tagged(tag.clone());
+        let image = ImageRef { digest: digest.cloned(), ..self.repository().tagged(tag.clone()) };
         match self {
-            Self::Registry(_) => Location::Registry(ImageRef { digest: digest.cloned(), ..tagged }),
+            Self::Registry(_) => Location::Registry(image),
             Self::Layout { path, .. } => {
-                Location::Layout(LayoutRef { path: path.clone(), name: Some(tagged.to_string()) })
+                Location::Layout(LayoutRef { path: path.clone(), name: Some(image.to_string()) })
             }
         }
     }

@@ -19,7 +19,7 @@ use proto::{Descriptor, Digest, Manifest, limits};
 pub use self::archive::Archive;
 use self::files::{Files, INDEX, INDEX_BYTES_MAX, blob_path};
 pub(crate) use self::index::sibling;
-use self::index::{Ambiguous, Index, is_sidecar, name_of, split_tag};
+use self::index::{Ambiguous, Index, is_sidecar, name_of, pin_of, split_tag};
 use crate::blobs::{BlobSource, BlobStream, Progress, PushError};
 use crate::error::{Error, Kind};
 use crate::referrers::fallback_tag;
@@ -90,8 +90,8 @@ impl Layout {
         Ok(names.into_iter().collect())
     }
 
-    /// What lies under `name`: literally so called, or else called by a reference with the tag `name`, or of that
-    /// digest. Without a name: the only image here.
+    /// What lies under `name`: literally so called, or else called by a reference with the tag `name`, or of the digest
+    /// that it is or ends with. Without a name: the only image here.
     ///
     /// # Errors
     /// `Unsupported`: several images answer to it; the error names some.
@@ -100,7 +100,10 @@ impl Layout {
         let (found, asked) = match name {
             Some(name) => match name.parse::<Digest>() {
                 Ok(digest) => return self.kept(&digest).await,
-                Err(_) => (index.find(name), format!("`{name}`")),
+                Err(_) => match (index.find(name), pin_of(name)) {
+                    (Ok(None), Some((_, digest))) => return self.kept(&digest).await,
+                    (found, _) => (found, format!("`{name}`")),
+                },
             },
             None => (self.only_image(&index).await?, "no name".to_owned()),
         };

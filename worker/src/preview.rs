@@ -75,12 +75,13 @@ async fn prospect(
     destination: &Destination,
     weigh: bool,
 ) -> Result<Prospect, End> {
-    let target = match run_stage(cx, Stage::Resolve, resolve::destination(cx, mirror, source, destination)).await? {
-        Target::UpToDate(_) => return Ok(Prospect::UpToDate),
-        Target::Open(target) => target,
+    let shows = match run_stage(cx, Stage::Resolve, resolve::look(cx, mirror, source, destination)).await? {
+        Some(Target::UpToDate(_)) => return Ok(Prospect::UpToDate),
+        Some(Target::Open(target)) => target.shown,
+        None => None,
     };
     let weight = if weigh { Some(weigh_image(cx, source, destination).await?) } else { None };
-    Ok(Prospect::Write { shows: target.shown, weight })
+    Ok(Prospect::Write { shows, weight })
 }
 
 async fn weigh_image(cx: &TaskContext, source: &Source, destination: &Destination) -> Result<Weight, End> {

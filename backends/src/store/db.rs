@@ -51,6 +51,28 @@ impl Db {
         Ok(Self::Sqlite { writer, readers })
     }
 
+    /// None if nothing was ever written to it.
+    pub(super) async fn look(path: &Path) -> Result<Option<Self>, StoreError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+        let readers = pool(READERS).connect_with(options).await;
+        let readers = readers.map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
+        let db = Self::Sqlite { writer: readers.clone(), readers };
+        let sql = "select name from sqlite_master where name = '_sqlx_migrations'";
+        if db.rows("look into the store", sql, &[]).await?.is_empty() {
+            return Ok(None);
+        }
+        let sql = "select coalesce(max(version), 0) as form from _sqlx_migrations";
+        let rows = db.rows("read the store's form", sql, &[]).await?;
+        match rows.first().map_or(Ok(0), |row| row.number("form"))? {
+            0 => Ok(None),
+            FORM => Ok(Some(db)),
+            form => Err(StoreError::OtherForm { form, ours: FORM }),
+        }
+    }
+
     pub(super) async fn in_memory() -> Result<Self, StoreError> {
         let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
         let error = |source| StoreError::Open { path: ":memory:".into(), source };
@@ -89,9 +111,12 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .test_before_acquire(false)
 }
 
+/// The form of the tables: the number of the last migration.
+const FORM: i64 = 1;
+
 async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     let first = SqlStr::from_static(include_str!("migrations/1_first.sql"));
-    let migrations = vec![Migration::new(1, "first".into(), MigrationType::Simple, first, false)];
+    let migrations = vec![Migration::new(FORM, "first".into(), MigrationType::Simple, first, false)];
     Migrator::with_migrations(migrations).run(pool).await.map_err(StoreError::Migrate)
 }
 

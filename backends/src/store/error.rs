@@ -19,6 +19,17 @@ pub enum StoreError {
     /// The tables could not be brought to this program's form: usually a newer program has been here.
     #[error("bring the store to the form that this program reads")]
     Migrate(#[source] sqlx::migrate::MigrateError),
+    /// The tables have another form, and are only looked at.
+    #[error(
+        "the store has form {form}, and this program reads {ours}: {}",
+        if form < ours { "the next `run` brings it to that" } else { "use the newer program that wrote it" }
+    )]
+    OtherForm {
+        /// The form that they have.
+        form: i64,
+        /// The form that this program reads.
+        ours: i64,
+    },
     /// A statement failed.
     #[error("{what}")]
     Statement {

@@ -132,3 +132,30 @@ async fn a_store_of_a_newer_program_is_refused() {
     let error = Store::open(&path).await.err().unwrap();
     assert!(matches!(error, StoreError::Migrate(_)));
 }
+
+#[tokio::test]
+async fn who_only_looks_sees_what_another_writes_and_changes_nothing() {
+    let (_folder, path) = file();
+    assert!(Store::look(&path).await.unwrap().is_none());
+    assert!(!path.exists());
+    std::fs::write(&path, "").unwrap();
+    assert!(Store::look(&path).await.unwrap().is_none(), "nothing was written to it yet");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+
+    let store = Store::open(&path).await.unwrap();
+    let looking = Store::look(&path).await.unwrap().unwrap();
+    let id = new_run(&store).await;
+    assert_eq!(looking.run(id).await.unwrap().id, id);
+    looking.add_tasks(id, &[task(1)], now()).await.unwrap_err();
+    drop((store, looking));
+    assert_eq!(Store::look(&path).await.unwrap().unwrap().run(id).await.unwrap().id, id);
+}
+
+#[tokio::test]
+async fn a_store_of_another_form_is_not_brought_to_ours_by_looking() {
+    let (_folder, path) = file();
+    drop(Store::open(&path).await.unwrap());
+    execute(&path, "update _sqlx_migrations set version = 9999").await;
+    let error = Store::look(&path).await.err().unwrap();
+    assert!(matches!(error, StoreError::OtherForm { form: 9999, .. }), "{error}");
+}

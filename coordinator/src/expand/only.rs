@@ -18,9 +18,22 @@ pub enum Only {
     Names {
         /// What they are, in a few words.
         what: String,
-        /// Their texts, without digests; an image with a digest here is taken at that one, whatever its tag shows.
-        names: BTreeMap<String, Option<Digest>>,
+        /// Their texts, without digests, each with its pins if it has some.
+        names: BTreeMap<String, Option<Pins>>,
     },
+}
+
+/// The only destinations that an image goes to, each with the digest at which it is taken for it, whatever its tag shows.
+pub type Pins = BTreeMap<Location, Digest>;
+
+/// What is said of an image at one of its destinations.
+pub(crate) enum Pin<'a> {
+    /// It goes there as it is found.
+    None,
+    /// It goes there at this digest.
+    At(&'a Digest),
+    /// It does not go there.
+    Elsewhere,
 }
 
 /// `REPOSITORY` or `REPOSITORY:TAG` with `*`, `?`, `[a-z]` and `{a,b}`; a `*` crosses `/`.
@@ -46,13 +59,18 @@ impl Only {
 
     /// Exactly these images, and all images of these repositories; `what` says in a few words what they are.
     pub fn named(what: String, names: impl IntoIterator<Item = String>) -> Self {
-        Self::pinned(what, names.into_iter().map(|name| (name, None)))
+        let names = names.into_iter().map(|name| (without_digest(&name).to_owned(), None));
+        Self::Names { what, names: names.collect() }
     }
 
-    /// The same, each image at its digest if there is one.
-    pub fn pinned(what: String, names: impl IntoIterator<Item = (String, Option<Digest>)>) -> Self {
-        let names = names.into_iter().map(|(name, digest)| (without_digest(&name).to_owned(), digest));
-        Self::Names { what, names: names.collect() }
+    /// Exactly these images, each to its destinations here and at the digest that stands there.
+    pub fn pinned(what: String, images: impl IntoIterator<Item = (Location, Pins)>) -> Self {
+        let mut names: BTreeMap<String, Option<Pins>> = BTreeMap::new();
+        for (image, pins) in images {
+            let name = without_digest(&image.to_string()).to_owned();
+            names.entry(name).or_default().get_or_insert_default().extend(pins);
+        }
+        Self::Names { what, names }
     }
 
     /// What the run is limited to, for its report; none if it is not.
@@ -103,11 +121,12 @@ impl Only {
         }
     }
 
-    /// The digest at which an image is to be taken, if it is said.
-    pub(crate) fn pin(&self, image: &Location) -> Option<&Digest> {
-        match self {
-            Self::All | Self::Globs(_) => None,
-            Self::Names { names, .. } => names.get(without_digest(&image.to_string()))?.as_ref(),
+    /// What is said of an image at `destination`.
+    pub(crate) fn pin(&self, image: &Location, destination: &Location) -> Pin<'_> {
+        let Self::Names { names, .. } = self else { return Pin::None };
+        match names.get(without_digest(&image.to_string())) {
+            Some(Some(pins)) => pins.get(destination).map_or(Pin::Elsewhere, Pin::At),
+            _ => Pin::None,
         }
     }
 
@@ -128,17 +147,20 @@ impl Only {
         }
     }
 
-    /// Warnings of the wishes that nothing has met.
-    pub(crate) fn warnings(&self, met: &BTreeSet<String>) -> Vec<String> {
+    /// Warnings of the wishes that nothing has met in `job`; globs may be meant for other jobs of the file.
+    pub(crate) fn warnings(&self, job: &Job, met: &BTreeSet<String>) -> Vec<String> {
         match self {
             Self::All => Vec::new(),
             Self::Globs(globs) => {
-                let unmet = globs.iter().filter(|glob| !met.contains(&glob.text));
+                let is_meant = |glob: &&ReferenceGlob| job.sources.iter().any(|source| glob.reaches(&source.location));
+                let unmet = globs.iter().filter(is_meant).filter(|glob| !met.contains(&glob.text));
                 unmet.map(|glob| format!("the file takes no tag that matches `{}`", glob.text)).collect()
             }
             Self::Names { names, .. } => {
                 let unmet = names.keys().filter(|name| !met.contains(*name));
-                unmet.map(|name| format!("`{name}` is left out: the file no longer takes it")).collect()
+                unmet
+                    .map(|name| format!("`{name}` is left out: the file no longer takes it, or its tag is gone"))
+                    .collect()
             }
         }
     }
@@ -171,8 +193,9 @@ fn split(reference: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// The path of a layout may have an `@` too.
 fn without_digest(name: &str) -> &str {
-    name.split_once('@').map_or(name, |(name, _)| name)
+    name.rsplit_once('@').filter(|(_, digest)| digest.parse::<Digest>().is_ok()).map_or(name, |(name, _)| name)
 }
 
 #[cfg(test)]
@@ -187,7 +210,7 @@ mod tests {
         assert!(matches("*:1.29*", "localhost:5000/library/nginx:1.29.1"));
         assert!(matches("localhost:5000/*", "localhost:5000/library/nginx:1.29.1"));
         assert!(matches("*:1.29*", "docker.io/library/nginx"), "a repository that could not be listed may have it");
-        assert!(matches("*/nginx:1", "docker.io/library/nginx:1@sha256:00"));
+        assert!(matches("*/nginx:1", &format!("docker.io/library/nginx:1@{}", Digest::of(b""))));
         assert!(!matches("docker.io/library/nginx", "docker.io/library/nginx-unprivileged:1"));
         assert!(!matches("*:1.29", "docker.io/library/nginx:1.29.1"));
         assert!(Only::matching(&["a[".to_owned()]).unwrap_err().starts_with("`a[` is no glob: "));

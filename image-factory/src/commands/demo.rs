@@ -18,6 +18,7 @@ use crate::cli::args::DataArgs;
 use crate::commands::run::{Order, Wanted, mirror};
 use crate::data::DataFolder;
 use crate::exit::Exit;
+use crate::files;
 use crate::progress::say;
 use crate::summary;
 use crate::text;
@@ -120,7 +121,8 @@ impl Demo {
         let args = DataArgs { folder: Some(self.folder.join("data")) };
         let data = DataFolder::open(&args)?;
         let order = Order {
-            file,
+            path: file,
+            file: files::load(file)?,
             data: &data,
             slots: limits::SLOTS,
             job: None,

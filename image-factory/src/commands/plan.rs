@@ -21,6 +21,7 @@ use crate::plan::make::Planner;
 use crate::plan::text::Form;
 use crate::plan::{self, Action, Plan};
 use crate::progress::{DRAW_EVERY, Display, line, say, warn};
+use crate::records::refuse_namesake;
 use crate::text;
 
 /// Say what a run would do: which tags would be created or moved, what would fail, and what it costs. Nothing is written.
@@ -93,7 +94,7 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
         Format::Markdown => plan::text::write(&mut out, &plan, Form::Markdown)?,
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&plan)?)?,
     }
-    let has_failed = plan.jobs.iter().any(|job| !job.failed.is_empty())
+    let has_failed = plan.failed() > 0
         || plan.change.iter().flat_map(|change| &change.repositories).any(|change| change.failure.is_some());
     Ok(match (has_failed || plan.count(Action::Fail) > 0, plan.count(Action::Wait)) {
         (true, _) => Exit::Failed,
@@ -105,7 +106,7 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
 async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
     let file = files::load(&args.file)?;
     let client = Client::new(&file.access, args.patience.options())?;
-    let mut plan = Plan::of(files::absolute(&args.file)?, file.digest.clone(), Timestamp::now());
+    let mut plan = Plan::of(files::absolute(&args.file)?, file.digest.clone(), args.job.clone(), Timestamp::now());
     if let Some(folder) = &args.against {
         let path = other_version(&args.file, folder)?;
         let other = files::load(&path)?;
@@ -116,15 +117,23 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
         let against = path.display().to_string();
         plan.change = Some(Change { against, against_digest: other.digest, repositories });
         plan.jobs = jobs;
-        plan.costs = planner.costs;
+        plan.costs = planner.into_costs();
         return Ok(plan);
     }
     if !file.warnings.is_empty() {
         warn(&file.warnings.to_string());
     }
-    let mut planner = Planner::new(client, store(&args.data).await?, two_delays(&args.retry_after)?);
+    let store = store(&args.data).await?;
+    let jobs = files::jobs(&file, &args.file, args.job.as_deref())?;
+    if let (None, Some(store)) = (&args.job, &store) {
+        // As the run will.
+        for (name, _) in &jobs {
+            refuse_namesake(store, name, &plan.file).await?;
+        }
+    }
+    let mut planner = Planner::new(client, store, two_delays(&args.retry_after)?);
     let looked = AtomicU64::new(0);
-    for (name, job) in files::jobs(&file, &args.file, args.job.as_deref())? {
+    for (name, job) in jobs {
         let looking = planner.job(&name, &job.sources, || {
             looked.fetch_add(1, Relaxed);
         });
@@ -134,7 +143,7 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
         };
         plan.jobs.push(planned);
     }
-    plan.costs = planner.costs;
+    plan.costs = planner.into_costs();
     Ok(plan)
 }
 
@@ -154,8 +163,7 @@ async fn show(looked: &AtomicU64) -> std::convert::Infallible {
 
 /// What is on record; none before the first run.
 async fn store(data: &DataArgs) -> anyhow::Result<Option<Store>> {
-    let path = DataFolder::open(data)?.store();
-    Ok(if path.exists() { Some(Store::open(&path).await?) } else { None })
+    Ok(Store::look(&DataFolder::find(data)?.store()).await?)
 }
 
 /// The same file in another folder: by its own path if that is relative, else by its name.

@@ -54,14 +54,15 @@ pub(crate) async fn run(args: RetryArgs) -> anyhow::Result<Exit> {
         ))
         .into());
     }
-    if files::load(path)?.digest != run.file_digest {
+    let file = files::load(path)?;
+    if file.digest != run.file_digest {
         warn(&format!("the file has changed since run {id}: it is taken as it is now"));
     }
     say(&format!("retrying run {id} of job {}, from {}", run.job, run.file_path));
     let data = args.way.prepare()?;
     let order = Order {
         wanted: Wanted::Undone { run: run.id, only_failed: args.failed, globs },
-        ..args.way.order(path, &data, Some(&run.job))?
+        ..args.way.order(path, file, &data, Some(&run.job))?
     };
     let (exit, runs) = args.way.carry_out(order, &shutdown).await?;
     if runs == 0 && exit == Exit::Done {

@@ -2,6 +2,7 @@
 
 mod planned;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use coordinator::expand::Only;
 use coordinator::intake::Submission;
 use coordinator::report::{self, JSON, Summary};
 use daemon::Shutdown;
-use jobfile::Job;
+use jobfile::{Job, JobFile};
 use proto::RunId;
 use registry::{Client, Options};
 
@@ -107,13 +108,13 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         return planned::run(&args, plan, &shutdown).await;
     }
     // Without a plan there is a file, as its own help says.
-    let file = args.file.clone().unwrap_or_default();
+    let path = args.file.clone().unwrap_or_default();
     let only = Only::matching(&args.way.only).map_err(UsageError)?;
     let data = args.way.prepare()?;
     let order = Order {
         wanted: Wanted::Only(only),
         is_namesake_refused: args.job.is_none() && !args.way.take_over,
-        ..args.way.order(&file, &data, args.job.as_deref())?
+        ..args.way.order(&path, files::load(&path)?, &data, args.job.as_deref())?
     };
     args.way.carry_out(order, &shutdown).await.map(|(exit, _)| exit)
 }
@@ -130,11 +131,13 @@ impl WayArgs {
     /// The order to run all of a file in this way.
     pub(crate) fn order<'a>(
         &self,
-        file: &'a Path,
+        path: &'a Path,
+        file: JobFile,
         data: &'a DataFolder,
         job: Option<&'a str>,
     ) -> Result<Order<'a>, UsageError> {
         Ok(Order {
+            path,
             file,
             data,
             slots: self.slots,
@@ -177,7 +180,10 @@ impl WayArgs {
 
 /// What is to be run, and how.
 pub(crate) struct Order<'a> {
-    pub(crate) file: &'a Path,
+    /// Where the file lies.
+    pub(crate) path: &'a Path,
+    /// The file, read once: what is run is what was looked at.
+    pub(crate) file: JobFile,
     pub(crate) data: &'a DataFolder,
     pub(crate) slots: usize,
     /// The only job to run, or the name of the job that a file without `jobs` is.
@@ -194,6 +200,8 @@ pub(crate) struct Order<'a> {
 pub(crate) enum Wanted {
     /// Those that are named.
     Only(Only),
+    /// Of each job by its name, what was planned of it; nothing of the others.
+    Planned(BTreeMap<String, Only>),
     /// What was not done right in this run, as far as these globs match.
     Undone { run: RunId, only_failed: bool, globs: Only },
 }
@@ -215,13 +223,13 @@ pub(crate) async fn mirror(
     shutdown: &Shutdown,
     mut tell: impl FnMut(Done, Option<&mut Machine>) -> anyhow::Result<()>,
 ) -> anyhow::Result<bool> {
-    let file = files::load(order.file)?;
+    let file = order.file;
     let told: Vec<String> = file.warnings.lines().collect();
     for warning in &told {
         warn(&format!("warning  {warning}"));
     }
-    let mut jobs = files::jobs(&file, order.file, order.job)?;
-    let path = files::absolute(order.file)?;
+    let jobs = files::jobs(&file, order.path, order.job)?;
+    let path = files::absolute(order.path)?;
     order.wanted.refuse_idle(&jobs)?;
     let client = Client::new(&file.access, order.options.clone())?;
     let factory = Factory::open(order.data, client, order.slots, order.retry_after).await?;
@@ -230,18 +238,17 @@ pub(crate) async fn mirror(
             factory.refuse_namesake(name, &path).await?;
         }
     }
-    let Some(only) = order.wanted.settle(&factory).await? else { return Ok(true) };
     // Whether globs reach one job or several does not move the files of a report.
     let is_only = jobs.len() == 1;
-    jobs.retain(|(_, job)| matches!(only, Only::All) || job.sources.iter().any(|s| only.reaches(&s.location)));
-    for (name, job) in jobs {
+    let jobs = order.wanted.settle(&factory, jobs).await?;
+    for (name, job, only) in jobs {
         if shutdown.drain.is_cancelled() {
             return Ok(false);
         }
         let submission = Submission {
             job: name,
             path: path.clone(),
-            commit: files::git_commit(order.file, &file.files).await,
+            commit: files::git_commit(order.path, &file.files).await,
             started_by: files::user().await,
             take_over: order.take_over,
             only: only.text(),
@@ -262,7 +269,7 @@ pub(crate) async fn mirror(
 impl Wanted {
     /// Refuses globs that no repository of the jobs can match.
     fn refuse_idle(&self, jobs: &[(String, &Job)]) -> Result<(), UsageError> {
-        let (Self::Only(only) | Self::Undone { globs: only, .. }) = self;
+        let (Self::Only(only) | Self::Undone { globs: only, .. }) = self else { return Ok(()) };
         match only.idle_globs(jobs.iter().map(|(_, job)| *job))[..] {
             [] => Ok(()),
             [glob, ..] => Err(UsageError(format!(
@@ -272,22 +279,38 @@ impl Wanted {
         }
     }
 
-    /// What that is, now that the factory has closed what was cut off; none if it is nothing.
-    async fn settle(self, factory: &Factory) -> anyhow::Result<Option<Only>> {
-        let (run, only_failed, globs) = match self {
-            Self::Only(only) => return Ok(Some(only)),
-            Self::Undone { run, only_failed, globs } => (run, only_failed, globs),
+    /// What that is of each of `jobs`, now that the factory has closed what was cut off; without those of which it is
+    /// nothing.
+    async fn settle<'f>(
+        self,
+        factory: &Factory,
+        jobs: Vec<(String, &'f Job)>,
+    ) -> anyhow::Result<Vec<(String, &'f Job, Only)>> {
+        let only = match self {
+            Self::Planned(mut planned) => {
+                let jobs = jobs.into_iter();
+                return Ok(jobs
+                    .filter_map(|(name, job)| planned.remove(&name).map(|only| (name, job, only)))
+                    .collect());
+            }
+            Self::Only(only) => only,
+            Self::Undone { run, only_failed, globs } => {
+                let mut names = factory.undone(run, only_failed).await?;
+                names.retain(|name| globs.matches(name));
+                if names.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let mut what =
+                    format!("what {} in run {}", if only_failed { "failed" } else { "was not done" }, run.short());
+                if let Some(globs) = globs.text() {
+                    what += &format!(", of {globs}");
+                }
+                Only::named(what, names)
+            }
         };
-        let mut names = factory.undone(run, only_failed).await?;
-        names.retain(|name| globs.matches(name));
-        if names.is_empty() {
-            return Ok(None);
-        }
-        let mut what = format!("what {} in run {}", if only_failed { "failed" } else { "was not done" }, run.short());
-        if let Some(globs) = globs.text() {
-            what += &format!(", of {globs}");
-        }
-        Ok(Some(Only::named(what, names)))
+        let is_reached = |job: &Job| matches!(only, Only::All) || job.sources.iter().any(|s| only.reaches(&s.location));
+        let reached = jobs.into_iter().filter(|(_, job)| is_reached(job));
+        Ok(reached.map(|(name, job)| (name, job, only.clone())).collect())
     }
 }
 

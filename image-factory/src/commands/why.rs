@@ -8,7 +8,7 @@ use backends::store::{Placement, Story, StoryDestination};
 use clap::Args;
 use coordinator::report::model::FailureSection;
 use jiff::Timestamp;
-use proto::{Location, Outcome};
+use proto::{LayoutRef, Location, Outcome};
 use serde::Serialize;
 
 use crate::cli::args::DataArgs;
@@ -111,7 +111,7 @@ struct UnlistedRun {
 
 pub(crate) async fn run(args: WhyArgs) -> anyhow::Result<Exit> {
     let records = Records::need(&args.data).await?;
-    let why = Why::of(&args.image, &records).await?;
+    let why = Why::of(&on_record(args.image), &records).await?;
     let mut out = text::stdout();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &why)?;
@@ -146,6 +146,17 @@ impl Why {
 
     fn is_empty(&self) -> bool {
         self.tasks.is_empty() && self.unlisted.is_empty() && self.placement.is_none()
+    }
+}
+
+/// The image as runs name it: a layout by its absolute path.
+fn on_record(image: Location) -> Location {
+    match image {
+        Location::Layout(layout) => {
+            let path = std::path::absolute(&layout.path).unwrap_or(layout.path);
+            Location::Layout(LayoutRef { path, ..layout })
+        }
+        other => other,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Makes a plan: survey, expand and the resolve stage, without Store, Queue or any write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use backends::Store;
@@ -8,7 +8,7 @@ use backends::store::{NewTask, Placement};
 use coordinator::expand::Only;
 use coordinator::survey::Survey;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use jobfile::Source;
+use jobfile::{RepositoryLocation, Source};
 use proto::content::Platforms;
 use proto::outcome::End;
 use proto::task::{Destination, Mirror, TaskKind};
@@ -28,15 +28,27 @@ pub(crate) struct Planner {
     /// What is on record; none if there was no run yet.
     store: Option<Store>,
     retry_after: [Duration; 2],
-    pub(crate) costs: BTreeMap<String, Cost>,
+    costs: Costs,
+}
+
+/// What a run costs, as far as it was looked at.
+#[derive(Default)]
+struct Costs {
+    /// By registry.
+    at: BTreeMap<String, Cost>,
     /// Blobs that are counted as sent, by the repository that they go to.
-    counted: BTreeSet<(String, Digest)>,
+    counted: BTreeMap<String, HashSet<Digest>>,
 }
 
 impl Planner {
     pub(crate) fn new(client: Client, store: Option<Store>, retry_after: [Duration; 2]) -> Self {
         let tools = Tools::new(client.clone(), Activity::default());
-        Self { client, tools, store, retry_after, costs: BTreeMap::new(), counted: BTreeSet::new() }
+        Self { client, tools, store, retry_after, costs: Costs::default() }
+    }
+
+    /// What all that was looked at costs, by registry.
+    pub(crate) fn into_costs(self) -> BTreeMap<String, Cost> {
+        self.costs.at
     }
 
     /// Asks which tags sources have.
@@ -55,8 +67,8 @@ impl Planner {
         let mut plan = JobPlan { job: job.to_owned(), images: Vec::new(), failed: Vec::new(), warnings: Vec::new() };
         let mut tasks = Vec::new();
         for (source, expansion) in expansions {
-            if source.needs_listing() {
-                self.cost(source.location.repository().host()).requests += 1;
+            if let (true, RepositoryLocation::Registry(repository)) = (source.needs_listing(), &source.location) {
+                self.costs.at(repository.host()).requests += 1;
             }
             let repository = source.location.to_string();
             plan.failed.extend(expansion.failure.map(|failure| FailedRepository { repository, failure }));
@@ -77,20 +89,20 @@ impl Planner {
         tasks: Vec<NewTask>,
         tell: impl Fn(),
     ) -> anyhow::Result<(Vec<ImagePlan>, Vec<String>)> {
+        let mut costs = std::mem::take(&mut self.costs);
         let looks = tasks.iter().map(|task| self.look(job, task)).collect::<Vec<_>>();
         let mut looks = stream::iter(looks).buffered(CONCURRENCY);
-        let mut looked = Vec::with_capacity(tasks.len());
-        while let Some(look) = looks.try_next().await? {
-            tell();
-            looked.push(look);
-        }
-        drop(looks);
         let (mut images, mut warnings) = (Vec::new(), Vec::new());
-        for (task, look) in tasks.iter().zip(looked) {
-            self.add_costs(task, &look);
+        for task in &tasks {
+            let Some(look) = looks.try_next().await? else { break };
+            tell();
+            // Folded at once: what images consist of is too much to be held for all of them.
+            costs.add(task, &look);
             warnings.extend(look.preview.warnings.iter().cloned());
             images.push(look.into_plan(task));
         }
+        drop(looks);
+        self.costs = costs;
         Ok((images, warnings))
     }
 
@@ -124,19 +136,21 @@ impl Planner {
         let preview = preview(&self.tools, &attempt, is_free_to_read(&task.source)).await;
         Ok(Look { owned, preview })
     }
+}
 
-    fn cost(&mut self, host: &Host) -> &mut Cost {
-        self.costs.entry(host.as_str().to_owned()).or_default()
+impl Costs {
+    fn at(&mut self, host: &Host) -> &mut Cost {
+        self.at.entry(host.as_str().to_owned()).or_default()
     }
 
     /// Counts the requests of one attempt, about as the worker makes them.
-    fn add_costs(&mut self, task: &NewTask, look: &Look) {
+    fn add(&mut self, task: &NewTask, look: &Look) {
         let writes: Vec<_> = look.writes().collect();
         let weight = writes.first().and_then(|(_, weight)| *weight);
         let manifests = weight.map_or(1, |weight| weight.manifests as u64);
         let blobs = weight.map_or(0, |weight| weight.blobs.len() as u64);
         if let Some(host) = host(&task.source) {
-            let cost = self.cost(host);
+            let cost = self.at(host);
             cost.requests += 1;
             if !writes.is_empty() {
                 // Each manifest, what refers to it, and the three tags that cosign may have given it.
@@ -146,22 +160,21 @@ impl Planner {
         }
         for (location, _) in &look.preview.destinations {
             if let Some(host) = host(location) {
-                self.cost(host).requests += 1 + task.cosign_tags.len() as u64;
+                self.at(host).requests += 1 + task.cosign_tags.len() as u64;
             }
         }
         for (location, weight) in writes {
             let Location::Registry(image) = location else { continue };
-            let repository = image.repository.to_string();
+            let counted = self.counted.entry(image.repository.to_string()).or_default();
             let unsent = weight.map(|weight| {
-                let new =
-                    weight.blobs.iter().filter(|blob| self.counted.insert((repository.clone(), blob.digest.clone())));
-                new.fold((0, 0), |(count, bytes), blob| (count + 1, bytes + blob.size))
+                let new = weight.blobs.iter().filter(|blob| counted.insert(blob.digest.clone()));
+                new.fold((0, 0u64), |(count, bytes), blob| (count + 1, bytes.saturating_add(blob.size)))
             });
             let (new_blobs, bytes) = unsent.unwrap_or_default();
-            let cost = self.cost(image.repository.host());
+            let cost = self.at(image.repository.host());
             // A blob is asked for, and sent in two requests; a manifest is asked for, sent, and asked back.
             cost.requests += blobs + 2 * new_blobs + 3 * manifests;
-            cost.bytes += bytes;
+            cost.bytes = cost.bytes.saturating_add(bytes);
             cost.unknown += u64::from(weight.is_none());
         }
     }

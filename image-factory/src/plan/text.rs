@@ -41,7 +41,8 @@ pub(crate) fn write(out: &mut impl Write, plan: &Plan, form: Form) -> io::Result
     page.costs(&plan.costs)?;
     for job in &plan.jobs {
         for failed in &job.failed {
-            page.line("fail", &format!("{}: {}", page.code(&failed.repository), failed.failure))?;
+            let why = page.code(&failed.failure.to_string());
+            page.line("fail", &format!("{}: {why}", page.code(&failed.repository)))?;
             page.mend(failed.failure.hint.as_deref())?;
         }
         for warning in &job.warnings {
@@ -110,7 +111,7 @@ impl<O: Write> Page<'_, O> {
             self.line(&difference.what, &format!("{name}  {before} → {after}  {tags}"))?;
         }
         if let Some(failure) = failure {
-            self.line("fail", &format!("{name}: {failure}"))?;
+            self.line("fail", &format!("{name}: {}", self.code(&failure.to_string())))?;
             self.mend(failure.hint.as_deref())?;
         }
         Ok(())
@@ -147,7 +148,7 @@ impl<O: Write> Page<'_, O> {
             causes.entry(key).or_default().push(image.source.to_string());
         }
         for ((action, message, hint), images) in causes {
-            self.line(action.as_str(), &format!("{}: {message}", self.tags(&images)))?;
+            self.line(action.as_str(), &format!("{}: {}", self.tags(&images), self.code(&message)))?;
             self.mend(hint.as_deref())?;
         }
         Ok(())
@@ -222,8 +223,9 @@ impl Bytes {
 
     /// The sum for some tags of a repository.
     fn told(&self, repository: &str, tags: &[String]) -> String {
-        let sizes = tags.iter().map(|tag| self.0.get(&format!("{repository}:{tag}")).copied().flatten());
-        match sizes.sum::<Option<u64>>() {
+        let mut sizes = tags.iter().map(|tag| self.0.get(&format!("{repository}:{tag}")).copied().flatten());
+        let sum = |sum: u64, size: Option<u64>| Some(sum.saturating_add(size?));
+        match sizes.try_fold(0, sum) {
             Some(bytes) => format!("  {} at most", text::bytes(bytes)),
             None => "  size unknown".to_owned(),
         }

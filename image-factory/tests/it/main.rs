@@ -10,6 +10,7 @@ mod looking;
 mod mirror;
 mod night;
 mod plan;
+mod planned;
 mod real;
 mod run;
 mod stopping;

@@ -8,7 +8,7 @@ use proto::Digest;
 
 use super::error;
 use super::tar::Tar;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 
 /// Largest `oci-layout` that is read: it holds one short member.
 const MARK_BYTES_MAX: u64 = 4 * 1024;
@@ -110,7 +110,12 @@ impl Files {
             version: String,
         }
         let Some(bytes) = self.read(MARK, MARK_BYTES_MAX)? else {
-            return Err(error::unusable(self.path(), "it has no file `oci-layout`"));
+            let error = error::unusable(self.path(), "it has no file `oci-layout`");
+            return Err(match self {
+                // A folder may become one, a tar is something else.
+                Self::Folder(_) => error.with_kind(Kind::NotFound),
+                Self::Tar(_) => error,
+            });
         };
         match serde_json::from_slice::<Mark>(&bytes) {
             Ok(mark) if mark.version.starts_with("1.") => Ok(()),

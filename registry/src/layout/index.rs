@@ -109,7 +109,13 @@ pub(super) fn name_of(entry: &Descriptor) -> Option<&str> {
 
 /// Repository and tag of a name that is a full reference; none for a bare tag and for a digest.
 pub(super) fn split_tag(name: &str) -> Option<(&str, &str)> {
+    let name = pin_of(name).map_or(name, |(name, _)| name);
     name.rsplit_once(':').filter(|(_, tag)| tag.parse::<Tag>().is_ok() && name.parse::<Digest>().is_err())
+}
+
+/// The digest that a name ends with, and what stands before its `@`.
+pub(super) fn pin_of(name: &str) -> Option<(&str, Digest)> {
+    name.rsplit_once('@').and_then(|(name, digest)| Some((name, digest.parse().ok()?)))
 }
 
 /// What `tag` is called beside an image called `name`: in the same repository, if the name tells one.
@@ -166,6 +172,17 @@ mod tests {
         index.set(None, &manifest("b"));
         assert_eq!(index.descriptors().count(), 1);
         assert_eq!(found(&index, "quay.io/a:1"), Some(manifest("b").digest));
+    }
+
+    #[test]
+    fn the_digest_at_the_end_of_a_name_is_no_part_of_its_tag() {
+        let digest = Digest::of(b"");
+        let pinned = format!("quay.io/a:1@{digest}");
+        assert_eq!(split_tag(&pinned), Some(("quay.io/a", "1")));
+        assert_eq!(sibling(Some(&pinned), &"x.sig".parse().unwrap()), "quay.io/a:x.sig");
+        assert_eq!(pin_of(&pinned), Some(("quay.io/a:1", digest.clone())));
+        assert_eq!((pin_of("quay.io/a:1"), pin_of("quay.io/a@1")), (None, None));
+        assert_eq!(split_tag(digest.as_str()), None);
     }
 
     #[test]

@@ -119,6 +119,19 @@ fn skip(test: &str, why: &str) {
 }
 
 #[tokio::test]
+async fn a_name_with_a_digest_is_that_digest_whatever_the_tag_shows_by_now() {
+    let folder = folder();
+    let layout = Layout::create(folder.path()).await.unwrap();
+    let (before, after) = (image(1, 10), image(2, 10));
+    write(&layout, &before, Some(NAME)).await;
+    write(&layout, &after, Some(NAME)).await;
+    let pinned = format!("{NAME}@{}", before.manifest.digest);
+    assert_eq!(digest_of(&layout, Some(&pinned)).await, Some(before.manifest.digest));
+    assert_eq!(digest_of(&layout, Some(NAME)).await, Some(after.manifest.digest));
+    assert_eq!(digest_of(&layout, Some(&format!("{NAME}@{}", Digest::of(b"nothing")))).await, None);
+}
+
+#[tokio::test]
 async fn an_image_comes_back_byte_for_byte() {
     let folder = folder();
     let layout = Layout::create(folder.path().join("new/layout")).await.unwrap();

@@ -3,7 +3,7 @@
 use proto::content::Referrers;
 use proto::task::{Destination, Fingerprint, Mirror};
 use proto::{Digest, Location, Reference};
-use registry::{Place, cosign_tags};
+use registry::{Kind, Place, cosign_tags};
 
 use crate::context::TaskContext;
 use crate::failure::StageError;
@@ -52,6 +52,29 @@ pub(crate) async fn destination<'a>(
     destination: &'a Destination,
 ) -> Result<Target<'a>, StageError> {
     let place = cx.tools.places.destination(&destination.location).await.map_err(StageError::Destination)?;
+    compare(place, task, source, destination).await
+}
+
+/// The same for somebody who only looks; none if there is not even a layout, which [`destination`] would make.
+pub(crate) async fn look<'a>(
+    cx: &TaskContext,
+    task: &Mirror,
+    source: &Source,
+    destination: &'a Destination,
+) -> Result<Option<Target<'a>>, StageError> {
+    match cx.tools.places.source(&destination.location).await {
+        Ok(place) => compare(place, task, source, destination).await.map(Some),
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        Err(error) => Err(StageError::Destination(error)),
+    }
+}
+
+async fn compare<'a>(
+    place: Place,
+    task: &Mirror,
+    source: &Source,
+    destination: &'a Destination,
+) -> Result<Target<'a>, StageError> {
     let shown = place.resolve().await.map_err(StageError::Destination)?.map(|head| head.digest);
     let wanted = Fingerprint::of_copy(&source.digest, &destination.content);
     if let Some(placed) = &destination.placed
