@@ -2,7 +2,6 @@
 //! that one that is down does not hide that another has everything.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 
 use backends::store::{ReportDestination, ReportRow};
 use proto::{Location, Outcome};
@@ -13,13 +12,14 @@ use crate::report::model::{ShareSection, Totals};
 /// not with rows.
 pub(super) struct Shares {
     name: fn(&ReportDestination) -> Option<String>,
-    totals: BTreeMap<Option<String>, Totals>,
+    /// In the order in which the values appear: that of sources by name, and of destinations as the file has them.
+    totals: Vec<(Option<String>, Totals)>,
 }
 
 impl Shares {
     /// By the owner of the group that wants the image there.
     pub(super) fn of_owners() -> Self {
-        Self { name: |destination| destination.origin.owner.clone(), totals: BTreeMap::new() }
+        Self { name: |destination| destination.origin.owner.clone(), totals: Vec::new() }
     }
 
     /// By the registry, or the layout, that it goes to.
@@ -30,22 +30,29 @@ impl Shares {
                 Location::Layout(layout) | Location::Archive(layout) => format!("oci:{}", layout.path.display()),
             })
         };
-        Self { name, totals: BTreeMap::new() }
+        Self { name, totals: Vec::new() }
     }
 
     /// An image counts once for each value, as the worst of its destinations there.
     pub(super) fn note(&mut self, row: &ReportRow) {
-        let mut worst: BTreeMap<Option<String>, Outcome> = BTreeMap::new();
+        let mut worst: Vec<(Option<String>, Outcome)> = Vec::new();
         for destination in &row.destinations {
-            let worst = worst.entry((self.name)(destination)).or_insert(destination.outcome);
-            *worst = destination.outcome.max(*worst);
+            let name = (self.name)(destination);
+            match worst.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, worst)) => *worst = destination.outcome.max(*worst),
+                None => worst.push((name, destination.outcome)),
+            }
         }
         for (name, outcome) in worst {
-            self.totals.entry(name).or_default().count(outcome);
+            let position = self.totals.iter().position(|(other, _)| *other == name).unwrap_or_else(|| {
+                self.totals.push((name, Totals::default()));
+                self.totals.len() - 1
+            });
+            self.totals[position].1.count(outcome);
         }
     }
 
-    /// What has most that failed first, then by name; what has no name comes after what has one.
+    /// What has most that failed first; of equals, what has no name comes after what has one.
     pub(super) fn into_list(self) -> Vec<ShareSection> {
         let section = |(name, totals)| {
             let Totals { images, up_to_date, pushed, postponed, cancelled, failed, unlisted: _ } = totals;
