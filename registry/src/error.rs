@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use proto::{Class, Code};
 
+use crate::secrets::Secrets;
+
 /// What failed, apart from the side on which it failed: each has a [`Code`] for the source and one for the
 /// destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,6 +107,8 @@ struct Facts {
     /// Longer than this is not waited for but handed up.
     patience: Duration,
     hint: Option<&'static str>,
+    /// Masked in all that is added from outside.
+    secrets: Secrets,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -120,20 +124,35 @@ impl Error {
             retry_after: None,
             patience: proto::limits::RETRY_AFTER_MAX,
             hint: None,
+            secrets: Secrets::default(),
             source: None,
         }))
     }
 
-    /// With what came back, or what is wrong with it.
-    pub(crate) fn because(mut self, message: impl AsRef<str>) -> Self {
-        self.0.message = Some(excerpt(message.as_ref()));
+    /// Masks `secrets` in all that is added from now on: the other side may send back what was sent to it.
+    pub(crate) fn hiding(mut self, secrets: &Secrets) -> Self {
+        self.0.secrets = secrets.clone();
         self
     }
 
-    /// With the error below it.
-    pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into().into());
+    /// With what came back, or what is wrong with it.
+    pub(crate) fn because(mut self, message: impl AsRef<str>) -> Self {
+        self.0.message = Some(self.quote(message.as_ref()));
         self
+    }
+
+    /// With the error below it, or its text without the secrets that it quotes.
+    pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let source = source.into();
+        let text = source.to_string();
+        let masked = self.0.secrets.mask(&text);
+        self.0.source = Some(if masked == text { source } else { masked.into() }.into());
+        self
+    }
+
+    /// An excerpt of a text from outside. What is cut off is cut from the masked text: no half of a secret remains.
+    fn quote(&self, text: &str) -> String {
+        excerpt(&self.0.secrets.mask(text))
     }
 
     /// With advice better than that of its kind.
@@ -147,8 +166,8 @@ impl Error {
         self.0.status = Some(status);
         self.0.retry_after = retry_after;
         if let Some(told) = told {
-            self.0.code = Some(excerpt(&told.code)).filter(|code| !code.is_empty());
-            self.0.message = Some(excerpt(&told.message)).filter(|message| !message.is_empty());
+            self.0.code = Some(self.quote(&told.code)).filter(|code| !code.is_empty());
+            self.0.message = Some(self.quote(&told.message)).filter(|message| !message.is_empty());
         }
         self
     }

@@ -40,6 +40,11 @@ impl Proxies {
         Ok(Self { https: read("HTTPS_PROXY")?, http: read("HTTP_PROXY")?, direct })
     }
 
+    /// All that are used for something.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Url> {
+        self.https.iter().chain(&self.http)
+    }
+
     /// The proxy for a request to `url`, if any.
     pub(crate) fn proxy_for(&self, url: &Url) -> Option<Url> {
         let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');

@@ -70,7 +70,7 @@ impl TagPages {
             State::End => return Ok(None),
         };
         let request = Request::new(Method::GET, url);
-        let refused = |why: &str| Error::new(Kind::Refused, request.tried()).because(why);
+        let refused = |why: &str| registry.wire.error(Kind::Refused, &request).because(why);
         if self.seen.len() > PAGES_MAX {
             return Err(refused("the listing has no end"));
         }

@@ -2,9 +2,10 @@
 
 use std::error::Error as _;
 
+use proto::settings::Access;
 use sandbox::{Account, Auth, Effect, Fault, Registry, Tokens, content};
 
-use crate::setup::{client_with, file, options, repository, tag};
+use crate::setup::{client_with, file, options, options_with_password, repository, tag, with_user};
 
 const PASSWORD: &str = "hush-hush-password";
 
@@ -42,5 +43,26 @@ async fn no_secret_is_in_errors_or_debug_output() {
     assert_eq!(texts.len(), 12);
     for text in texts {
         assert!(!text.contains("hush") && !text.contains("aHVzaC"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_repeats_our_authorization_makes_no_error_show_it() {
+    let accounts = || [Account::new("me", PASSWORD)];
+    for auth in [Auth::Basic(accounts().into()), Auth::Tokens(Tokens::new(accounts()))] {
+        let registry = Registry::builder().auth(auth).start().await.unwrap();
+        registry.fault(Fault::on("GET", "/manifests/", Effect::status(403).echoing()));
+        let client = client_with(
+            &Access { registries: vec![with_user(&registry.host(), "me")], ..Access::default() },
+            options_with_password(PASSWORD),
+        );
+        let error = client.manifest(&repository(&registry, "a"), &tag("1")).await.unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(text.contains("403 DENIED: refused to `") && text.contains("***`: `"), "{text}");
+        let sent =
+            registry.tokens().into_iter().chain([PASSWORD.to_owned(), "bWU6aHVzaC1odXNoLXBhc3N3b3Jk".to_owned()]);
+        for secret in sent {
+            assert!(!text.contains(&secret), "`{secret}` is in {text}");
+        }
     }
 }
