@@ -1,5 +1,6 @@
 //! What went wrong with a request, for the machine (kind, class, wait) and for the person (one line and a hint).
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
@@ -106,7 +107,7 @@ struct Facts {
     retry_after: Option<Duration>,
     /// Longer than this is not waited for but handed up.
     patience: Duration,
-    hint: Option<&'static str>,
+    hint: Option<Cow<'static, str>>,
     /// Masked in all that is added from outside.
     secrets: Secrets,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -156,8 +157,8 @@ impl Error {
     }
 
     /// With advice better than that of its kind.
-    pub(crate) fn hinting(mut self, hint: &'static str) -> Self {
-        self.0.hint = Some(hint);
+    pub(crate) fn hinting(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.0.hint = Some(hint.into());
         self
     }
 
@@ -215,8 +216,11 @@ impl Error {
     }
 
     /// What a person can do.
-    pub fn hint(&self) -> Option<&'static str> {
-        self.0.hint.or_else(|| self.0.kind.hint())
+    pub fn hint(&self) -> Option<&str> {
+        let told = self.0.code.is_some() || self.0.message.is_some();
+        let of_answer = (self.0.kind == Kind::Refused && self.0.status.is_some() && told)
+            .then_some("see its message: the registry tells there what it does not take");
+        self.0.hint.as_deref().or(of_answer).or_else(|| self.0.kind.hint())
     }
 
     /// Whether the same request may go well in a moment.

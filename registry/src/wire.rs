@@ -27,6 +27,7 @@ const ERROR_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone)]
 pub(crate) struct Wire {
     http: reqwest::Client,
+    proxies: Proxies,
     options: Arc<Options>,
     /// What was sent, and must not be shown when it comes back.
     pub(crate) secrets: Secrets,
@@ -64,14 +65,15 @@ impl Wire {
     /// `Internal`: the HTTP client could not be built.
     pub(crate) fn new(options: Arc<Options>, tls: rustls::ClientConfig, proxies: Proxies) -> Result<Self, Error> {
         let secrets = Secrets::default();
-        proxies.all().for_each(|proxy| secrets.note_proxy(proxy));
+        proxies.all().for_each(|proxy| secrets.note_proxy(&proxy.url));
+        let chosen = proxies.clone();
         let http = reqwest::Client::builder()
             .user_agent(concat!("image-factory/", env!("CARGO_PKG_VERSION")))
             .tls_backend_preconfigured(tls)
             // One connection per request under way: over HTTP/2 all blobs would share one window.
             .http1_only()
             .dns_resolver(Arc::new(Resolver))
-            .proxy(reqwest::Proxy::custom(move |url| proxies.proxy_for(url)))
+            .proxy(reqwest::Proxy::custom(move |url| chosen.proxy_for(url).map(|proxy| proxy.url.clone())))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(options.connect_timeout)
@@ -80,7 +82,7 @@ impl Wire {
             .referer(false)
             .build()
             .map_err(|error| Error::new(Kind::Internal, "set up the HTTP client").caused_by(error.without_url()))?;
-        Ok(Self { http, options, secrets })
+        Ok(Self { http, proxies, options, secrets })
     }
 
     /// `GET https://registry.example.com/v2/`: what errors name. Queries may hold signatures, and paths that the other
@@ -111,7 +113,7 @@ impl Wire {
             let tried = self.secrets.mask(&tried(&request.method, &url));
             let answer = match tokio::time::timeout(self.options.answer_timeout, builder.send()).await {
                 Ok(Ok(response)) => self.answer(response, tried),
-                Ok(Err(error)) => return Err(not_answered(&tried, &error)),
+                Ok(Err(error)) => return Err(not_answered(&tried, self.proxies.proxy_for(&url), &error)),
                 Err(_) => return Err(Error::new(Kind::Stalled, tried).because("no answer in time")),
             };
             let Some(next) = answer.redirect(&request.method)? else { return Ok(answer) };
@@ -141,7 +143,7 @@ impl Wire {
         tokio::select! {
             sent = builder.send() => match sent {
                 Ok(response) => Ok(self.answer(response, tried)),
-                Err(error) => Err(not_answered(&tried, &error)),
+                Err(error) => Err(not_answered(&tried, self.proxies.proxy_for(&request.url), &error)),
             },
             () = upload.watch.stalled(self.options.stall_timeout, self.options.commit_timeout) => {
                 Err(Error::new(Kind::Stalled, tried).because("it stopped taking what was sent, or did not answer"))

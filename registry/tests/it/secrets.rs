@@ -2,10 +2,10 @@
 
 use std::error::Error as _;
 
-use proto::settings::Access;
+use proto::settings::{self, Access, RegistrySettings, Secret};
 use sandbox::{Account, Auth, Effect, Fault, Registry, Tokens, content};
 
-use crate::setup::{client_with, file, options, options_with_password, repository, tag, with_user};
+use crate::setup::{client_with, file, options, options_with_password, repository, settings, tag, with_user};
 
 const PASSWORD: &str = "hush-hush-password";
 
@@ -65,4 +65,28 @@ async fn a_registry_that_repeats_our_authorization_makes_no_error_show_it() {
             assert!(!text.contains(&secret), "`{secret}` is in {text}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_not_where_the_settings_say_is_mended_there() {
+    let registry = Registry::builder().auth(Auth::Basic(vec![Account::new("me", PASSWORD)])).start().await.unwrap();
+    for (password, mend) in [
+        (Secret::Env("ROBOT_PW".into()), "set `ROBOT_PW`"),
+        (Secret::File("/not/there".into()), "create the file with the secret in it, or correct its path"),
+    ] {
+        let auth = settings::Auth::Basic { username: "me".into(), password };
+        let access =
+            Access { registries: vec![RegistrySettings { auth, ..settings(&registry.host()) }], ..Access::default() };
+        let error = client_with(&access, options()).tags(&repository(&registry, "a")).await.unwrap_err();
+        assert_eq!(error.hint(), Some(mend), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_repository_that_is_not_there_is_told_with_its_url_and_its_mend() {
+    let registry = Registry::builder().start().await.unwrap();
+    let error = client_with(&Access::default(), options()).tags(&repository(&registry, "none")).await.unwrap_err();
+    let url = format!("GET http://{}/v2/none/tags/list: 404 NAME_UNKNOWN", registry.host());
+    assert!(error.to_string().starts_with(&url), "{error}");
+    assert_eq!(error.hint(), Some("there is no such repository: correct its name"));
 }
