@@ -55,7 +55,9 @@ pub(crate) enum Command {
 impl Cli {
     /// Reads the command line; ends the program if it is wrong, or asks for help.
     pub(crate) fn read() -> Self {
-        Self::try_parse().unwrap_or_else(|error| words::explained(&mut Self::command(), &error).unwrap_or(error).exit())
+        Self::try_parse().unwrap_or_else(|error| {
+            words::explained(&mut Self::command(), &error).unwrap_or_else(|| words::without_secrets(error)).exit()
+        })
     }
 
     pub(crate) fn log_format(&self) -> Format {

@@ -71,7 +71,7 @@ impl Layer {
             layer.tags = Some(Self::tags(walk, node, names));
         }
         if let Some(node) = fields.get("owner") {
-            layer.owner = walk.text(node, "`owner`").map(|owner| given(walk, node, owner.into()));
+            layer.owner = walk.words(node, "`owner`").map(|owner| given(walk, node, owner.into()));
         }
         if let Some(node) = fields.get("kind") {
             layer.kind = word(walk, node, "`kind`", Kind::ALL, Kind::as_str).map(|kind| given(walk, node, kind));

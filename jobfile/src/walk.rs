@@ -1,5 +1,6 @@
 //! Reads values of known types out of the tree, and notes a fault where there is another.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -156,9 +157,25 @@ impl Walk {
         Some(keys.collect())
     }
 
-    /// Text that no YAML tool takes for something else.
+    /// Text that no YAML tool takes for something else, and that holds no credentials: references may be written like
+    /// URLs.
     pub(crate) fn text<'t>(&mut self, node: &'t Node, what: &str) -> Option<&'t str> {
+        let text = self.words(node, what)?;
+        if matches!(proto::image::without_credentials(text), Cow::Owned(_)) {
+            let message = format!("{what} holds credentials in clear text");
+            self.fault(node.position, RuleId::ClearSecret, message, "leave them out, and change the secret");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Text for people, as it may stand on a terminal and in a report.
+    pub(crate) fn words<'t>(&mut self, node: &'t Node, what: &str) -> Option<&'t str> {
         match &node.value {
+            Value::Text(text) if text.chars().any(char::is_control) => {
+                let message = format!("{what} holds a control character or a line end");
+                self.fault(node.position, RuleId::Value, message, "write it on one line, without control characters");
+            }
             Value::Text(text) if text.is_empty() => {
                 self.fault(
                     node.position,

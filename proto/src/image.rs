@@ -3,6 +3,7 @@
 //! The grammar is that of the distribution-spec ("Pulling manifests") with the shorthands of Docker Hub:
 //! `alpine` is `docker.io/library/alpine`, `grafana/grafana` is `docker.io/grafana/grafana`.
 
+mod credentials;
 mod host;
 mod location;
 
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use crate::digest::{Digest, excerpt};
 use crate::text::serde_as_text;
 
+pub use credentials::without_credentials;
 pub use host::{DOCKER_HUB, Host};
 pub use location::{LayoutRef, Location};
 
@@ -57,7 +59,7 @@ pub struct ReferenceError {
 }
 
 fn invalid(what: &'static str, text: &str, why: &'static str) -> ReferenceError {
-    ReferenceError { what, text: excerpt(text), why }
+    ReferenceError { what, text: excerpt(&without_credentials(text)), why }
 }
 
 impl Repository {
@@ -309,6 +311,10 @@ mod tests {
         assert!(image("127.0.0.1:5000").contains("names a registry alone"));
         assert!(image("quay.io").contains("names a registry alone"));
         assert!(image("docker://alpine").contains("leave out `docker://`"));
+        for text in ["https://me:hush@quay.io/a", "me:hush@quay.io/a", "me:hush@quay.io", "me:hush@quay.io:1/A:1"] {
+            assert!(image(text).contains("`***@") || image(text).contains("//***@"), "{}", image(text));
+            assert!(!image(text).contains("hush"), "{}", image(text));
+        }
         assert!(image("quay.io/a//b").contains("separated by `/`"));
         assert!(image("quay.io/a:.x").contains("not a valid tag"));
         assert!(image("quay.io:99999/a").contains("port"));

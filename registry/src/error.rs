@@ -1,11 +1,14 @@
 //! What went wrong with a request, for the machine (kind, class, wait) and for the person (one line and a hint).
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proto::{Class, Code};
+
+use crate::secrets::Secrets;
 
 /// What failed, apart from the side on which it failed: each has a [`Code`] for the source and one for the
 /// destination.
@@ -104,7 +107,9 @@ struct Facts {
     retry_after: Option<Duration>,
     /// Longer than this is not waited for but handed up.
     patience: Duration,
-    hint: Option<&'static str>,
+    hint: Option<Cow<'static, str>>,
+    /// Masked in all that is added from outside.
+    secrets: Secrets,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -120,25 +125,40 @@ impl Error {
             retry_after: None,
             patience: proto::limits::RETRY_AFTER_MAX,
             hint: None,
+            secrets: Secrets::default(),
             source: None,
         }))
     }
 
-    /// With what came back, or what is wrong with it.
-    pub(crate) fn because(mut self, message: impl AsRef<str>) -> Self {
-        self.0.message = Some(excerpt(message.as_ref()));
+    /// Masks `secrets` in all that is added from now on: the other side may send back what was sent to it.
+    pub(crate) fn hiding(mut self, secrets: &Secrets) -> Self {
+        self.0.secrets = secrets.clone();
         self
     }
 
-    /// With the error below it.
-    pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into().into());
+    /// With what came back, or what is wrong with it.
+    pub(crate) fn because(mut self, message: impl AsRef<str>) -> Self {
+        self.0.message = Some(self.quote(message.as_ref()));
         self
+    }
+
+    /// With the error below it, or its text without the secrets that it quotes.
+    pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let source = source.into();
+        let text = source.to_string();
+        let masked = self.0.secrets.mask(&text);
+        self.0.source = Some(if masked == text { source } else { masked.into() }.into());
+        self
+    }
+
+    /// An excerpt of a text from outside. What is cut off is cut from the masked text: no half of a secret remains.
+    fn quote(&self, text: &str) -> String {
+        excerpt(&self.0.secrets.mask(text))
     }
 
     /// With advice better than that of its kind.
-    pub(crate) fn hinting(mut self, hint: &'static str) -> Self {
-        self.0.hint = Some(hint);
+    pub(crate) fn hinting(mut self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.0.hint = Some(hint.into());
         self
     }
 
@@ -147,8 +167,8 @@ impl Error {
         self.0.status = Some(status);
         self.0.retry_after = retry_after;
         if let Some(told) = told {
-            self.0.code = Some(excerpt(&told.code)).filter(|code| !code.is_empty());
-            self.0.message = Some(excerpt(&told.message)).filter(|message| !message.is_empty());
+            self.0.code = Some(self.quote(&told.code)).filter(|code| !code.is_empty());
+            self.0.message = Some(self.quote(&told.message)).filter(|message| !message.is_empty());
         }
         self
     }
@@ -196,8 +216,11 @@ impl Error {
     }
 
     /// What a person can do.
-    pub fn hint(&self) -> Option<&'static str> {
-        self.0.hint.or_else(|| self.0.kind.hint())
+    pub fn hint(&self) -> Option<&str> {
+        let told = self.0.code.is_some() || self.0.message.is_some();
+        let of_answer = (self.0.kind == Kind::Refused && self.0.status.is_some() && told)
+            .then_some("see its message: the registry tells there what it does not take");
+        self.0.hint.as_deref().or(of_answer).or_else(|| self.0.kind.hint())
     }
 
     /// Whether the same request may go well in a moment.

@@ -27,6 +27,7 @@ mod pages;
 mod place;
 mod proxy;
 mod referrers;
+mod secrets;
 mod tags;
 mod tls;
 mod transport;

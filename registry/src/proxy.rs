@@ -1,5 +1,6 @@
 //! Decides which requests go through a proxy: by the file's `network`, else by the environment; loopback never does.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use proto::Host;
@@ -9,11 +10,27 @@ use reqwest::Url;
 use crate::error::{Error, Kind};
 use crate::options::Env;
 
+/// A proxy, and what named it.
+#[derive(Clone)]
+pub(crate) struct Proxy {
+    pub(crate) url: Url,
+    name: String,
+}
+
+impl fmt::Display for Proxy {
+    /// As in `` `proxy.example:3128` of `HTTPS_PROXY` ``, without its credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.url.host_str().unwrap_or_default();
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        write!(f, "`{host}:{port}` of `{}`", self.name)
+    }
+}
+
 /// Which proxy is used for what.
 #[derive(Clone)]
 pub(crate) struct Proxies {
-    https: Option<Url>,
-    http: Option<Url>,
+    https: Option<Proxy>,
+    http: Option<Proxy>,
     direct: Vec<String>,
 }
 
@@ -40,14 +57,19 @@ impl Proxies {
         Ok(Self { https: read("HTTPS_PROXY")?, http: read("HTTP_PROXY")?, direct })
     }
 
+    /// All that are used for something.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Proxy> {
+        self.https.iter().chain(&self.http)
+    }
+
     /// The proxy for a request to `url`, if any.
-    pub(crate) fn proxy_for(&self, url: &Url) -> Option<Url> {
+    pub(crate) fn proxy_for(&self, url: &Url) -> Option<&Proxy> {
         let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']');
         let port = url.port_or_known_default();
         if is_loopback(url) || self.direct.iter().any(|entry| covers(entry, host, port)) {
             return None;
         }
-        if url.scheme() == "https" { self.https.clone() } else { self.http.clone() }
+        if url.scheme() == "https" { self.https.as_ref() } else { self.http.as_ref() }
     }
 }
 
@@ -56,10 +78,11 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     url.host_str().and_then(|host| host.parse::<Host>().ok()).is_some_and(|host| host.is_loopback())
 }
 
-fn parse(name: &str, text: &str) -> Result<Url, Error> {
+fn parse(name: &str, text: &str) -> Result<Proxy, Error> {
     let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let valid = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-    Url::parse(&with_scheme).ok().filter(valid).ok_or_else(|| {
+    let url = Url::parse(&with_scheme).ok().filter(valid);
+    url.map(|url| Proxy { url, name: name.to_owned() }).ok_or_else(|| {
         Error::new(Kind::Refused, format!("read the proxy from `{name}`"))
             .because("expected `http://host:port`")
             .hinting("mend the proxy's URL")
@@ -116,7 +139,7 @@ mod tests {
     }
 
     fn chosen(proxies: &Proxies, url: &str) -> Option<String> {
-        proxies.proxy_for(&Url::parse(url).unwrap()).map(|url| url.host_str().unwrap().to_owned())
+        proxies.proxy_for(&Url::parse(url).unwrap()).map(|proxy| proxy.url.host_str().unwrap().to_owned())
     }
 
     #[test]
@@ -154,6 +177,9 @@ mod tests {
         assert_eq!(chosen(&split, "http://x.a.example/"), None);
         assert_eq!(chosen(&proxies(&[("ALL_PROXY", "all:1")]), "https://quay.io/").as_deref(), Some("all"));
         assert_eq!(chosen(&proxies(&[]), "https://quay.io/"), None);
+        let told = proxies(&[("HTTPS_PROXY", "http://me:hush@proxy:3128")]);
+        let told = told.proxy_for(&Url::parse("https://quay.io/").unwrap()).unwrap().to_string();
+        assert_eq!(told, "`proxy:3128` of `HTTPS_PROXY`");
     }
 
     #[test]

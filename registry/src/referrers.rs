@@ -78,7 +78,7 @@ impl Client {
             found.extend(entries);
             // Without an end to pages, empty ones could lead in a circle.
             if found.len().max(pages) > limits::MANIFESTS_PER_IMAGE_MAX || bytes > limits::MANIFEST_BYTES_MAX {
-                return Err(too_many(&request.tried()));
+                return Err(too_many(&registry.wire.tried(&request)));
             }
             url = next;
         }

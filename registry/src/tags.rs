@@ -70,7 +70,7 @@ impl TagPages {
             State::End => return Ok(None),
         };
         let request = Request::new(Method::GET, url);
-        let refused = |why: &str| Error::new(Kind::Refused, request.tried()).because(why);
+        let refused = |why: &str| registry.wire.error(Kind::Refused, &request).because(why);
         if self.seen.len() > PAGES_MAX {
             return Err(refused("the listing has no end"));
         }
@@ -82,7 +82,10 @@ impl TagPages {
                 .map_err(|error| answer.error(Kind::Refused).because("the listing is not readable").caused_by(error))?;
             Ok((page.tags.unwrap_or_default(), pages::next(&answer, &request.url)?))
         });
-        let (names, next) = page.await?;
+        let (names, next) = page.await.map_err(|error| match error.is_not_found() {
+            true => error.hinting("there is no such repository: correct its name"),
+            false => error,
+        })?;
         let new = not_seen_before(&request.url, &names);
         if let Some(next) = next.or_else(|| after_last(&request.url, &names)).filter(|_| !new.is_empty()) {
             if !self.seen.insert(next.clone()) {

@@ -22,7 +22,7 @@ pub(crate) struct Registry {
     host: Host,
     /// Plain HTTP: `Some` if the settings say, `None` if it is found out (loopback).
     plain_http: Option<bool>,
-    wire: Wire,
+    pub(crate) wire: Wire,
     /// Learned by the first request, which asks `/v2/`.
     base: OnceCell<Url>,
     /// Why it was not learned, and when.

@@ -7,15 +7,18 @@ use rustls::CertificateError;
 
 use crate::dns::DnsError;
 use crate::error::{Error, Kind};
+use crate::proxy::Proxy;
 
 /// Why there is no answer, in the words of the lowest cause: those between say nothing that a person needs.
-pub(crate) fn not_answered(tried: &str, error: &reqwest::Error) -> Error {
+pub(crate) fn not_answered(tried: &str, proxy: Option<&Proxy>, error: &reqwest::Error) -> Error {
+    let through = proxy.map(|proxy| format!(" through the proxy {proxy}")).unwrap_or_default();
     let new = |kind| Error::new(kind, tried);
     let mut cause: &(dyn StdError + 'static) = error;
     loop {
         if let Some(dns) = cause.downcast_ref::<DnsError>() {
             let why = dns.source().map(|source| format!("{dns}: {source}")).unwrap_or_else(|| dns.to_string());
-            return new(Kind::Unavailable).because(why).hinting("check the registry's name");
+            let hint = if proxy.is_some() { "check the proxy's name" } else { "check the registry's name" };
+            return new(Kind::Unavailable).because(format!("{why}{through}")).hinting(hint);
         }
         if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
             return tls_error(new(Kind::Untrusted), tls);
@@ -28,11 +31,11 @@ pub(crate) fn not_answered(tried: &str, error: &reqwest::Error) -> Error {
         }
     }
     new(Kind::Unavailable).because(if error.is_timeout() {
-        "no connection in time".to_owned()
+        format!("no connection in time{through}")
     } else if error.is_connect() {
-        format!("cannot connect: {cause}")
+        format!("cannot connect{through}: {cause}")
     } else {
-        format!("the connection broke: {cause}")
+        format!("the connection broke{through}: {cause}")
     })
 }
 

@@ -14,6 +14,7 @@ use crate::dns::Resolver;
 use crate::error::{Error, Kind, Told};
 use crate::options::Options;
 use crate::proxy::{Proxies, is_loopback};
+use crate::secrets::Secrets;
 use crate::unanswered::not_answered;
 
 /// Redirects of one request: one to a storage or a mirror, some for what they do within.
@@ -26,7 +27,10 @@ const ERROR_BYTES_MAX: usize = 64 * 1024;
 #[derive(Clone)]
 pub(crate) struct Wire {
     http: reqwest::Client,
+    proxies: Proxies,
     options: Arc<Options>,
+    /// What was sent, and must not be shown when it comes back.
+    pub(crate) secrets: Secrets,
 }
 
 /// One request, that can be sent again.
@@ -47,11 +51,6 @@ impl Request {
         self.headers.append(name, value);
         self
     }
-
-    /// `GET https://registry.example.com/v2/`: what errors name. Queries may hold signatures.
-    pub(crate) fn tried(&self) -> String {
-        tried(&self.method, &self.url)
-    }
 }
 
 /// A body that streams, with its length, and the watch over its progress. It can be sent only once.
@@ -65,13 +64,16 @@ impl Wire {
     /// # Errors
     /// `Internal`: the HTTP client could not be built.
     pub(crate) fn new(options: Arc<Options>, tls: rustls::ClientConfig, proxies: Proxies) -> Result<Self, Error> {
+        let secrets = Secrets::default();
+        proxies.all().for_each(|proxy| secrets.note_proxy(&proxy.url));
+        let chosen = proxies.clone();
         let http = reqwest::Client::builder()
             .user_agent(concat!("image-factory/", env!("CARGO_PKG_VERSION")))
             .tls_backend_preconfigured(tls)
             // One connection per request under way: over HTTP/2 all blobs would share one window.
             .http1_only()
             .dns_resolver(Arc::new(Resolver))
-            .proxy(reqwest::Proxy::custom(move |url| proxies.proxy_for(url)))
+            .proxy(reqwest::Proxy::custom(move |url| chosen.proxy_for(url).map(|proxy| proxy.url.clone())))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(options.connect_timeout)
@@ -80,7 +82,18 @@ impl Wire {
             .referer(false)
             .build()
             .map_err(|error| Error::new(Kind::Internal, "set up the HTTP client").caused_by(error.without_url()))?;
-        Ok(Self { http, options })
+        Ok(Self { http, proxies, options, secrets })
+    }
+
+    /// `GET https://registry.example.com/v2/`: what errors name. Queries may hold signatures, and paths that the other
+    /// side named may hold what was sent to it.
+    pub(crate) fn tried(&self, request: &Request) -> String {
+        self.secrets.mask(&tried(&request.method, &request.url))
+    }
+
+    /// An error about a request without an answer, or about what came of several.
+    pub(crate) fn error(&self, kind: Kind, request: &Request) -> Error {
+        Error::new(kind, self.tried(request)).hiding(&self.secrets)
     }
 
     /// Sends a request and follows the redirects of `GET` and `HEAD`. Any status but a redirect is an answer.
@@ -97,10 +110,10 @@ impl Wire {
                 builder =
                     builder.header(reqwest::header::CONTENT_LENGTH, request.body.len()).body(request.body.clone());
             }
-            let tried = tried(&request.method, &url);
+            let tried = self.secrets.mask(&tried(&request.method, &url));
             let answer = match tokio::time::timeout(self.options.answer_timeout, builder.send()).await {
                 Ok(Ok(response)) => self.answer(response, tried),
-                Ok(Err(error)) => return Err(not_answered(&tried, &error)),
+                Ok(Err(error)) => return Err(not_answered(&tried, self.proxies.proxy_for(&url), &error)),
                 Err(_) => return Err(Error::new(Kind::Stalled, tried).because("no answer in time")),
             };
             let Some(next) = answer.redirect(&request.method)? else { return Ok(answer) };
@@ -109,7 +122,7 @@ impl Wire {
             }
             url = next;
         }
-        Err(Error::new(Kind::Refused, request.tried()).because(format!("more than {REDIRECTS_MAX} redirects")))
+        Err(self.error(Kind::Refused, request).because(format!("more than {REDIRECTS_MAX} redirects")))
     }
 
     /// Sends a streaming body. Ends early when it stops moving.
@@ -126,11 +139,11 @@ impl Wire {
         }
         // With the length, the body is not sent in chunks.
         builder = builder.header(reqwest::header::CONTENT_LENGTH, upload.length).body(upload.body);
-        let tried = request.tried();
+        let tried = self.tried(request);
         tokio::select! {
             sent = builder.send() => match sent {
                 Ok(response) => Ok(self.answer(response, tried)),
-                Err(error) => Err(not_answered(&tried, &error)),
+                Err(error) => Err(not_answered(&tried, self.proxies.proxy_for(&request.url), &error)),
             },
             () = upload.watch.stalled(self.options.stall_timeout, self.options.commit_timeout) => {
                 Err(Error::new(Kind::Stalled, tried).because("it stopped taking what was sent, or did not answer"))
@@ -140,7 +153,8 @@ impl Wire {
 
     fn answer(&self, response: reqwest::Response, tried: String) -> Answer {
         tracing::trace!(tried, status = response.status().as_u16(), "answered");
-        Answer { url: response.url().clone(), response, tried, options: self.options.clone(), slot: None }
+        let (options, secrets) = (self.options.clone(), self.secrets.clone());
+        Answer { url: response.url().clone(), response, tried, options, secrets, slot: None }
     }
 }
 
@@ -150,6 +164,7 @@ pub(crate) struct Answer {
     url: Url,
     tried: String,
     options: Arc<Options>,
+    secrets: Secrets,
     /// Held until the body was read.
     pub(crate) slot: Option<OwnedSemaphorePermit>,
 }
@@ -175,7 +190,7 @@ impl Answer {
 
     /// An error about this answer.
     pub(crate) fn error(&self, kind: Kind) -> Error {
-        Error::new(kind, self.tried.clone())
+        Error::new(kind, self.tried.clone()).hiding(&self.secrets)
     }
 
     /// `Location`, relative or absolute. One that differs from the request only by plain HTTP is taken as HTTPS: it

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use hyper::StatusCode;
-use hyper::header::{CONNECTION, RETRY_AFTER};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::header::{AUTHORIZATION, CONNECTION, RETRY_AFTER};
+use hyper::{HeaderMap, StatusCode};
 use proto::Digest;
 
 use crate::answer::Answer;
@@ -80,7 +82,13 @@ impl Effect {
     /// An answer with this status, whose error body says `code` (distribution-spec, "Error Codes").
     pub fn refusal(status: u16, code: &str) -> Self {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self::Refuse(Refusal { status, code: code.to_owned(), retry_after: RetryAfter::Unsaid, reads_body: true })
+        Self::Refuse(Refusal {
+            status,
+            code: code.to_owned(),
+            retry_after: RetryAfter::Unsaid,
+            reads_body: true,
+            echoes: false,
+        })
     }
 
     /// 429, with or without word of when to come again.
@@ -106,6 +114,15 @@ impl Effect {
     pub fn before_body(self) -> Self {
         match self {
             Self::Refuse(refusal) => Self::Refuse(Refusal { reads_body: false, ..refusal }),
+            other => other,
+        }
+    }
+
+    /// For a refusal: its message repeats the request's `Authorization`, and the user and password in it.
+    #[must_use]
+    pub fn echoing(self) -> Self {
+        match self {
+            Self::Refuse(refusal) => Self::Refuse(Refusal { echoes: true, ..refusal }),
             other => other,
         }
     }
@@ -145,11 +162,20 @@ pub struct Refusal {
     retry_after: RetryAfter,
     /// Whether the request's body is read to its end first.
     pub(crate) reads_body: bool,
+    echoes: bool,
 }
 
 impl Refusal {
-    pub(crate) fn answer(&self) -> Answer {
-        let answer = Answer::error(self.status, &self.code, "refused on command");
+    pub(crate) fn answer(&self, request: &HeaderMap) -> Answer {
+        let authorization = request.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).filter(|_| self.echoes);
+        let message = match authorization {
+            Some(sent) => {
+                let decoded = STANDARD.decode(sent.trim_start_matches("Basic ")).unwrap_or_default();
+                format!("refused to `{sent}`: `{}`", String::from_utf8_lossy(&decoded))
+            }
+            None => "refused on command".to_owned(),
+        };
+        let answer = Answer::error(self.status, &self.code, &message);
         let answer = match self.retry_after {
             RetryAfter::Unsaid => answer,
             RetryAfter::Seconds(seconds) => answer.with(RETRY_AFTER, seconds.to_string()),

@@ -117,7 +117,7 @@ impl<S: Service> Server<S> {
                     if refusal.reads_body {
                         body.drain().await;
                     }
-                    return Ok(refusal.answer());
+                    return Ok(refusal.answer(&head.headers));
                 }
                 _ => {}
             }

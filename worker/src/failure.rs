@@ -49,8 +49,14 @@ impl From<PushError> for StageError {
 /// The attempt's end at the destinations that an error of `stage` concerns.
 pub(crate) fn end_of(stage: Stage, error: &StageError) -> End {
     let (code, class, hint) = match error {
-        StageError::Source(source) => (source.kind().at_source(), source.class(), source.hint()),
-        StageError::Destination(source) => (source.kind().at_destination(), source.class(), source.hint()),
+        StageError::Source(source) => {
+            let absent = "the source does not have it: correct the digest if the image is pinned to one";
+            (source.kind().at_source(), source.class(), hint_of(source, absent))
+        }
+        StageError::Destination(source) => {
+            let absent = "create the repository, or its project, at the destination first";
+            (source.kind().at_destination(), source.class(), hint_of(source, absent))
+        }
         StageError::SourceAbsent => (
             Code::SourceNotFound,
             Class::Reject,
@@ -91,6 +97,11 @@ pub(crate) fn end_of(stage: Stage, error: &StageError) -> End {
         }
         _ => End::Failed(failure),
     }
+}
+
+/// What to do about a registry's error; `absent` if it has not what was asked for.
+fn hint_of<'e>(error: &'e registry::Error, absent: &'static str) -> Option<&'e str> {
+    error.hint().or_else(|| (error.kind() == registry::Kind::NotFound).then_some(absent))
 }
 
 fn or_nothing(digest: &Option<Digest>) -> String {

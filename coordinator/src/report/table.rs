@@ -106,8 +106,13 @@ impl Table {
     }
 }
 
-/// The cell as no spreadsheet takes it for a formula.
+/// The cell as no spreadsheet takes it for a formula, and no terminal for a command.
 fn harmless(cell: &str) -> Cow<'_, str> {
+    let is_control = |c: char| c.is_control() && !matches!(c, '\t' | '\r' | '\n');
+    if cell.contains(is_control) {
+        let shown = cell.chars().map(|c| if is_control(c) { c.escape_default().to_string() } else { c.to_string() });
+        return Cow::Owned(harmless(&shown.collect::<String>()).into_owned());
+    }
     const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
     if cell.starts_with(['\t', '\r', '\n']) || cell.trim_start().starts_with(FORMULA) {
         Cow::Owned(format!("'{cell}"))
@@ -125,6 +130,7 @@ mod tests {
         for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\r=1", " =1", "＝1"] {
             assert_eq!(harmless(cell), format!("'{cell}"));
         }
+        assert_eq!(harmless("\u{1b}[2J\u{9b}"), "\\u{1b}[2J\\u{9b}");
         for cell in ["", "r.example/app:1", "1-2", "get a manifest: 503"] {
             assert_eq!(harmless(cell), cell);
         }

@@ -49,6 +49,17 @@ pub(super) fn explained(command: &mut clap::Command, error: &clap::Error) -> Opt
     Some(command.error(ErrorKind::InvalidSubcommand, format!("`{word}` is no command: {sentence}")))
 }
 
+/// The error without credentials that were written into a reference: it repeats what was typed.
+pub(super) fn without_secrets(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidValue, ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
+        if let Some(ContextValue::String(typed)) = error.get(kind) {
+            let masked = proto::image::without_credentials(typed).into_owned();
+            error.insert(kind, ContextValue::String(masked));
+        }
+    }
+    error
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

@@ -258,3 +258,16 @@ async fn there_is_colour_on_a_terminal_alone_and_none_where_it_is_not_wanted() {
         assert!(!plain.is_empty() && !plain.contains('\x1b'), "{args}: {plain}");
     }
 }
+
+#[tokio::test]
+async fn a_password_within_a_reference_is_never_repeated() {
+    let text = "version: 1\nto: r.example/{path}\nimages:\n  https://me:hush@docker.io/a: \"1\"\n  me:hush@docker.io/b: \"1\"\n";
+    let checked = told(text, &["check", "job.yaml"]).await.expect(2);
+    assert_eq!(checked.stdout.matches(" clear-secret ").count(), 2, "{}", checked.stdout);
+    for source in ["https://me:hush@r.example/a", "me:hush@r.example/a"] {
+        let copied = told(text, &["copy", source, "r.example/a"]).await.expect(2);
+        assert!(copied.stderr.contains("***@r.example/a"), "{}", copied.stderr);
+        assert!(!copied.stderr.contains("hush"), "{}", copied.stderr);
+    }
+    assert!(!checked.stdout.contains("hush") && !checked.stderr.contains("hush"), "{}", checked.stdout);
+}

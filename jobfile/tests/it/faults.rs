@@ -143,6 +143,12 @@ fn files_of_repositories() -> Vec<(&'static str, String)> {
         ("a later version", and("").replace("version: 1", "version: 2")),
         ("a key that is given twice", and("images:\n  busybox: latest\n")),
         ("a merge of maps", and("<<: { network: {} }\n")),
+        (
+            "credentials in references",
+            images("  https://me:hush@docker.io/a: \"1\"\n  me:hush@docker.io/a: \"1\"")
+                + "registries:\n  me:hush@quay.io: { auth: anonymous }\ndefaults: { to: \"me:hush@r.example/{path}\" }\n",
+        ),
+        ("control characters", images("  alpine: [\"1\\e[2J\"]") + "defaults: { owner: \"a\\e[2J\\nb\" }\n"),
         ("a number where a tag belongs", images("  alpine: 3.20\n  nginx: [1.20, 0x1F, 1e3, \"1.20\"]")),
         ("other words that YAML takes for something else", images("  alpine: [on, No, true, ~, null]")),
         ("a boolean as a key", images("  on: latest\n  1: latest")),

@@ -130,12 +130,20 @@ impl Keyring {
 /// # Errors
 /// `Unauthorized`: it is not there, not readable, or empty.
 pub(crate) async fn secret(secret: &Secret, server: &str, options: &Options) -> Result<(String, String), Error> {
-    let origin = match secret {
-        Secret::Env(name) => format!("environment variable `{name}`"),
-        Secret::File(path) => format!("file `{}`", path.display()),
-        Secret::Helper(name) => format!("credential helper `docker-credential-{name}`"),
+    let (origin, hint) = match secret {
+        Secret::Env(name) => (format!("environment variable `{name}`"), format!("set `{name}`")),
+        Secret::File(path) => (
+            format!("file `{}`", path.display()),
+            "create the file with the secret in it, or correct its path".to_owned(),
+        ),
+        Secret::Helper(name) => {
+            let program = format!("docker-credential-{name}");
+            (format!("credential helper `{program}`"), format!("store the secret of `{server}` with `{program}`"))
+        }
     };
-    let failed = |why: String| Error::new(Kind::Unauthorized, format!("read a secret from {origin}")).because(why);
+    let failed = |why: String| {
+        Error::new(Kind::Unauthorized, format!("read a secret from {origin}")).because(why).hinting(hint.clone())
+    };
     let text = match secret {
         Secret::Env(name) => options.env.get(name).ok_or_else(|| failed("it is not set".into()))?,
         Secret::File(path) => tokio::fs::read_to_string(path).await.map_err(|error| failed(error.to_string()))?,

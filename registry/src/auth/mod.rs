@@ -17,8 +17,7 @@ use tokio::time::Instant;
 use crate::error::{Error, Kind};
 use crate::wire::Wire;
 use challenge::Challenge;
-use credentials::Credentials;
-pub(crate) use credentials::{Found, Keyring, secret};
+pub(crate) use credentials::{Credentials, Found, Keyring, secret};
 pub(crate) use token::Scopes;
 use token::{Service, Token, basic};
 
@@ -112,9 +111,10 @@ impl Authenticator {
         self.scheme.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The credentials for the repository `path`.
+    /// The credentials for the repository `path`. Whoever gets them here may send them: they are masked from now on.
     pub(crate) async fn credentials(&self, path: &str) -> Result<Option<Found>, Error> {
-        self.keyring.find(path).await
+        let found = self.keyring.find(path).await?;
+        Ok(found.inspect(|found| self.wire.secrets.note_credentials(&found.credentials)))
     }
 
     /// The `Authorization` of a request that `scopes` cover, in the repository `path`; none where none is asked for.
@@ -154,11 +154,11 @@ impl Authenticator {
 
     /// Whether there are credentials for `path`: it decides what a refusal means.
     pub(crate) async fn has_credentials(&self, path: &str) -> bool {
-        matches!(self.keyring.find(path).await, Ok(Some(_)))
+        matches!(self.credentials(path).await, Ok(Some(_)))
     }
 
     async fn password(&self, path: &str) -> Result<Option<(String, String)>, Error> {
-        Ok(match self.keyring.find(path).await?.map(|found| found.credentials) {
+        Ok(match self.credentials(path).await?.map(|found| found.credentials) {
             Some(Credentials::Password { username, password }) => Some((username, password)),
             Some(Credentials::IdentityToken(_)) | None => None,
         })
@@ -179,7 +179,7 @@ impl Authenticator {
             return Ok(token.header.clone());
         }
         *kept = None;
-        let found = self.keyring.find(path).await?;
+        let found = self.credentials(path).await?;
         let credentials = found.as_ref().map(|found| &found.credentials);
         let proven = self.logins.proven.load(Ordering::Relaxed);
         let _first = if proven { None } else { Some(self.logins.first.lock().await) };

@@ -67,6 +67,11 @@ pub(super) struct Token {
 }
 
 impl Token {
+    /// What is sent after `Bearer`.
+    fn text(&self) -> &str {
+        self.header.to_str().ok().and_then(|header| header.strip_prefix("Bearer ")).unwrap_or_default()
+    }
+
     pub(super) fn is_fresh(&self) -> bool {
         Instant::now() < self.until
     }
@@ -114,7 +119,9 @@ impl Service {
         let body = answer.bytes(ANSWER_BYTES_MAX).await?;
         // The parser's message could quote the token.
         let answer = serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| answer.token(Timestamp::now()));
-        answer.ok_or_else(|| Error::new(Kind::Refused, request.tried()).because("the answer holds no token"))
+        answer
+            .inspect(|token| wire.secrets.note(token.text()))
+            .ok_or_else(|| wire.error(Kind::Refused, &request).because("the answer holds no token"))
     }
 
     fn query(&self, account: Option<&str>, scopes: &[String]) -> Request {

@@ -157,6 +157,6 @@ impl Reader {
     }
 
     fn corrupt(&self, why: &str) -> Error {
-        Error::new(Kind::Corrupt, self.request.tried()).because(why)
+        self.registry.wire.error(Kind::Corrupt, &self.request).because(why)
     }
 }

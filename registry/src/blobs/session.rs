@@ -75,7 +75,7 @@ impl<'a> Session<'a> {
         let request = Request::new(Method::DELETE, self.url);
         let cancelled = self.registry.call_once(&request, &self.purpose);
         if !matches!(tokio::time::timeout(CANCEL_TIMEOUT, cancelled).await, Ok(Ok(_))) {
-            tracing::debug!(upload = request.tried(), "an upload was left open");
+            tracing::debug!(upload = self.registry.wire.tried(&request), "an upload was left open");
         }
     }
 }

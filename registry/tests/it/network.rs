@@ -250,3 +250,17 @@ async fn no_more_requests_are_under_way_than_the_settings_allow() {
     assert!(futures_util::future::join_all(heads).await.into_iter().all(|head| head.unwrap().is_some()));
     assert_eq!(registry.log().peak_in_flight(), 3);
 }
+
+#[tokio::test]
+async fn a_proxy_that_is_not_there_is_named_with_what_named_it_and_without_its_password() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let url = format!("http://user:hush@{address}");
+    let env = Env::from_fn(move |name| (name == "HTTPS_PROXY").then(|| url.clone()));
+    let client = client_with(&Access::default(), Options { env, retries: 0, ..options() });
+    let error = client.manifest(&"registry.invalid/a".parse().unwrap(), &tag("1")).await.unwrap_err();
+    let text = format!("{error} {error:?}");
+    let expected = format!("cannot connect through the proxy `{address}` of `HTTPS_PROXY`: ");
+    assert!(text.contains(&expected) && !text.contains("hush"), "{text}");
+}

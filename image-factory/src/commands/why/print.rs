@@ -75,7 +75,8 @@ fn rule_text(destination: &DestinationSection) -> String {
         let owner = owner.as_ref().map(|owner| format!(" of {owner}")).unwrap_or_default();
         parts.push(format!("in group {group}{owner}"));
     }
-    parts.join(" ")
+    // The record may be older than the rule that a job file holds no control characters.
+    jobfile::printable(&parts.join(" "))
 }
 
 fn print_destination(

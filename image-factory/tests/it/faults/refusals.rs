@@ -161,3 +161,13 @@ async fn a_destination_that_refuses_the_manifest_fails() {
     assert!(report.to_string().contains("MANIFEST_INVALID"), "the registry's own word is passed on");
     assert_eq!(row.destination.log().count("PUT", "/v2/mirror/app/manifests/"), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_without_the_repository_is_told_with_its_mend() {
+    let start = async || Registry::builder().start().await.unwrap();
+    let row = Row::between(start().await, start().await, content::image(1).build());
+    row.destination.fault(Fault::on("POST", "/app/blobs/uploads/", Effect::status(404)));
+    row.fails("destination_not_found").await;
+    let report = row.workshop.report().await.to_string();
+    assert!(report.contains("create the repository, or its project, at the destination first"), "{report}");
+}

@@ -31,7 +31,7 @@ async fn troubled() -> Row {
         let settings = format!("{}, {}", row.robot(password), row.trust(registry));
         row.setting(pattern, settings);
     }
-    for name in ["stranger", "exile"] {
+    for name in ["stranger", "exile", "echo"] {
         row.source.store().put_image(name, Some("1.0"), &content::image(50).build());
         row.images.push(super::entry(&row.source, name, "1.0"));
     }
@@ -47,6 +47,7 @@ async fn troubled() -> Row {
     }
     row.destination.fault(Fault::on("PUT", "/tool/blobs/", Effect::Close).times(1));
     row.destination.fault(Fault::on("POST", "/tool/blobs/", Effect::status(502)).times(1));
+    row.destination.fault(Fault::on("PUT", "/echo/manifests/", Effect::status(403).echoing()));
     row
 }
 
@@ -61,9 +62,17 @@ async fn no_password_token_or_header_is_in_output_log_report_or_store() {
     let mut failed = crate::support::failures(&row.workshop.report().await);
     failed.sort();
     let from = row.source.host();
-    let expected =
-        ["app:1.0 → source_corrupt", "exile:1.0 → destination_unauthorized", "stranger:1.0 → source_unauthorized"];
+    let expected = [
+        "app:1.0 → source_corrupt",
+        "echo:1.0 → destination_forbidden",
+        "exile:1.0 → destination_unauthorized",
+        "stranger:1.0 → source_unauthorized",
+    ];
     assert_eq!(failed, expected.map(|end| format!("{from}/{end}")));
+
+    // What the destination repeats of what was sent to it is told, but for the secrets in it.
+    let echo = "403 DENIED: refused to `Basic ***`: `robot:***`";
+    assert!(row.workshop.report().await.to_string().contains(echo), "{log}");
 
     let mut secrets = row.source.tokens();
     assert!(!secrets.is_empty());
