@@ -47,7 +47,7 @@ pub(crate) async fn run(args: ReportArgs) -> anyhow::Result<Exit> {
         let mut file = BufReader::new(File::open(&path).with_context(context)?);
         io::copy(&mut file, &mut text::stdout())?;
     } else {
-        summary::print(&Summary::read(&path).with_context(context)?, &run, &args.data, &path)?;
+        summary::print(&Summary::read(&path).with_context(context)?, &run, &args.data, &path, None)?;
     }
     Ok(Exit::Done)
 }

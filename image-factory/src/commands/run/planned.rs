@@ -46,5 +46,6 @@ pub(super) async fn run(args: &RunArgs, path: &Path, shutdown: &Shutdown) -> any
         is_namesake_refused: !args.way.take_over,
         ..args.way.order(file, &data, job)?
     };
-    args.way.carry_out(order, shutdown).await.map(|(exit, _)| exit)
+    let again = format!("run --plan {}", path.display());
+    args.way.carry_out(order, &again, shutdown).await.map(|(exit, _)| exit)
 }
