@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proto::RunId;
 
+use crate::causes::Rest;
 use crate::cli::args::DataArgs;
 use crate::data::DataFolder;
 use crate::exit::UsageError;
@@ -32,7 +33,9 @@ pub(crate) struct Seen {
 #[derive(Default)]
 pub(crate) struct Undone {
     pub(crate) causes: Vec<CauseSection>,
-    /// Repositories that could not be listed.
+    /// Images that these have hit, each counted once.
+    pub(crate) images: u64,
+    /// Repositories that were not taken in full.
     pub(crate) unlisted: Vec<UnlistedSection>,
 }
 
@@ -90,7 +93,31 @@ impl Records {
                 }
             }
         }
-        Ok(Undone { causes: causes.into_list(), unlisted })
+        Ok(Undone { images: causes.images(), causes: causes.into_list(), unlisted })
+    }
+}
+
+impl Undone {
+    /// What helps a run, as a command; none while it goes on, or if nothing is left to do.
+    pub(crate) fn next(&self, seen: &Seen, data: &str) -> Option<String> {
+        let run = &seen.run;
+        let (file, unlisted) = (&run.file_path, self.unlisted.len() as u64);
+        if run.ended.is_none() {
+            let closing = format!("image-factory run {file}{data}: it closes this run and goes on from what is done");
+            return seen.is_cut_off.then_some(closing);
+        }
+        let rest = Rest {
+            run: &run.id.short(),
+            file,
+            data,
+            is_whole: run.expanded,
+            postponed: run.counts.postponed,
+            cancelled: run.counts.cancelled,
+            failed: run.counts.failed.saturating_sub(unlisted),
+            causes: &self.causes,
+            unlisted: &self.unlisted,
+        };
+        rest.next()
     }
 }
 

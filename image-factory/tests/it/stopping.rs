@@ -93,6 +93,9 @@ async fn what_a_stop_left_undone_is_named_with_the_command_that_does_it() {
     assert!(nothing.stdout.starts_with("nothing to retry: nothing failed in run "), "{}", nothing.stdout);
     assert!(nothing.stdout.contains("; 4 cancelled are left out by `--failed`\nnext     image-factory retry "));
 
+    let failures = mirror.workshop.program(&["failures"]).await.expect(0).stdout;
+    assert!(failures.contains("nothing went wrong; 4 images cancelled\nnext     image-factory retry "), "{failures}");
+
     mirror.workshop.run().await.expect(0);
     assert_eq!(mirror.destination.store().tag("two/team/app", "1.5"), mirror.source.store().tag("team/app", "1.5"));
 }

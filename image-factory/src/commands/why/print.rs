@@ -17,7 +17,7 @@ pub(super) fn print(out: &mut impl Write, why: &Why, now: Timestamp) -> io::Resu
     for UnlistedRun { job, repository, run, run_started_at, failure } in &why.unlisted {
         writeln!(out, "{repository}")?;
         writeln!(out, "  job      {job}, run {} of {}", short(run), at(run_started_at))?;
-        writeln!(out, "  failed   not all of this repository was looked at")?;
+        writeln!(out, "  failed   this repository was not taken in full")?;
         writeln!(out, "    because  {}: {}", failure.code, failure.message)?;
         print_mend(out, failure.hint.as_deref())?;
     }
