@@ -1,5 +1,7 @@
 //! Past and present runs, for commands that only look: nothing is created, and no lock is taken.
 
+use std::collections::BTreeSet;
+
 use backends::store::{Run, RunEnd};
 use backends::{Store, StoreError};
 use coordinator::report::Causes;
@@ -12,6 +14,10 @@ use crate::causes::Rest;
 use crate::cli::args::DataArgs;
 use crate::data::DataFolder;
 use crate::exit::UsageError;
+use crate::text;
+
+/// Runs among which the newest of other jobs are looked for.
+const RUNS: usize = 200;
 
 /// Rows read at once.
 const ROWS: usize = 500;
@@ -58,7 +64,7 @@ impl Records {
         }
     }
 
-    /// The run with `text` in its id; without one the open run, else the newest.
+    /// The run that `text` names, by its job or its id; without one the open run, else the newest.
     pub(crate) async fn run(&self, text: Option<&str>) -> anyhow::Result<Seen> {
         let was_held = self.data.is_held();
         let run = match text {
@@ -76,6 +82,20 @@ impl Records {
         let runs = self.store.runs(limit).await?;
         let is_held = was_held || self.data.is_held();
         Ok(runs.into_iter().map(|run| Seen { is_cut_off: run.ended.is_none() && !is_held, run }).collect())
+    }
+
+    /// The newest runs of other jobs of the same file in which something failed, and, if this run had no image, that of
+    /// its own job; each in a line.
+    pub(crate) async fn others(&self, this: &Run) -> anyhow::Result<Vec<String>> {
+        let mut runs = self.store.runs(RUNS).await?;
+        runs.retain(|run| run.file_path == this.file_path && run.id != this.id && run.counts.tasks > 0);
+        let mut jobs = BTreeSet::new();
+        runs.retain(|run| jobs.insert(run.job.clone()) && (run.job != this.job || this.counts.tasks == 0));
+        let failed = runs.iter().filter(|run| run.counts.failed > 0);
+        let line = |run: &Run| {
+            format!("also     job {}, run {}: {} failed", run.job, run.id.short(), text::number(run.counts.failed))
+        };
+        Ok(failed.map(line).collect())
     }
 
     /// What was not done right in a run until now, folded into `causes`.
@@ -141,8 +161,11 @@ async fn newest(store: &Store, data: &DataFolder) -> anyhow::Result<Run> {
     Ok(store.runs(1).await?.pop().ok_or_else(|| no_run(data))?)
 }
 
-/// The run with `text` in its id; what does not fit is the user's to mend.
+/// The newest run of the job of this name, or the run with `text` in its id; what does not fit is the user's to mend.
 async fn find(store: &Store, text: &str) -> anyhow::Result<Run> {
+    if let Some(run) = store.newest_run_of(text).await? {
+        return Ok(run);
+    }
     match store.find_run(text).await {
         Err(error @ (StoreError::NoSuchRun(_) | StoreError::AmbiguousRun { .. })) => {
             Err(UsageError(format!("{error}: see `image-factory runs`")).into())

@@ -20,7 +20,7 @@ use crate::text;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct FailuresArgs {
-    /// The run, or a part of its name that no other has; default: the one that goes on, else the newest.
+    /// The run, by a part of its name that no other has, or by its job, of which it is the newest; default: the one that goes on, else the newest.
     pub(crate) run: Option<String>,
 
     #[command(flatten)]
@@ -93,6 +93,10 @@ pub(crate) async fn run(args: FailuresArgs) -> anyhow::Result<Exit> {
         writeln!(out)?;
     } else {
         print(&mut out, &failures, &seen.run, args.images, &data)?;
+        if args.run.is_none() {
+            let others = records.others(&seen.run).await?;
+            others.iter().try_for_each(|other| writeln!(out, "{other}"))?;
+        }
     }
     Ok(Exit::Done)
 }

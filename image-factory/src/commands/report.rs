@@ -18,7 +18,7 @@ use crate::text;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct ReportArgs {
-    /// The run, or a part of its name that no other has; default: the newest.
+    /// The run, by a part of its name that no other has, or by its job, of which it is the newest; default: the newest.
     pub(crate) run: Option<String>,
 
     #[command(flatten)]

@@ -22,7 +22,7 @@ use crate::text;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct RetryArgs {
-    /// The run, or a part of its name that no other has; default: the newest.
+    /// The run, by a part of its name that no other has, or by its job, of which it is the newest; default: the newest.
     pub(crate) run: Option<String>,
 
     /// Leave out what was postponed or cancelled.
@@ -60,6 +60,9 @@ pub(crate) async fn run(args: RetryArgs) -> anyhow::Result<Exit> {
         warn(&format!("the file has changed since run {id}: it is taken as it is now"));
     }
     say(&format!("retrying run {id} of job {}, from {}", run.job, run.file_path));
+    if args.run.is_none() {
+        records.others(&run).await?.iter().for_each(|other| say(other));
+    }
     let data = args.way.prepare()?;
     let order = Order {
         wanted: Wanted::Undone { run: run.id, only_failed: args.failed, globs },

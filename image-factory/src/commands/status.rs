@@ -26,7 +26,7 @@ use crate::text;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct StatusArgs {
-    /// The run, or a part of its name that no other has; default: the one that goes on, else the newest.
+    /// The run, by a part of its name that no other has, or by its job, of which it is the newest; default: the one that goes on, else the newest.
     pub(crate) run: Option<String>,
 
     #[command(flatten)]
@@ -67,6 +67,10 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<Exit> {
         writeln!(out)?;
     } else {
         print::print(&mut out, &status, &seen.run, &args.data.as_flag(), now)?;
+        if args.run.is_none() {
+            let others = records.others(&seen.run).await?;
+            others.iter().try_for_each(|other| writeln!(out, "{other}"))?;
+        }
     }
     Ok(Exit::Done)
 }
