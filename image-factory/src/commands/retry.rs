@@ -76,9 +76,9 @@ pub(crate) async fn run(args: RetryArgs) -> anyhow::Result<Exit> {
     let run = records.store.run(run.id).await?;
     let (nothing, exit) = args.nothing(&run);
     if args.way.json {
-        say(&nothing)
+        say(&nothing);
     } else {
-        writeln!(text::stdout(), "{nothing}")?
+        writeln!(text::stdout(), "{nothing}")?;
     }
     Ok(exit)
 }
