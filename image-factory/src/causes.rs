@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use backends::store::Run;
 use coordinator::report::model::{CauseSection, UnlistedSection};
 
 use crate::text;
@@ -24,10 +25,11 @@ pub(crate) fn head(cause: &CauseSection) -> String {
     format!("{outcome:<8} {} × {code}{host}{places}", text::number(*images))
 }
 
-/// Writes that a repository could not be listed, and why.
+/// Writes that a repository was not taken in full, and why: it could not be listed, or has not the tags that are
+/// expected.
 pub(crate) fn write_unlisted(out: &mut impl Write, unlisted: &UnlistedSection) -> io::Result<()> {
     let UnlistedSection { repository, failure } = unlisted;
-    writeln!(out, "unlisted {repository}  {}", failure.code)?;
+    writeln!(out, "left out {repository}  {}", failure.code)?;
     writeln!(out, "         {}", failure.message)?;
     write_hint(out, failure.hint.as_deref())
 }
@@ -36,6 +38,17 @@ pub(crate) fn write_hint(out: &mut impl Write, hint: Option<&str>) -> io::Result
     match hint {
         Some(hint) => writeln!(out, "         mend: {hint}"),
         None => Ok(()),
+    }
+}
+
+/// Writes how many warnings a run has, and the command that names them; while it is open it has no report yet.
+pub(crate) fn write_warnings(out: &mut impl Write, warnings: u64, run: &Run, data: &str) -> io::Result<()> {
+    match (warnings, &run.ended) {
+        (0, _) => Ok(()),
+        (_, None) => writeln!(out, "warnings {}: the report will name them", text::number(warnings)),
+        (_, Some(_)) => {
+            writeln!(out, "warnings {}: image-factory report {}{data}", text::number(warnings), run.id.short())
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Past and present runs, for commands that only look: nothing is created, and no lock is taken.
 
+use std::collections::BTreeSet;
+
 use backends::store::{Run, RunEnd};
 use backends::{Store, StoreError};
 use coordinator::report::Causes;
@@ -8,9 +10,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use proto::RunId;
 
+use crate::causes::Rest;
 use crate::cli::args::DataArgs;
 use crate::data::DataFolder;
 use crate::exit::UsageError;
+use crate::text;
+
+/// Runs among which the newest of other jobs are looked for.
+const RUNS: usize = 200;
 
 /// Rows read at once.
 const ROWS: usize = 500;
@@ -32,7 +39,9 @@ pub(crate) struct Seen {
 #[derive(Default)]
 pub(crate) struct Undone {
     pub(crate) causes: Vec<CauseSection>,
-    /// Repositories that could not be listed.
+    /// Images that these have hit, each counted once.
+    pub(crate) images: u64,
+    /// Repositories that were not taken in full.
     pub(crate) unlisted: Vec<UnlistedSection>,
 }
 
@@ -52,7 +61,7 @@ impl Records {
         }
     }
 
-    /// The run with `text` in its id; without one the open run, else the newest.
+    /// The run that `text` names, by its job or its id; without one the open run, else the newest.
     pub(crate) async fn run(&self, text: Option<&str>) -> anyhow::Result<Seen> {
         let was_held = self.data.is_held();
         let run = match text {
@@ -72,6 +81,20 @@ impl Records {
         Ok(runs.into_iter().map(|run| Seen { is_cut_off: run.ended.is_none() && !is_held, run }).collect())
     }
 
+    /// The newest runs of other jobs of the same file in which something failed, and, if this run had no image, that of
+    /// its own job; each in a line.
+    pub(crate) async fn others(&self, this: &Run) -> anyhow::Result<Vec<String>> {
+        let mut runs = self.store.runs(RUNS).await?;
+        runs.retain(|run| run.file_path == this.file_path && run.id != this.id && run.counts.tasks > 0);
+        let mut jobs = BTreeSet::new();
+        runs.retain(|run| jobs.insert(run.job.clone()) && (run.job != this.job || this.counts.tasks == 0));
+        let failed = runs.iter().filter(|run| run.counts.failed > 0);
+        let line = |run: &Run| {
+            format!("also     job {}, run {}: {} failed", run.job, run.id.short(), text::number(run.counts.failed))
+        };
+        Ok(failed.map(line).collect())
+    }
+
     /// What was not done right in a run until now, folded into `causes`.
     pub(crate) async fn undone(&self, run: RunId, mut causes: Causes) -> anyhow::Result<Undone> {
         let mut unlisted = Vec::new();
@@ -87,7 +110,31 @@ impl Records {
                 }
             }
         }
-        Ok(Undone { causes: causes.into_list(), unlisted })
+        Ok(Undone { images: causes.images(), causes: causes.into_list(), unlisted })
+    }
+}
+
+impl Undone {
+    /// What helps a run, as a command; none while it goes on, or if nothing is left to do.
+    pub(crate) fn next(&self, seen: &Seen, data: &str) -> Option<String> {
+        let run = &seen.run;
+        let (file, unlisted) = (&run.file_path, self.unlisted.len() as u64);
+        if run.ended.is_none() {
+            let closing = format!("image-factory run {file}{data}: it closes this run and goes on from what is done");
+            return seen.is_cut_off.then_some(closing);
+        }
+        let rest = Rest {
+            run: &run.id.short(),
+            file,
+            data,
+            is_whole: run.expanded,
+            postponed: run.counts.postponed,
+            cancelled: run.counts.cancelled,
+            failed: run.counts.failed.saturating_sub(unlisted),
+            causes: &self.causes,
+            unlisted: &self.unlisted,
+        };
+        rest.next()
     }
 }
 
@@ -124,8 +171,11 @@ async fn newest(store: &Store, data: &DataFolder) -> anyhow::Result<Run> {
     Ok(store.runs(1).await?.pop().ok_or_else(|| no_run(data))?)
 }
 
-/// The run with `text` in its id; what does not fit is the user's to mend.
+/// The newest run of the job of this name, or the run with `text` in its id; what does not fit is the user's to mend.
 async fn find(store: &Store, text: &str) -> anyhow::Result<Run> {
+    if let Some(run) = store.newest_run_of(text).await? {
+        return Ok(run);
+    }
     match store.find_run(text).await {
         Err(error @ (StoreError::NoSuchRun(_) | StoreError::AmbiguousRun { .. })) => {
             Err(UsageError(format!("{error}: see `image-factory runs`")).into())

@@ -12,8 +12,15 @@ use crate::causes::{self, Rest};
 use crate::cli::args::DataArgs;
 use crate::text;
 
-/// Prints totals, causes of failure, what was spent and saved, and where the page of the report is.
-pub(crate) fn print(summary: &Summary, run: &Run, data: &DataArgs, report: &Path) -> io::Result<()> {
+/// Prints totals, causes of failure, what was spent and saved, where the page of the report is, and what comes next:
+/// `next`, or what helps this run.
+pub(crate) fn print(
+    summary: &Summary,
+    run: &Run,
+    data: &DataArgs,
+    report: &Path,
+    next: Option<&str>,
+) -> io::Result<()> {
     let out = &mut text::stdout();
     write(out, summary, &report.with_file_name(PAGE))?;
     let (id, data) = (run.id.short(), data.as_flag());
@@ -29,7 +36,7 @@ pub(crate) fn print(summary: &Summary, run: &Run, data: &DataArgs, report: &Path
         causes: &summary.causes,
         unlisted: &summary.unlisted,
     };
-    match rest.next() {
+    match next.map(str::to_owned).or_else(|| rest.next()) {
         Some(next) => writeln!(out, "next     {next}"),
         None => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! What is on record about an image, whichever run it was part of.
 
 use jiff::Timestamp;
-use proto::{Digest, Failure, Location, Outcome, RunId, TaskId};
+use proto::{Content, Digest, Failure, Location, Outcome, RunId, TaskId};
 
 use super::db::Row;
 use super::placements::read_placement;
@@ -36,6 +36,8 @@ pub struct Story {
 pub struct StoryDestination {
     /// The destination.
     pub location: Location,
+    /// What of the image was to go there.
+    pub content: Content,
     /// Who wanted the image there.
     pub origin: Origin,
     /// How it ended there; none while it is open.
@@ -71,7 +73,7 @@ impl Store {
     }
 
     async fn story_destinations(&self, task: TaskId) -> Result<Vec<StoryDestination>, StoreError> {
-        let sql = "select destinations.target, destinations.origin, destinations.outcome, destinations.failure,
+        let sql = "select destinations.target, destinations.content, destinations.origin, destinations.outcome, destinations.failure,
                  placements.job, placements.digest, placements.fingerprint,
                  placements.seen_at, placements.run
              from destinations
@@ -82,6 +84,7 @@ impl Store {
             let is_placed = row.opt_text("job")?.is_some();
             Ok(StoryDestination {
                 location: row.parse("target")?,
+                content: row.json("content")?,
                 origin: row.json("origin")?,
                 outcome: read_outcome(row)?,
                 failure: row.opt_json("failure")?,

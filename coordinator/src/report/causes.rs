@@ -19,12 +19,13 @@ type Key = (Reverse<Outcome>, Code, Option<Host>);
 #[derive(Debug)]
 pub struct Causes {
     causes: BTreeMap<Key, CauseSection>,
+    images: u64,
     named: usize,
 }
 
 impl Default for Causes {
     fn default() -> Self {
-        Self { causes: BTreeMap::new(), named: NAMED }
+        Self { causes: BTreeMap::new(), images: 0, named: NAMED }
     }
 }
 
@@ -36,6 +37,7 @@ impl Causes {
 
     /// Looks at one more row. A repository that could not be listed is no image, and is passed over.
     pub fn note(&mut self, row: &ReportRow) {
+        let has_failure = row.destinations.iter().any(|destination| destination.failure.is_some());
         let mut hit = BTreeSet::new();
         for destination in &row.destinations {
             let Some(failure) = &destination.failure else { continue };
@@ -61,6 +63,12 @@ impl Causes {
                 }
             }
         }
+        self.images += u64::from(has_failure);
+    }
+
+    /// Images that one cause or more has hit, each counted once.
+    pub fn images(&self) -> u64 {
+        self.images
     }
 
     /// The causes, most frequent first; of the equally frequent ones the worst outcome first.

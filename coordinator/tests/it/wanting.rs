@@ -74,7 +74,10 @@ async fn a_report_tells_each_owner_how_its_images_ended_who_has_failures_first()
     let place = |words: &str| strip.find(words).expect(words);
     assert!(place("sea") < place("apps") && place("apps") < place("no owner"), "{strip}");
     assert!(strip.contains("<b class=\"failed\">1</b> failed, <b class=\"pushed\">2</b> pushed"), "{strip}");
-    assert!(page.contains("repositories that could not be listed</a> are not counted"), "whose they are is not known");
+    assert!(
+        page.contains("repositories that were not taken in full</a> are not counted"),
+        "whose they are is not known"
+    );
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ impl Demo {
         all.await?;
         let Some(done) = only else { return Ok(None) };
         let took = began.elapsed();
-        summary::print(&done.summary, &done.run, &args, &done.report)?;
+        summary::print(&done.summary, &done.run, &args, &done.report, None)?;
         let totals = &done.summary.totals;
         ensure!(totals.failed + totals.unlisted == 0, "the demo failed; see the lines above");
         let result = format!("{} up to date, {} pushed", totals.up_to_date, totals.pushed);

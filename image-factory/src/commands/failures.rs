@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use backends::store::Run;
 use clap::Args;
 use coordinator::report::Causes;
 use coordinator::report::model::{CauseSection, UnlistedSection};
@@ -19,7 +20,7 @@ use crate::text;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct FailuresArgs {
-    /// The run, or a part of its name that no other has; default: the one that goes on, else the newest.
+    /// The run, by a part of its name that no other has, or by its job, of which it is the newest; default: the one that goes on, else the newest.
     pub(crate) run: Option<String>,
 
     #[command(flatten)]
@@ -49,8 +50,18 @@ struct Failures {
     state: &'static str,
     /// As in the report; with `--images`, `first` names all.
     causes: Vec<CauseSection>,
-    /// Repositories that could not be listed.
+    /// Images that these have hit, each counted once.
+    images: u64,
+    /// Images that were stopped before they were done.
+    cancelled: u64,
+    /// Images that are open, whether a process works on them or not.
+    open: u64,
+    /// Repositories that were not taken in full.
     unlisted: Vec<UnlistedSection>,
+    /// What is worth a look and is no failure; the report has the words.
+    warnings: u64,
+    /// What to do; null if nothing helps, or nothing need be done.
+    next: Option<String>,
 }
 
 /// Version of the JSON.
@@ -61,43 +72,39 @@ pub(crate) async fn run(args: FailuresArgs) -> anyhow::Result<Exit> {
     let seen = records.run(args.run.as_deref()).await?;
     let causes = if args.images { Causes::with_all_names() } else { Causes::default() };
     let undone = records.undone(seen.run.id, causes).await?;
+    let (counts, data) = (&seen.run.counts, args.data.as_flag());
+    let next = undone.next(&seen, &data);
     let failures = Failures {
         version: VERSION,
         job: seen.run.job.clone(),
         run: seen.run.id.to_string(),
         state: seen.state(),
         causes: undone.causes,
+        images: undone.images,
+        cancelled: counts.cancelled,
+        open: counts.tasks.saturating_sub(counts.done()),
         unlisted: undone.unlisted,
+        warnings: records.store.warnings(seen.run.id).await?.len() as u64,
+        next,
     };
     let mut out = text::stdout();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &failures)?;
         writeln!(out)?;
     } else {
-        let all = format!("image-factory failures {} --images{}", seen.run.id.short(), args.data.as_flag());
-        print(&mut out, &failures, &seen.run.id.short(), (!args.images).then_some(all.as_str()))?;
+        print(&mut out, &failures, &seen.run, args.images, &data)?;
+        if args.run.is_none() {
+            let others = records.others(&seen.run).await?;
+            others.iter().try_for_each(|other| writeln!(out, "{other}"))?;
+        }
     }
     Ok(Exit::Done)
 }
 
 /// Prints causes, with the command that would name all images, if this one does not.
-fn print(out: &mut impl Write, failures: &Failures, run: &str, all: Option<&str>) -> io::Result<()> {
+fn print(out: &mut impl Write, failures: &Failures, run: &Run, names_all: bool, data: &str) -> io::Result<()> {
     let Failures { job, state, causes, unlisted, .. } = failures;
-    write!(out, "{job}  run {run}  {state}  ")?;
-    if causes.is_empty() && unlisted.is_empty() {
-        return writeln!(out, "nothing went wrong{}", if *state == "running" { " until now" } else { "" });
-    }
-    let images = causes.iter().map(|cause| cause.images).sum();
-    let mut parts = Vec::new();
-    if !causes.is_empty() {
-        parts.push(format!("{}, {}", text::count(causes.len() as u64, "cause"), text::count(images, "image")));
-    }
-    match unlisted.len() {
-        0 => {}
-        1 => parts.push("1 repository without a list of its tags".to_owned()),
-        more => parts.push(format!("{more} repositories without a list of their tags")),
-    }
-    writeln!(out, "{}", parts.join("; "))?;
+    writeln!(out, "{job}  run {}  {state}  {}", run.id.short(), headline(failures))?;
     for cause in causes {
         writeln!(out, "\n{}", causes::head(cause))?;
         writeln!(out, "         {}", cause.meaning)?;
@@ -107,13 +114,42 @@ fn print(out: &mut impl Write, failures: &Failures, run: &str, all: Option<&str>
             writeln!(out, "         {image}")?;
         }
         let more = cause.images.saturating_sub(cause.first.len() as u64);
-        if let Some(all) = all.filter(|_| more > 0) {
-            writeln!(out, "         and {} more: {all}", text::number(more))?;
+        if more > 0 && !names_all {
+            let (more, run) = (text::number(more), run.id.short());
+            writeln!(out, "         and {more} more: image-factory failures {run} --images{data}")?;
         }
     }
     for line in unlisted {
         writeln!(out)?;
         causes::write_unlisted(out, line)?;
     }
-    Ok(())
+    causes::write_warnings(out, failures.warnings, run, data)?;
+    match &failures.next {
+        Some(next) => writeln!(out, "next     {next}"),
+        None => Ok(()),
+    }
+}
+
+/// What went wrong, and what was not done, counted.
+fn headline(failures: &Failures) -> String {
+    let Failures { state, causes, images, cancelled, open, unlisted, .. } = failures;
+    let mut parts = Vec::new();
+    if !causes.is_empty() {
+        parts.push(format!("{}, {}", text::count(causes.len() as u64, "cause"), text::count(*images, "image")));
+    }
+    match unlisted.len() {
+        0 => {}
+        1 => parts.push("1 repository not taken in full".to_owned()),
+        more => parts.push(format!("{more} repositories not taken in full")),
+    }
+    if parts.is_empty() {
+        parts.push(format!("nothing went wrong{}", if *state == "running" { " until now" } else { "" }));
+    }
+    if *cancelled > 0 {
+        parts.push(format!("{} cancelled", text::count(*cancelled, "image")));
+    }
+    if *open > 0 && *state == "cut off" {
+        parts.push(format!("{} not finished", text::count(*open, "image")));
+    }
+    parts.join("; ")
 }

@@ -18,7 +18,7 @@ use crate::text;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct ReportArgs {
-    /// The run, or a part of its name that no other has; default: the newest.
+    /// The run, by a part of its name that no other has, or by its job, of which it is the newest; default: the newest.
     pub(crate) run: Option<String>,
 
     #[command(flatten)]
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: ReportArgs) -> anyhow::Result<Exit> {
         let mut file = BufReader::new(File::open(&path).with_context(context)?);
         io::copy(&mut file, &mut text::stdout())?;
     } else {
-        summary::print(&Summary::read(&path).with_context(context)?, &run, &args.data, &path)?;
+        summary::print(&Summary::read(&path).with_context(context)?, &run, &args.data, &path, None)?;
     }
     Ok(Exit::Done)
 }

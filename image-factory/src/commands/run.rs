@@ -116,7 +116,8 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         is_namesake_refused: args.job.is_none() && !args.way.take_over,
         ..args.way.order(&path, files::load(&path)?, &data, args.job.as_deref())?
     };
-    args.way.carry_out(order, &shutdown).await.map(|(exit, _)| exit)
+    let only: String = args.way.only.iter().map(|glob| format!(" --only '{glob}'")).collect();
+    args.way.carry_out(order, &format!("run {}{only}", path.display()), &shutdown).await.map(|(exit, _)| exit)
 }
 
 impl WayArgs {
@@ -150,12 +151,18 @@ impl WayArgs {
         })
     }
 
-    /// Runs what is ordered, and tells how it ended; says also how many runs there were.
-    pub(crate) async fn carry_out(&self, order: Order<'_>, shutdown: &Shutdown) -> anyhow::Result<(Exit, u32)> {
+    /// Runs what is ordered by `command`, and tells how it ended; says also how many runs there were.
+    pub(crate) async fn carry_out(
+        &self,
+        order: Order<'_>,
+        command: &str,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<(Exit, u32)> {
         let (mut exit, mut runs) = (Exit::Done, 0);
+        let again = format!("image-factory {command}{}", self.data.as_flag());
         let mut machine = self.json.then(Machine::default);
         let all = mirror(order, machine.as_mut(), shutdown, |done, machine| {
-            let Done { run, summary, report, is_only } = done;
+            let Done { run, summary, report, is_only, not_begun } = done;
             let folder = self.report_dir.as_ref();
             let folder = folder.map(|folder| if is_only { folder.clone() } else { folder.join(&run.job) });
             let kept = folder.as_ref().map(|folder| report::keep(&report, folder)).transpose();
@@ -165,13 +172,23 @@ impl WayArgs {
             };
             match machine {
                 Some(machine) => machine.end(&summary, &report)?,
-                None => summary::print(&summary, &run, &self.data, &report)?,
+                // What takes the jobs that were not begun takes the rest of this one too.
+                None => {
+                    let next = (!not_begun.is_empty()).then_some(again.as_str());
+                    summary::print(&summary, &run, &self.data, &report, next)?;
+                }
             }
             (exit, runs) = (exit.worse(Exit::of_run(&summary)), runs + 1);
             Ok(kept.map(drop)?)
         });
-        if !all.await? {
+        let Left { is_cut_off, not_begun } = all.await?;
+        if is_cut_off {
             say("stopped: the next run closes this one and goes on from what is placed");
+        }
+        if !not_begun.is_empty() {
+            say(&format!("not begun: job {}; `{again}` goes on from what is done", not_begun.join(", job ")));
+        }
+        if is_cut_off || !not_begun.is_empty() {
             exit = exit.worse(Exit::Incomplete);
         }
         Ok((exit, runs))
@@ -213,16 +230,27 @@ pub(crate) struct Done {
     pub(crate) is_only: bool,
     pub(crate) summary: Summary,
     pub(crate) report: PathBuf,
+    /// The jobs that come after it, if it was stopped.
+    pub(crate) not_begun: Vec<String>,
 }
 
-/// Runs the jobs of a file one after the other, and hands each to `tell` when it has its report; false if it was
-/// stopped before all had theirs.
+/// What a stop left to do.
+#[derive(Default)]
+pub(crate) struct Left {
+    /// Whether a run was left open.
+    is_cut_off: bool,
+    /// Jobs of which there is no run.
+    not_begun: Vec<String>,
+}
+
+/// Runs the jobs of a file one after the other, and hands each to `tell` when it has its report; says what is left if
+/// it was stopped before all had theirs.
 pub(crate) async fn mirror(
     order: Order<'_>,
     mut machine: Option<&mut Machine>,
     shutdown: &Shutdown,
     mut tell: impl FnMut(Done, Option<&mut Machine>) -> anyhow::Result<()>,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Left> {
     let file = order.file;
     let told: Vec<String> = file.warnings.lines().collect();
     for warning in &told {
@@ -241,12 +269,13 @@ pub(crate) async fn mirror(
     // Whether globs reach one job or several does not move the files of a report.
     let is_only = jobs.len() == 1;
     let jobs = order.wanted.settle(&factory, jobs).await?;
-    for (name, job, only) in jobs {
+    for (at, (name, job, only)) in jobs.iter().enumerate() {
+        let names_from = |at| jobs.iter().skip(at).map(|(name, ..)| name.clone()).collect();
         if shutdown.drain.is_cancelled() {
-            return Ok(false);
+            return Ok(Left { is_cut_off: false, not_begun: names_from(at) });
         }
         let submission = Submission {
-            job: name,
+            job: name.clone(),
             path: path.clone(),
             commit: files::git_commit(order.path, &file.files).await,
             started_by: files::user().await,
@@ -255,15 +284,16 @@ pub(crate) async fn mirror(
         };
         let run = factory.run(&file, (job, &only), submission, machine.as_deref_mut(), shutdown).await;
         let run = run.with_context(|| format!("run with data folder `{}`", order.data.path().display()))?;
-        let Some(run) = run else { return Ok(false) };
+        let Some(run) = run else { return Ok(Left { is_cut_off: true, not_begun: names_from(at + 1) }) };
+        let not_begun = if shutdown.drain.is_cancelled() { names_from(at + 1) } else { Vec::new() };
         let report = PathBuf::from(&run.report.as_ref().context("the run has no report")?.path);
         let mut summary = Summary::read(&report).with_context(|| format!("read report `{}`", report.display()))?;
         if machine.is_none() {
             summary.warnings.retain(|warning| !told.contains(warning));
         }
-        tell(Done { run, is_only, summary, report }, machine.as_deref_mut())?;
+        tell(Done { run, is_only, summary, report, not_begun }, machine.as_deref_mut())?;
     }
-    Ok(true)
+    Ok(Left::default())
 }
 
 impl Wanted {

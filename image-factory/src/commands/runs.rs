@@ -8,7 +8,7 @@ use proto::Outcome;
 
 use crate::cli::args::DataArgs;
 use crate::data::DataFolder;
-use crate::exit::Exit;
+use crate::exit::{Exit, UsageError};
 use crate::records::Records;
 use crate::text;
 
@@ -30,8 +30,12 @@ Example:
 
 pub(crate) async fn run(args: RunsArgs) -> anyhow::Result<Exit> {
     let mut out = text::stdout();
+    let data = DataFolder::find(&args.data)?;
+    if !data.path().is_dir() {
+        return Err(UsageError(format!("there is no data folder `{}`", data.path().display())).into());
+    }
     let Some(records) = Records::open(&args.data).await? else {
-        writeln!(out, "no runs yet in `{}`", DataFolder::find(&args.data)?.path().display())?;
+        writeln!(out, "no runs yet in `{}`", data.path().display())?;
         return Ok(Exit::Done);
     };
     for seen in records.runs(args.limit).await? {
@@ -46,6 +50,14 @@ pub(crate) async fn run(args: RunsArgs) -> anyhow::Result<Exit> {
         let mut counts: Vec<String> = counted.map(|(count, word)| format!("{} {word}", text::number(count))).collect();
         if run.counts.tasks == 0 {
             counts.push("0 images".to_owned());
+        } else if run.ended.is_none() {
+            let (done, all) = (run.counts.done(), run.counts.tasks.saturating_sub(unlisted));
+            let more = if run.expanded { "" } else { ", more may come" };
+            counts.push(format!(
+                "{} of {} done{more}",
+                text::number(done.saturating_sub(unlisted)),
+                text::count(all, "image")
+            ));
         }
         writeln!(out, "{}  {started}  {state:<11}  {}  {}", run.id.short(), run.job, counts.join(" · "))?;
     }

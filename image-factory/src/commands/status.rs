@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::Duration;
 
-use backends::store::{Progress, Run, Waiting};
+use backends::store::{Progress, Waiting};
 use clap::Args;
 use coordinator::report::model::{CauseSection, UnlistedSection};
 use coordinator::report::{self, Causes};
@@ -15,10 +15,9 @@ use proto::failure::Code;
 use proto::{Host, Outcome};
 use serde::Serialize;
 
-use crate::causes::Rest;
 use crate::cli::args::DataArgs;
 use crate::exit::Exit;
-use crate::records::{Records, Undone};
+use crate::records::{Records, Seen, Undone};
 use crate::text;
 
 /// Tell how a run stands: when it ends, what it waits for, what went wrong and how to mend it.
@@ -27,7 +26,7 @@ use crate::text;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct StatusArgs {
-    /// The run, or a part of its name that no other has; default: the one that goes on, else the newest.
+    /// The run, by a part of its name that no other has, or by its job, of which it is the newest; default: the one that goes on, else the newest.
     pub(crate) run: Option<String>,
 
     #[command(flatten)]
@@ -59,13 +58,19 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<Exit> {
         None => records.store.waiting(seen.run.id).await?,
     };
     let now = Timestamp::now();
-    let status = Status::of(&seen.run, seen.state(), &progress, &waiting, undone, &args.data.as_flag(), now);
+    let warnings = records.store.warnings(seen.run.id).await?.len() as u64;
+    let status = Status::of(&seen, &progress, &waiting, undone, &args.data.as_flag(), now);
+    let status = Status { warnings, ..status };
     let mut out = text::stdout();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &status)?;
         writeln!(out)?;
     } else {
-        print::print(&mut out, &status, &seen.run, now)?;
+        print::print(&mut out, &status, &seen.run, &args.data.as_flag(), now)?;
+        if args.run.is_none() {
+            let others = records.others(&seen.run).await?;
+            others.iter().try_for_each(|other| writeln!(out, "{other}"))?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -98,7 +103,7 @@ struct Status {
     postponed: u64,
     cancelled: u64,
     failed: u64,
-    /// With a worker, or on the way there.
+    /// Handed out: with a worker, or on the way there; of a run that was cut off, left so.
     under_way: u64,
     /// Not begun, or waiting for another try.
     to_do: u64,
@@ -108,6 +113,8 @@ struct Status {
     waits: Vec<Wait>,
     causes: Vec<CauseSection>,
     unlisted: Vec<UnlistedSection>,
+    /// What is worth a look and is no failure; the report has the words.
+    warnings: u64,
     /// What to do; null if nothing helps, or nothing need be done.
     next: Option<String>,
 }
@@ -132,15 +139,8 @@ struct Wait {
 }
 
 impl Status {
-    fn of(
-        run: &Run,
-        state: &'static str,
-        progress: &Progress,
-        waiting: &[Waiting],
-        undone: Undone,
-        data: &str,
-        now: Timestamp,
-    ) -> Self {
+    fn of(seen: &Seen, progress: &Progress, waiting: &[Waiting], undone: Undone, data: &str, now: Timestamp) -> Self {
+        let (run, state) = (&seen.run, seen.state());
         let counts = &run.counts;
         let unlisted = undone.unlisted.len() as u64;
         let (images, failed) = (counts.tasks.saturating_sub(unlisted), counts.failed.saturating_sub(unlisted));
@@ -149,27 +149,8 @@ impl Status {
         let left = progress.ready + progress.published;
         let is_running = state == "running";
         let ends_about = is_running.then(|| time_left(run.expanded, counts.done(), left, elapsed)).flatten();
-        let id = run.id.short();
-        let Undone { causes, unlisted } = undone;
-        let rest = Rest {
-            run: &id,
-            file: &run.file_path,
-            data,
-            is_whole: run.expanded,
-            postponed: counts.postponed,
-            cancelled: counts.cancelled,
-            failed,
-            causes: &causes,
-            unlisted: &unlisted,
-        };
-        let next = match state {
-            "running" => None,
-            "cut off" => Some(format!(
-                "image-factory run {}{data}: it closes this run and goes on from what is done",
-                run.file_path
-            )),
-            _ => rest.next(),
-        };
+        let next = undone.next(seen, data);
+        let Undone { causes, unlisted, .. } = undone;
         Self {
             version: VERSION,
             job: run.job.clone(),
@@ -196,6 +177,7 @@ impl Status {
             waits: fold_waits(waiting),
             causes,
             unlisted,
+            warnings: 0,
             next,
         }
     }

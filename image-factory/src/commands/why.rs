@@ -2,13 +2,17 @@
 
 mod print;
 
+use std::collections::BTreeMap;
 use std::io::Write;
+use std::str::FromStr;
 
+use backends::Store;
 use backends::store::{Placement, Story, StoryDestination};
 use clap::Args;
 use coordinator::report::model::FailureSection;
 use jiff::Timestamp;
-use proto::{LayoutRef, Location, Outcome};
+use proto::content::{IndexForm, Platforms};
+use proto::{LayoutRef, Location, Outcome, Repository, RunId};
 use serde::Serialize;
 
 use crate::cli::args::DataArgs;
@@ -22,7 +26,7 @@ use crate::text;
 pub(crate) struct WhyArgs {
     /// An image as a source names it, or the tag at a destination.
     #[arg(value_name = "REF")]
-    pub(crate) image: Location,
+    pub(crate) image: Subject,
 
     #[command(flatten)]
     pub(crate) data: DataArgs,
@@ -32,6 +36,23 @@ pub(crate) struct WhyArgs {
     pub(crate) json: bool,
 }
 
+/// An image, or a repository if no tag is named: an image without one would be `latest`.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    image: Location,
+    repository: Option<Repository>,
+}
+
+impl FromStr for Subject {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let image = text.parse::<Location>().map_err(|error| error.to_string())?;
+        let repository = text.parse().ok().filter(|_| matches!(image, Location::Registry(_)));
+        Ok(Self { image, repository })
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   image-factory why docker.io/library/nginx:1.29.1
@@ -39,6 +60,12 @@ Examples:
 
 /// Version of the JSON.
 const VERSION: u32 = 1;
+
+/// Runs among which the newest of a job is looked for that took all of its file.
+const RUNS: usize = 200;
+
+/// Names of a repository that are counted.
+const NAMES: usize = 10_000;
 
 /// Names that are offered if there is nothing on record.
 const CLOSE: usize = 5;
@@ -52,6 +79,10 @@ struct Why {
     tasks: Vec<TaskSection>,
     /// Newer runs that could not list the image's repository.
     unlisted: Vec<UnlistedRun>,
+    /// Newer runs that took all of their job, and not this.
+    left: Vec<LeftRun>,
+    /// How many images of it are on record, if a repository was asked for; `close` has the first.
+    images: Option<u64>,
     /// What lies there, if it is a destination of which no task is on record.
     placement: Option<PlacementSection>,
     /// Names on record that resemble it, if nothing is known of it.
@@ -84,6 +115,8 @@ struct DestinationSection {
     /// Null while it is open.
     outcome: Option<&'static str>,
     failure: Option<FailureSection>,
+    /// The platforms for which it was written anew, if what lies there has another digest than the source.
+    written_for: Option<String>,
     /// What lies there by the record.
     placement: Option<PlacementSection>,
 }
@@ -109,9 +142,21 @@ struct UnlistedRun {
     failure: FailureSection,
 }
 
+/// A run of which the image is no part.
+#[derive(Serialize)]
+struct LeftRun {
+    job: String,
+    run: String,
+    run_started_at: String,
+}
+
 pub(crate) async fn run(args: WhyArgs) -> anyhow::Result<Exit> {
     let records = Records::need(&args.data).await?;
-    let why = Why::of(&on_record(args.image), &records).await?;
+    let image = on_record(args.image.image);
+    let why = match &args.image.repository {
+        Some(repository) => Why::of_repository(&image, repository, &records).await?,
+        None => Why::of(&image, &records).await?,
+    };
     let mut out = text::stdout();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &why)?;
@@ -129,23 +174,55 @@ impl Why {
         let newest = stories.iter().map(|story| story.run).max();
         let mut unlisted = Vec::new();
         if let Some(repository) = repository(image) {
-            let listings = store.stories(&repository).await?.into_iter().filter(|story| Some(story.run) >= newest);
-            unlisted.extend(listings.filter_map(unlisted_run));
+            unlisted = store.stories(&repository).await?;
+            unlisted.retain(|story| Some(story.run) >= newest);
         }
         let placement = match stories.is_empty() {
             true => store.placements(std::slice::from_ref(image)).await?.remove(image).map(Into::into),
             false => None,
         };
+        let left = newer_without(&stories, &unlisted, store).await?;
+        let mut unlisted: Vec<UnlistedRun> = unlisted.into_iter().filter_map(unlisted_run).collect();
+        // A newer run that could list the repository, and left the image, has the last word.
+        unlisted.retain(|old| left.iter().all(|left| left.job != old.job));
         let tasks = stories.into_iter().map(Into::into).collect();
-        let mut why = Self { version: VERSION, image: name, tasks, unlisted, placement, close: Vec::new() };
+        let (images, close) = (None, Vec::new());
+        let mut why = Self { version: VERSION, image: name, tasks, unlisted, left, images, placement, close };
         if why.is_empty() {
             why.close = store.names_with(&last_part(image), CLOSE).await?;
         }
         Ok(why)
     }
 
+    /// What is on record about a repository: that it was not taken in full, and the names of its images.
+    async fn of_repository(image: &Location, repository: &Repository, records: &Records) -> anyhow::Result<Self> {
+        let (start, store) = (format!("{repository}:"), &records.store);
+        let listings = store.stories(&repository.to_string()).await?;
+        let mut names = store.names_with(&start, NAMES).await?;
+        names.retain(|name| name.starts_with(&start));
+        let images = Some(names.len() as u64);
+        names.truncate(CLOSE);
+        if names.is_empty() {
+            names = store.names_with(&last_part(image), CLOSE).await?;
+        }
+        Ok(Self {
+            version: VERSION,
+            image: repository.to_string(),
+            tasks: Vec::new(),
+            unlisted: listings.into_iter().filter_map(unlisted_run).collect(),
+            left: Vec::new(),
+            images,
+            placement: None,
+            close: names,
+        })
+    }
+
     fn is_empty(&self) -> bool {
-        self.tasks.is_empty() && self.unlisted.is_empty() && self.placement.is_none()
+        self.tasks.is_empty()
+            && self.unlisted.is_empty()
+            && self.left.is_empty()
+            && self.images.unwrap_or(0) == 0
+            && self.placement.is_none()
     }
 }
 
@@ -182,6 +259,25 @@ fn last_part(image: &Location) -> String {
     format!("/{}", part.split([':', '@']).next().unwrap_or_default())
 }
 
+/// The newest runs that took all of a job which is on record with the image or its repository, and are newer than that.
+async fn newer_without(stories: &[Story], listings: &[Story], store: &Store) -> anyhow::Result<Vec<LeftRun>> {
+    let mut newest: BTreeMap<&str, RunId> = BTreeMap::new();
+    for story in stories.iter().chain(listings) {
+        let run = newest.entry(&story.job).or_insert(story.run);
+        *run = story.run.max(*run);
+    }
+    let mut left = Vec::new();
+    let runs = if newest.is_empty() { Vec::new() } else { store.runs(RUNS).await? };
+    for run in runs.into_iter().filter(|run| run.expanded && run.only.is_none()) {
+        // The newest is met first, and is the only one of its job that counts.
+        if newest.remove(run.job.as_str()).is_some_and(|with| with < run.id) {
+            let (id, run_started_at) = (run.id.to_string(), run.started_at.to_string());
+            left.push(LeftRun { job: run.job, run: id, run_started_at });
+        }
+    }
+    Ok(left)
+}
+
 fn unlisted_run(story: Story) -> Option<UnlistedRun> {
     Some(UnlistedRun {
         failure: story.failure.as_ref()?.into(),
@@ -194,6 +290,16 @@ fn unlisted_run(story: Story) -> Option<UnlistedRun> {
 
 impl From<Story> for TaskSection {
     fn from(story: Story) -> Self {
+        let source = story.source_digest.clone();
+        let destination = |destination: StoryDestination| {
+            let holds = destination.placement.as_ref().map(|placement| placement.placed.digest.clone());
+            let mut section = DestinationSection::from(destination);
+            let is_placed = matches!(section.outcome, Some("pushed" | "up_to_date"));
+            if !is_placed || source.is_none() || holds.is_none() || source == holds {
+                section.written_for = None;
+            }
+            section
+        };
         Self {
             job: story.job,
             run: story.run.to_string(),
@@ -202,14 +308,20 @@ impl From<Story> for TaskSection {
             source_digest: story.source_digest.map(|digest| digest.to_string()),
             outcome: story.outcome.map(Outcome::as_str),
             attempts: story.attempts,
-            destinations: story.destinations.into_iter().map(Into::into).collect(),
+            destinations: story.destinations.into_iter().map(destination).collect(),
         }
     }
 }
 
 impl From<StoryDestination> for DestinationSection {
     fn from(destination: StoryDestination) -> Self {
-        let StoryDestination { location, origin, outcome, failure, placement } = destination;
+        let StoryDestination { location, content, origin, outcome, failure, placement } = destination;
+        let written_for = match content.platforms {
+            Platforms::Only { platforms, index: IndexForm::Rewrite } => {
+                Some(platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
+            _ => None,
+        };
         Self {
             destination: location.to_string(),
             rule: origin.rule,
@@ -218,6 +330,7 @@ impl From<StoryDestination> for DestinationSection {
             owner: origin.owner,
             outcome: outcome.map(Outcome::as_str),
             failure: failure.as_ref().map(Into::into),
+            written_for,
             placement: placement.map(Into::into),
         }
     }

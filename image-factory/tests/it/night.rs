@@ -104,7 +104,7 @@ impl Night {
             (r#""file_digest":"[^"]*""#, r#""file_digest":"FILE""#),
             (r"sha256:[0-9a-f]{56}([0-9a-f]{8})", "sha256:…$1"),
             (r"(?m)^[0-9a-f]{8}  ", "RUN  "),
-            (r"(run|retry|failures) [0-9a-f]{8}\b", "$1 RUN"),
+            (r"(run|retry|failures|report) [0-9a-f]{8}\b", "$1 RUN"),
             (r"file [0-9a-f]{8}\b", "file FILE"),
             (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?Z?)?", "TIME"),
             (r"\b\d\d:\d\d\b", "TIME"),
@@ -244,7 +244,12 @@ async fn a_run_under_way_is_looked_at_from_outside_and_one_that_was_killed_is_ca
     assert!(status.contains("cut off: no process works on it"), "{status}");
     let last = status.lines().last().unwrap();
     assert!(last.starts_with("next     image-factory run /") && last.contains("closes this run"), "{status}");
-    assert!(night.says(0, &["runs"]).await.contains("  cut off "));
+    assert!(status.contains(" not finished\n") && !status.contains("handed out"), "{status}");
+    let runs = night.says(0, &["runs"]).await;
+    assert!(runs.contains("  cut off ") && runs.contains(" of 3 images done"), "{runs}");
+    let failures = night.says(0, &["failures"]).await;
+    assert!(failures.contains("nothing went wrong; ") && failures.contains(" not finished\n"), "{failures}");
+    assert!(failures.contains("\nnext     image-factory run /"), "{failures}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,9 +281,11 @@ async fn status_tells_what_a_run_waits_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_only_looks_creates_nothing() {
     let workshop = Workshop::new();
-    for (command, code) in [("runs", 0), ("report", 2), ("status", 2), ("failures", 2), ("retry", 2)] {
+    for (command, code) in [("runs", 2), ("report", 2), ("status", 2), ("failures", 2), ("retry", 2)] {
         workshop.program(&[command]).await.expect(code);
     }
     workshop.program(&["why", "docker.io/library/nginx:1.29"]).await.expect(2);
     assert!(!workshop.path().join("data").exists());
+    std::fs::create_dir(workshop.path().join("data")).unwrap();
+    assert!(workshop.program(&["runs"]).await.expect(0).stdout.starts_with("no runs yet in "));
 }

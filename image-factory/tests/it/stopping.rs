@@ -66,6 +66,40 @@ async fn a_run_that_could_not_write_its_report_gets_it_with_the_next() {
     assert_eq!((totals(&before).as_str(), &before["run"]["end"]), ("5 pushed", &"finished".into()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stop_left_undone_is_named_with_the_command_that_does_it() {
+    let mirror = Mirror::new().await;
+    let (from, to) = (mirror.source.host(), mirror.destination.host());
+    let group = |name| format!("  {name}: {{ to: \"{to}/{name}/{{path}}\", images: {{ {from}/team/app: \"*\" }} }}\n");
+    let jobs = "jobs:\n  one: { groups: [one] }\n  two: { groups: [two] }\n";
+    mirror.workshop.job(&format!("version: 1\ngroups:\n{}{}{jobs}", group("one"), group("two")));
+    let hold = Hold::on(&mirror.destination, "PUT", "/blobs/uploads/", 2);
+    let mut run = mirror.workshop.watch(mirror.workshop.start(&[&RUN[..], &["--slots=1"]].concat()));
+    within(hold.reached()).await;
+    run.signal("INT");
+    run.says("finishing").await;
+    drop(hold);
+
+    let ended = run.end().await.expect(5);
+    assert!(
+        ended.stdout.lines().last().unwrap().starts_with("next     image-factory run job.yaml"),
+        "{}",
+        ended.stdout
+    );
+    assert!(ended.stderr.contains("not begun: job two; `image-factory run job.yaml"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("closes this one"), "it has its report: {}", ended.stderr);
+
+    let nothing = mirror.workshop.program(&["retry", "--failed"]).await.expect(5);
+    assert!(nothing.stdout.starts_with("nothing to retry: nothing failed in run "), "{}", nothing.stdout);
+    assert!(nothing.stdout.contains("; 4 cancelled are left out by `--failed`\nnext     image-factory retry "));
+
+    let failures = mirror.workshop.program(&["failures"]).await.expect(0).stdout;
+    assert!(failures.contains("nothing went wrong; 4 images cancelled\nnext     image-factory retry "), "{failures}");
+
+    mirror.workshop.run().await.expect(0);
+    assert_eq!(mirror.destination.store().tag("two/team/app", "1.5"), mirror.source.store().tag("team/app", "1.5"));
+}
+
 /// Stops a run with `name` while its only slot sends a blob.
 async fn stop_once(name: &str) {
     let mirror = Mirror::new().await;

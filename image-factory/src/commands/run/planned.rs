@@ -47,7 +47,8 @@ pub(super) async fn run(args: &RunArgs, path: &Path, shutdown: &Shutdown) -> any
         is_namesake_refused: plan.job.is_none() && !args.way.take_over,
         ..args.way.order(at, file, &data, plan.job.as_deref())?
     };
-    args.way.carry_out(order, shutdown).await.map(|(exit, _)| exit)
+    let again = format!("run --plan {}", path.display());
+    args.way.carry_out(order, &again, shutdown).await.map(|(exit, _)| exit)
 }
 
 /// What the plan could not do then is not tried now, and is in no report.

@@ -12,7 +12,7 @@ use crate::records::{brief, clock};
 use crate::text;
 
 /// Prints causes, not images.
-pub(super) fn print(out: &mut impl Write, status: &Status, run: &Run, now: Timestamp) -> io::Result<()> {
+pub(super) fn print(out: &mut impl Write, status: &Status, run: &Run, data: &str, now: Timestamp) -> io::Result<()> {
     let at = |text: &str| text.parse().map_or_else(|_| text.to_owned(), |at| clock(at, now));
     let took = text::duration(Duration::from_millis(status.ms));
     let course = match status.state {
@@ -50,6 +50,7 @@ pub(super) fn print(out: &mut impl Write, status: &Status, run: &Run, now: Times
     for unlisted in &status.unlisted {
         causes::write_unlisted(out, unlisted)?;
     }
+    causes::write_warnings(out, status.warnings, run, data)?;
     match &status.next {
         Some(next) => writeln!(out, "next     {next}"),
         None => Ok(()),
@@ -65,7 +66,7 @@ fn counts(status: &Status) -> Vec<String> {
         (status.cancelled, "cancelled"),
         (status.failed, "failed"),
         (status.unlisted.len() as u64, "unlisted"),
-        (status.under_way, "under way"),
+        (status.under_way, if status.state == "cut off" { "not finished" } else { "handed out" }),
         (status.to_do, "to do"),
         (status.deferred, "deferred"),
     ];

@@ -4,9 +4,10 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 
-use super::{DestinationSection, PlacementSection, TaskSection, UnlistedRun, Why};
+use super::{DestinationSection, LeftRun, PlacementSection, TaskSection, UnlistedRun, Why};
 use crate::records::clock;
 use crate::summary::short;
+use crate::text;
 
 /// Prints rule, source and destinations; the rule once if all destinations have the same.
 pub(super) fn print(out: &mut impl Write, why: &Why, now: Timestamp) -> io::Result<()> {
@@ -17,9 +18,21 @@ pub(super) fn print(out: &mut impl Write, why: &Why, now: Timestamp) -> io::Resu
     for UnlistedRun { job, repository, run, run_started_at, failure } in &why.unlisted {
         writeln!(out, "{repository}")?;
         writeln!(out, "  job      {job}, run {} of {}", short(run), at(run_started_at))?;
-        writeln!(out, "  failed   not all of this repository was looked at")?;
+        writeln!(out, "  failed   this repository was not taken in full")?;
         writeln!(out, "    because  {}: {}", failure.code, failure.message)?;
         print_mend(out, failure.hint.as_deref())?;
+    }
+    for LeftRun { job, run, run_started_at } in &why.left {
+        writeln!(
+            out,
+            "run {} of job {job}, {}, did not take it: its file's rules leave it (`image-factory tags FILE REF` tells why)",
+            short(run),
+            at(run_started_at)
+        )?;
+    }
+    if let Some(images) = why.images.filter(|images| *images > 0) {
+        writeln!(out, "{}: {} on record; name one", why.image, text::count(images, "image"))?;
+        why.close.iter().try_for_each(|name| writeln!(out, "  image-factory why {name}"))?;
     }
     for task in &why.tasks {
         print_task(out, task, &at)?;
@@ -97,7 +110,11 @@ fn print_destination(
         print_mend(out, failure.hint.as_deref())?;
     }
     match &destination.placement {
-        Some(placement) => print_placement(out, placement, at),
+        Some(placement) => {
+            print_placement(out, placement, at)?;
+            let written_for = destination.written_for.as_ref();
+            written_for.map_or(Ok(()), |platforms| writeln!(out, "             written anew for {platforms}"))
+        }
         None => writeln!(out, "    holds    nothing of ours"),
     }
 }
