@@ -146,6 +146,13 @@ impl Action {
     }
 }
 
+impl DestinationPlan {
+    /// Whether a run of the plan writes there.
+    fn is_written(&self) -> bool {
+        matches!(self.action, Action::Create | Action::Move | Action::Confirm)
+    }
+}
+
 impl Plan {
     /// A plan of a file in which nothing is done yet.
     pub(crate) fn of(file: String, file_digest: Digest, made_at: Timestamp) -> Self {
@@ -173,9 +180,24 @@ impl Plan {
     /// The images that a run of this plan writes, each with the digest that its source showed.
     pub(crate) fn written(&self) -> impl Iterator<Item = (&Location, Option<&Digest>)> {
         let images = self.jobs.iter().flat_map(|job| &job.images);
-        let is_written = |to: &DestinationPlan| matches!(to.action, Action::Create | Action::Move | Action::Confirm);
-        let written = images.filter(move |image| image.destinations.iter().any(is_written));
+        let written = images.filter(|image| image.destinations.iter().any(DestinationPlan::is_written));
         written.map(|image| (&image.source, image.digest.as_ref()))
+    }
+
+    /// What a run of this plan leaves out: each image of which nothing is written, and each repository, with the reason
+    /// why it would fail, or wait.
+    pub(crate) fn left_out(&self) -> Vec<(Action, String)> {
+        let is_left = |image: &&ImagePlan| !image.destinations.iter().any(DestinationPlan::is_written);
+        let images = self.jobs.iter().flat_map(|job| &job.images).filter(is_left).filter_map(|image| {
+            let unable = image.destinations.iter().filter(|to| matches!(to.action, Action::Fail | Action::Wait));
+            let first = unable.min_by_key(|to| to.action)?;
+            let why = first.failure.as_ref().map(|failure| format!(": {failure}")).unwrap_or_default();
+            Some((first.action, format!("{}{why}", image.source)))
+        });
+        let repositories = self.jobs.iter().flat_map(|job| &job.failed);
+        let repositories =
+            repositories.map(|failed| (Action::Fail, format!("{}: {}", failed.repository, failed.failure)));
+        images.chain(repositories).collect()
     }
 
     /// All destinations of all images.

@@ -133,6 +133,25 @@ async fn a_kept_plan_is_run_as_it_is_whatever_the_source_shows_by_then() {
     scene.workshop.program(&run).await.expect(2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_a_plan_names_what_the_plan_left_out_and_fails_for_it() {
+    let scene = Scene::new().await;
+    let from = scene.source.host();
+    scene.source.store().put_image("team/few", Some("1"), &content::image(30).build());
+    let few = format!("  {from}/team/few: {{ tags: \"*\", expect: {{ min: 5 }} }}\n");
+    scene.workshop.job(&format!("{}  {from}/team/none: \"1\"\n{few}", scene.job("\"*\"")));
+    let told = scene.workshop.program(&["plan", "job.yaml", "--out", "tonight.json"]).await.expect(1).stdout;
+    assert!(told.contains("team/few"), "{told}");
+    let run = [&["run", "--plan", "tonight.json"], &RUN[2..]].concat();
+    for _ in 0..2 {
+        let told = scene.workshop.program(&run).await.expect(1);
+        assert!(told.stderr.contains("left out, since the plan could not do it: 2\n"), "{}", told.stderr);
+        assert!(told.stderr.contains(&format!("  fail  {from}/team/none:1: source_not_found")), "{}", told.stderr);
+        assert!(told.stderr.contains(&format!("  fail  {from}/team/few: ")), "{}", told.stderr);
+        scene.workshop.program(&["plan", "job.yaml", "--out", "tonight.json"]).await.expect(1);
+    }
+}
+
 /// Each destination of a plan, and of the report of the run after it: how it should end, and how it did.
 async fn foretold_and_done(scene: &Scene) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
     let planned = scene.workshop.program(&["plan", "job.yaml", "--format", "json"]).await;

@@ -4,13 +4,17 @@ use std::path::Path;
 
 use coordinator::expand::Only;
 use daemon::Shutdown;
+use jobfile::printable;
 
 use super::{Order, RunArgs, Wanted};
 use crate::exit::{Exit, UsageError};
 use crate::files;
-use crate::plan::Plan;
+use crate::plan::{Action, Plan};
 use crate::progress::say;
 use crate::text;
+
+/// What is left out is named up to this many.
+const NAMED: usize = 20;
 
 /// Creates and moves the tags that the plan at `path` creates and moves, each to the digest that it names. The job file
 /// must be the one that was planned: what goes where is read from it, not from the plan.
@@ -27,7 +31,7 @@ pub(super) async fn run(args: &RunArgs, path: &Path, shutdown: &Shutdown) -> any
     let images: Vec<_> = plan.written().map(|(source, digest)| (source.to_string(), digest.cloned())).collect();
     if images.is_empty() {
         say("the plan has nothing to do");
-        return Ok(Exit::Done);
+        return Ok(tell_left_out(&plan));
     }
     say(&format!(
         "{} of the plan made at {}, from {}",
@@ -46,5 +50,24 @@ pub(super) async fn run(args: &RunArgs, path: &Path, shutdown: &Shutdown) -> any
         is_namesake_refused: !args.way.take_over,
         ..args.way.order(file, &data, job)?
     };
-    args.way.carry_out(order, shutdown).await.map(|(exit, _)| exit)
+    let (exit, _) = args.way.carry_out(order, shutdown).await?;
+    // At the end, where it is read: the run's own report does not know of it.
+    Ok(exit.worse(tell_left_out(&plan)))
+}
+
+/// Names what the plan could not do: nothing of it was tried.
+fn tell_left_out(plan: &Plan) -> Exit {
+    let left_out = plan.left_out();
+    if left_out.is_empty() {
+        return Exit::Done;
+    }
+    say(&format!("left out, since the plan could not do it: {}", text::number(left_out.len() as u64)));
+    for (action, what) in left_out.iter().take(NAMED) {
+        say(&format!("  {}  {}", action.as_str(), printable(what)));
+    }
+    if left_out.len() > NAMED {
+        say(&format!("  and {} more: the plan has all", left_out.len() - NAMED));
+    }
+    let has_failed = left_out.iter().any(|(action, _)| *action == Action::Fail);
+    if has_failed { Exit::Failed } else { Exit::Incomplete }
 }
