@@ -29,8 +29,16 @@ struct Part<'t> {
     rights: Option<&'t Rights>,
 }
 
+/// What all of them say together.
+#[derive(Default)]
+pub(crate) struct Content {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) access: Access,
+    pub(crate) sets: TagSets,
+}
+
 /// Reads the tree of a job file, and all files that it names.
-pub(crate) fn read(walk: &mut Walk, files: &mut Files, tree: &Node) -> (Vec<Job>, Access) {
+pub(crate) fn read(walk: &mut Walk, files: &mut Files, tree: &Node) -> Content {
     let Some(main) = walk.fields(tree, &keys::FILE) else { return Default::default() };
     let include = main.get("include");
     let included = include.map(|node| include::read(walk, files, node)).unwrap_or_default();
@@ -78,7 +86,8 @@ pub(crate) fn read(walk: &mut Walk, files: &mut Files, tree: &Node) -> (Vec<Job>
     sets.warn_of_unused(walk);
     destinations.warn_of_unused(walk);
     warn_of_unused(walk, &groups, &registries);
-    (jobs::assemble(jobs.unwrap_or_default(), groups, &of_groups), registries.access)
+    let jobs = jobs::assemble(jobs.unwrap_or_default(), groups, &of_groups);
+    Content { jobs, access: registries.access, sets }
 }
 
 impl<'t> Part<'t> {

@@ -69,7 +69,7 @@ pub(crate) async fn run(args: TagsArgs) -> anyhow::Result<Exit> {
             Ok(lines) => Wanted::Lines(lines),
             Err(why) => return Ok(failed(&why)),
         },
-        (texts, _) => Wanted::Rules(given(texts)?),
+        (texts, _) => Wanted::Rules(given(texts, file.as_ref())?),
     };
     let access = file.as_ref().map_or_else(Access::default, |file| file.access.clone());
     let client = Client::new(&access, args.patience.options())?;
@@ -92,9 +92,9 @@ enum Wanted<'f> {
     Lines(Vec<Found<'f>>),
 }
 
-/// The rules of the command line.
-fn given(texts: &[String]) -> anyhow::Result<Rules> {
-    Rules::parse_all(texts, "--rule").map_err(|faults| {
+/// The rules of the command line, which may name tag sets of the file.
+fn given(texts: &[String], file: Option<&JobFile>) -> anyhow::Result<Rules> {
+    Rules::parse_all(texts, "--rule", file).map_err(|faults| {
         let faults: Vec<_> = faults.iter().map(|fault| format!("{}; {}", fault.message, fault.mend)).collect();
         UsageError(jobfile::printable(&format!("`--rule` cannot be used: {}", faults.join(" · ")))).into()
     })

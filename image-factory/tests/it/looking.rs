@@ -187,6 +187,16 @@ async fn the_rules_of_a_file_are_those_of_its_lines() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rule_of_the_command_line_may_name_a_tag_set_of_the_file() {
+    let file = "team/app: $st\ntag_sets: { st: '>=3.21' }";
+    let args = ["tags", "job.yaml", "HOST/team/app", "--rule", "$st", "--rule", "edge"];
+    let told = tags(Some(file), &args).await.expect(0).stdout;
+    assert!(told.contains("3.21.1  $st\n") && told.contains("edge    edge\n"), "{told}");
+    let close = tags(Some(file), &[&args[..4], &["$sta"]].concat()).await.expect(2).stderr;
+    assert!(close.contains("there is no tag set `sta`; did you mean `$st`?"), "{close}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repository_that_cannot_be_listed_or_is_not_in_the_file_fails() {
     let none = tags(None, &["tags", "HOST/team/none"]).await.expect(1);
     assert!(

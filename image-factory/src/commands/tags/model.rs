@@ -59,7 +59,7 @@ struct Dropped {
 impl Judged {
     /// All tags, in the order in which rules give them.
     pub(super) fn all(listed: &[Tag]) -> Result<Self, jobfile::Faults> {
-        Ok(Self::by_rules(&Rules::parse_all(&["*".to_owned()], "all")?, listed))
+        Ok(Self::by_rules(&Rules::parse_all(&["*".to_owned()], "all", None)?, listed))
     }
 
     pub(super) fn by_rules(rules: &Rules, listed: &[Tag]) -> Self {
