@@ -12,7 +12,7 @@ use coordinator::expand::Only;
 use coordinator::intake::Submission;
 use coordinator::report::{self, JSON, Summary};
 use daemon::Shutdown;
-use jobfile::Job;
+use jobfile::{Job, JobFile};
 use proto::RunId;
 use registry::{Client, Options};
 
@@ -222,7 +222,7 @@ pub(crate) async fn mirror(
     }
     let mut jobs = files::jobs(&file, order.file, order.job)?;
     let path = files::absolute(order.file)?;
-    order.wanted.refuse_idle(&jobs)?;
+    order.wanted.refuse_idle(&jobs, &file)?;
     let client = Client::new(&file.access, order.options.clone())?;
     let factory = Factory::open(order.data, client, order.slots, order.retry_after).await?;
     if order.is_namesake_refused {
@@ -259,16 +259,22 @@ pub(crate) async fn mirror(
 }
 
 impl Wanted {
-    /// Refuses globs that no repository of the jobs can match.
-    fn refuse_idle(&self, jobs: &[(String, &Job)]) -> Result<(), UsageError> {
+    /// Refuses globs that no repository of the jobs, which are those of the file or one of them, can match.
+    fn refuse_idle(&self, jobs: &[(String, &Job)], file: &JobFile) -> Result<(), UsageError> {
         let (Self::Only(only) | Self::Undone { globs: only, .. }) = self;
-        match only.idle_globs(jobs.iter().map(|(_, job)| *job))[..] {
-            [] => Ok(()),
-            [glob, ..] => Err(UsageError(format!(
+        let idle = only.idle_globs(jobs.iter().map(|(_, job)| *job));
+        let Some(glob) = idle.first() else { return Ok(()) };
+        let has_it = |other: &&Job| !only.idle_globs([*other]).contains(glob);
+        let other = file.jobs.iter().find(has_it).and_then(|other| other.name.as_deref());
+        Err(UsageError(match (jobs, other) {
+            ([(name, _)], Some(other)) => {
+                format!("`--only {glob}` matches no repository of job `{name}`; job `{other}` has it")
+            }
+            _ => format!(
                 "`--only {glob}` matches no repository of the file: they are named in full, as in \
                  `docker.io/library/nginx:1.*`"
-            ))),
-        }
+            ),
+        }))
     }
 
     /// What that is, now that the factory has closed what was cut off; none if it is nothing.
