@@ -80,7 +80,10 @@ pub(crate) async fn run(args: TagsArgs) -> anyhow::Result<Exit> {
             return Ok(failed(&format!("list the tags of `{location}`: {}{mend}", daemon::ErrorChain(&error))));
         }
     };
-    print(&args, location, &wanted, &listed)?;
+    if let Some(warning) = survey::warning_of_invalid(location, &listed) {
+        say(&format!("warning  {warning}"));
+    }
+    print(&args, location, &wanted, &listed.tags)?;
     Ok(Exit::Done)
 }
 
@@ -104,7 +107,8 @@ fn given(texts: &[String], file: Option<&JobFile>) -> anyhow::Result<Rules> {
 fn lines_from<'f>(file: &'f JobFile, asked: &Asked) -> Result<Vec<Found<'f>>, String> {
     let mut found = find::lines(file, &asked.location);
     let Some(first) = found.first() else {
-        return Err(jobfile::printable(&find::not_found(asked, &find::closest(file, &asked.location))));
+        let (skipped, closest) = (find::skipped(file, &asked.location), find::closest(file, &asked.location));
+        return Err(jobfile::printable(&find::not_found(asked, &skipped, &closest)));
     };
     let source = &first.source.location;
     found.retain(|found| find::is_same(&found.source.location, &asked.location));

@@ -197,6 +197,41 @@ async fn a_rule_of_the_command_line_may_name_a_tag_set_of_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_is_wanted_and_not_there_is_not_counted_as_taken() {
+    let told = tags(Some("team/app: '9.9'"), &["tags", "job.yaml", "HOST/team/app"]).await.expect(0).stdout;
+    assert!(told.contains("  0 taken · 1 wanted but not there · 11 left\n"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_no_tags_are_counted_and_not_repeated() {
+    let registry = Registry::builder().start().await.unwrap();
+    let image = content::image(1).build();
+    registry.store().put_image("team/app", Some("1"), &image);
+    for name in ["a\x1b[2Jb", "../x", &"x".repeat(300)] {
+        registry.store().put_tag("team/app", name, &image.digest());
+    }
+    let workshop = Workshop::new();
+    let host = registry.host();
+    workshop.job(&format!("version: 1\nto: {host}/mirror/{{path}}\nimages:\n  {host}/team/app: '*'\n"));
+    let warning = format!("warning  3 tags of {host}/team/app are not valid and are left out\n");
+    let listed = workshop.program(&["tags", &format!("{host}/team/app")]).await.expect(0);
+    assert_eq!((listed.stdout.as_str(), &listed.stderr), ("1\n", &warning));
+    for told in [workshop.program(&["plan", "job.yaml"]).await, workshop.run().await] {
+        let told = told.expect(0).stdout.replace("warning      ", "warning  ");
+        assert!(told.contains(&warning), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_repository_that_is_skipped_is_said_to_be() {
+    let text = format!("{}", FILE.replace("registries:", "  quay.io/team/app: skip\nregistries:"));
+    let shown = told(&text, &["show", "job.yaml", "quay.io/team/app:1"]).await.expect(1).stdout;
+    assert_eq!(shown, "`quay.io/team/app` is skipped at job.yaml:7:3\n");
+    let listed = told(&text, &["tags", "job.yaml", "quay.io/team/app"]).await.expect(1).stderr;
+    assert_eq!(listed, "error: `quay.io/team/app` is skipped at job.yaml:7:3\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repository_that_cannot_be_listed_or_is_not_in_the_file_fails() {
     let none = tags(None, &["tags", "HOST/team/none"]).await.expect(1);
     assert!(
