@@ -79,6 +79,9 @@ pub(crate) struct DestinationPlan {
     pub(crate) rule: String,
     /// What would be done.
     pub(crate) action: Action,
+    /// What is on record as placed there.
+    #[serde(default)]
+    pub(crate) placed: Option<Digest>,
     /// What the tag shows now.
     pub(crate) shows: Option<Digest>,
     /// What it would show then; none where that is known only once it is made, or where nothing would change.
@@ -147,6 +150,14 @@ impl Action {
 }
 
 impl DestinationPlan {
+    /// A warning if somebody else moved the tag, and the run replaces what it shows.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let shows =
+            self.shows.as_ref().filter(|shows| self.action == Action::Move && self.placed.as_ref() != Some(shows))?;
+        let to = &self.destination;
+        Some(format!("{to} shows {shows}, which is not what was placed there; it would be replaced"))
+    }
+
     /// Whether a run of the plan writes there.
     fn is_written(&self) -> bool {
         matches!(self.action, Action::Create | Action::Move | Action::Confirm)

@@ -256,6 +256,21 @@ fn stranger(scene: &Scene, repository: &str) -> Digest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_warns_where_somebody_else_moved_a_tag_as_the_run_does() {
+    let scene = Scene::new().await;
+    scene.workshop.run().await.expect(0);
+    let other = stranger(&scene, "mirror/team/app");
+    scene.destination.store().put_tag("mirror/team/app", "1.0", &other);
+    scene.source.store().put_image("team/app", Some("1.1"), &content::image(10).build());
+    let plan = scene.plan(0).await;
+    let to = format!("{}/mirror/team/app:1.0", scene.destination.host());
+    let expected = format!("{to} shows {other}, which is not what was placed there; it would be replaced");
+    assert_eq!(plan["jobs"][0]["warnings"], serde_json::json!([expected]), "1.1 moved at its source alone");
+    let told = scene.workshop.run().await.expect(0).stdout;
+    assert!(told.contains(&format!("warning  {to} showed {other}, which is not what was placed there")), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_reads_no_blob_and_stops_when_asked() {
     let scene = Scene::new().await;
     scene.plan(0).await;
