@@ -59,8 +59,14 @@ async fn several_files_are_checked_and_one_that_is_not_there_is_named() {
     let ended = workshop.program(&["check", "good.yaml", "bad.yaml"]).await.expect(2);
     let ends: Vec<_> = ended.stdout.lines().filter(|line| !line.starts_with("bad.yaml:")).collect();
     assert!(ends[0].starts_with("ok     good.yaml") && ends[1].starts_with("wrong  bad.yaml"), "{}", ended.stdout);
-    let ended = workshop.program(&["check", "none.yaml"]).await.expect(2);
-    assert!(ended.stderr.contains("read `none.yaml`"), "{}", ended.stderr);
+    let told = workshop.program(&["check", "none.yaml", "good.yaml"]).await.expect(2).stdout;
+    let lines: Vec<_> = told.lines().collect();
+    assert!(lines[0].starts_with("none.yaml:1:1 read read `none.yaml`: No such file"), "{told}");
+    assert!(lines[1].starts_with("wrong  none.yaml  1 fault") && lines[2].starts_with("ok     good.yaml"), "{told}");
+    let json = workshop.program(&["check", "--json", "none.yaml", "bad.yaml"]).await.expect(2).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json[0]["rule"], &json[0]["severity"]), (&Value::from("read"), &Value::from("fault")));
+    assert_eq!(json[1]["file"], "bad.yaml");
 }
 
 #[tokio::test]
