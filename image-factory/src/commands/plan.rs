@@ -111,7 +111,7 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
         let other = files::load(&path)?;
         // What was placed says nothing of what the change does, so nothing on record is asked.
         let mut planner = Planner::new(client, None, two_delays(&args.retry_after)?);
-        let name = |job: Option<&str>| job.unwrap_or("the file").to_owned();
+        let name = |job: Option<&str>| job.map_or_else(|| files::stem(&args.file), str::to_owned);
         let (repositories, jobs) = planner.compare(&other, &file, name).await?;
         let against = path.display().to_string();
         plan.change = Some(Change { against, against_digest: other.digest, repositories });
@@ -119,8 +119,8 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
         plan.costs = planner.costs;
         return Ok(plan);
     }
-    if !file.warnings.is_empty() {
-        warn(&file.warnings.to_string());
+    for warning in file.warnings.lines() {
+        warn(&format!("warning  {warning}"));
     }
     let mut planner = Planner::new(client, store(&args.data).await?, two_delays(&args.retry_after)?);
     let looked = AtomicU64::new(0);
@@ -162,7 +162,8 @@ async fn store(data: &DataArgs) -> anyhow::Result<Option<Store>> {
 fn other_version(file: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let name = file.file_name().map(PathBuf::from).unwrap_or_default();
     let candidates = [Some(file.to_owned()).filter(|file| file.is_relative()), Some(name)];
-    let candidates: Vec<PathBuf> = candidates.into_iter().flatten().map(|path| folder.join(path)).collect();
+    let mut candidates: Vec<PathBuf> = candidates.into_iter().flatten().map(|path| folder.join(path)).collect();
+    candidates.dedup();
     match candidates.iter().find(|path| path.is_file()) {
         Some(path) => Ok(path.clone()),
         None => {

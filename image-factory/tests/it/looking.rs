@@ -230,7 +230,7 @@ async fn names_that_are_no_tags_are_counted_and_not_repeated() {
 
 #[tokio::test]
 async fn a_repository_that_is_skipped_is_said_to_be() {
-    let text = format!("{}", FILE.replace("registries:", "  quay.io/team/app: skip\nregistries:"));
+    let text = FILE.replace("registries:", "  quay.io/team/app: skip\nregistries:");
     let shown = told(&text, &["show", "job.yaml", "quay.io/team/app:1"]).await.expect(1).stdout;
     assert_eq!(shown, "`quay.io/team/app` is skipped at job.yaml:7:3\n");
     let listed = told(&text, &["tags", "job.yaml", "quay.io/team/app"]).await.expect(1).stderr;

@@ -84,7 +84,7 @@ async fn a_plan_says_what_would_fail_and_why() {
     let text = format!("{}{gone}  {from}/team/none: \"1\"\n", scene.job("\"*\""));
     scene.workshop.job(&text);
     let told = scene.prints(&["plan", "job.yaml", "--repeat-after=20ms", "--retry-after=20ms,20ms"], 1).await;
-    assert!(told.contains("2 create") || told.contains("3 create"), "{told}");
+    assert!(told.contains("\n  create: 3 destinations · fail: 1 destination · fail: 1 repository\n"), "{told}");
     assert!(told.contains("missing.invalid/team/tool: source_unavailable"), "{told}");
     assert!(told.contains("SOURCE/team/none:1: source_not_found"), "{told}");
 }
@@ -107,9 +107,13 @@ async fn a_change_of_the_file_is_told_by_its_consequences() {
     let markdown = scene.prints(&[&args[..], &["--format", "markdown"]].concat(), 0).await;
     scene.workshop.job(&group("platform", "elsewhere", "[\"1.0\", edge]"));
     let moved = scene.prints(&args, 0).await;
+    let json = scene.workshop.program(&[&args[..], &["--format", "json"]].concat()).await.expect(0).stdout;
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["jobs"][0]["job"], "job");
     scene.workshop.job(&group("platform", "mirror", "[edge, \"1.0\"]"));
     let same = scene.prints(&args, 0).await;
     insta::assert_snapshot!(format!("{text}\n{markdown}\n{moved}\n{same}"));
+    let none = scene.workshop.program(&["plan", "job.yaml", "--against", "none"]).await.expect(2).stderr;
+    assert!(none.contains("looked for `none/job.yaml`\n"), "{none}");
     assert_eq!(scene.written(), 0);
 }
 
