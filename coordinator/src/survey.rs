@@ -12,7 +12,7 @@ use jobfile::{Job, RepositoryLocation, Source};
 use proto::content::Referrers;
 use proto::limits::EXPAND_BATCH;
 use proto::{Class, Digest, Failure, ImageRef, RunId, Tag};
-use registry::{Client, Layout};
+use registry::{Client, Layout, Tags};
 use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{Coordinator, Event};
@@ -111,8 +111,9 @@ impl Survey<'_> {
             Ok(listed) => listed,
             Err(failure) => return Ok(Expansion { failure: Some(failure), ..Expansion::default() }),
         };
-        let mut expansion = expand(source, &listed, only);
-        self.note_cosign_tags(&mut expansion.tasks, &listed).await?;
+        let mut expansion = expand(source, &listed.tags, only);
+        expansion.warnings.extend(warning_of_invalid(&source.location, &listed));
+        self.note_cosign_tags(&mut expansion.tasks, &listed.tags).await?;
         Ok(expansion)
     }
 
@@ -120,9 +121,9 @@ impl Survey<'_> {
     ///
     /// # Errors
     /// They cannot be listed.
-    pub async fn tags(&self, source: &Source) -> Result<Vec<Tag>, Failure> {
+    pub async fn tags(&self, source: &Source) -> Result<Tags, Failure> {
         if !source.needs_listing() {
-            return Ok(Vec::new());
+            return Ok(Tags::default());
         }
         let mut waits = self.retry_after.into_iter();
         loop {
@@ -155,17 +156,27 @@ impl Survey<'_> {
     }
 }
 
+/// A warning of names in a listing that are no tags, if there are any. They are the registry's, and are not repeated.
+pub fn warning_of_invalid(location: &RepositoryLocation, listed: &Tags) -> Option<String> {
+    match listed.invalid {
+        0 => None,
+        1 => Some(format!("1 tag of {location} is not valid and is left out")),
+        invalid => Some(format!("{invalid} tags of {location} are not valid and are left out")),
+    }
+}
+
 /// All tags of a repository, page by page.
 ///
 /// # Errors
 /// They could not be listed to the end: a part of them proves nothing.
-pub async fn list(client: &Client, source: &RepositoryLocation) -> Result<Vec<Tag>, registry::Error> {
+pub async fn list(client: &Client, source: &RepositoryLocation) -> Result<Tags, registry::Error> {
     match source {
         RepositoryLocation::Registry(repository) => client.tags(repository).await,
         RepositoryLocation::Layout { path, repository } => {
             let names = Layout::open_folder(path).await?.names().await?;
             let images = names.iter().filter_map(|name| name.parse::<ImageRef>().ok());
-            Ok(images.filter(|image| image.repository == *repository).filter_map(|image| image.tag).collect())
+            let tags = images.filter(|image| image.repository == *repository).filter_map(|image| image.tag).collect();
+            Ok(Tags { tags, invalid: 0 })
         }
     }
 }

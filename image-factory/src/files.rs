@@ -27,10 +27,9 @@ pub(crate) fn jobs<'f>(
     path: &Path,
     wanted: Option<&str>,
 ) -> Result<Vec<(String, &'f Job)>, UsageError> {
-    let stem = || path.file_stem().map_or_else(|| "job".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let named = file.jobs.iter().map(|job| match &job.name {
         Some(name) => (name.clone(), job),
-        None => (wanted.map_or_else(stem, str::to_owned), job),
+        None => (wanted.map_or_else(|| stem(path), str::to_owned), job),
     });
     let jobs: Vec<_> = named.filter(|(name, _)| wanted.is_none_or(|wanted| wanted == name)).collect();
     if jobs.is_empty() {
@@ -39,6 +38,11 @@ pub(crate) fn jobs<'f>(
         return Err(UsageError(format!("the file has no job `{wanted}`: its jobs are {}", names.join(", "))));
     }
     Ok(jobs)
+}
+
+/// The name of the one job that a file without `jobs` is.
+pub(crate) fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "job".to_owned(), |stem| stem.to_string_lossy().into_owned())
 }
 
 /// Where a job file lies, whatever it was called by.

@@ -90,9 +90,18 @@ pub(crate) fn closest(file: &JobFile, location: &RepositoryLocation) -> Vec<Stri
     ranked.into_iter().take(OFFERED).map(|(_, _, text)| text).collect()
 }
 
-/// Says that the file knows nothing of `asked`, and what may be meant.
-pub(crate) fn not_found(asked: &Asked, closest: &[String]) -> String {
+/// Where the file says to skip a repository.
+pub(crate) fn skipped(file: &JobFile, location: &RepositoryLocation) -> Vec<String> {
+    let skipped = file.skipped.iter().filter(|(skipped, _)| is_same(skipped, location));
+    skipped.map(|(_, place)| place.to_string()).collect()
+}
+
+/// Says that the file mirrors nothing of `asked`: it skips it, or does not know it, and then what may be meant.
+pub(crate) fn not_found(asked: &Asked, skipped: &[String], closest: &[String]) -> String {
     let asked = &asked.location;
+    if !skipped.is_empty() {
+        return format!("`{asked}` is skipped at {}", skipped.join(" and "));
+    }
     match closest {
         [] => format!("`{asked}` is neither source nor destination of the file, nor is anything close to it"),
         [close @ .., last] => {

@@ -83,6 +83,9 @@ pub(crate) struct DestinationPlan {
     pub(crate) rule: String,
     /// What would be done.
     pub(crate) action: Action,
+    /// What is on record as placed there.
+    #[serde(default)]
+    pub(crate) placed: Option<Digest>,
     /// What the tag shows now.
     pub(crate) shows: Option<Digest>,
     /// What it would show then; none where that is known only once it is made, or where nothing would change.
@@ -156,12 +159,25 @@ impl JobPlan {
     pub(crate) fn written(&self) -> impl Iterator<Item = (Location, Pins)> {
         self.images.iter().filter_map(|image| {
             let digest = image.digest.as_ref()?;
-            let is_written =
-                |to: &&DestinationPlan| matches!(to.action, Action::Create | Action::Move | Action::Confirm);
-            let written = image.destinations.iter().filter(is_written);
+            let written = image.destinations.iter().filter(|to| to.is_written());
             let pins: Pins = written.map(|to| (to.destination.clone(), digest.clone())).collect();
             (!pins.is_empty()).then(|| (image.source.clone(), pins))
         })
+    }
+}
+
+impl DestinationPlan {
+    /// A warning if somebody else moved the tag, and the run replaces what it shows.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let shows =
+            self.shows.as_ref().filter(|shows| self.action == Action::Move && self.placed.as_ref() != Some(shows))?;
+        let to = &self.destination;
+        Some(format!("{to} shows {shows}, which is not what was placed there; it would be replaced"))
+    }
+
+    /// Whether a run of the plan writes there.
+    fn is_written(&self) -> bool {
+        matches!(self.action, Action::Create | Action::Move | Action::Confirm)
     }
 }
 
@@ -196,6 +212,19 @@ impl Plan {
             return Err(UsageError(message).into());
         }
         Ok(plan)
+    }
+
+    /// What a run of this plan leaves out: destinations that would fail, or wait, and repositories, each with the reason.
+    pub(crate) fn left_out(&self) -> Vec<(Action, String)> {
+        let unable = self.destinations().filter(|(_, to)| matches!(to.action, Action::Fail | Action::Wait));
+        let images = unable.map(|(image, to)| {
+            let why = to.failure.as_ref().map(|failure| format!(": {failure}")).unwrap_or_default();
+            (to.action, format!("{} → {}{why}", image.source, to.destination))
+        });
+        let repositories = self.jobs.iter().flat_map(|job| &job.failed);
+        let repositories =
+            repositories.map(|failed| (Action::Fail, format!("{}: {}", failed.repository, failed.failure)));
+        images.chain(repositories).collect()
     }
 
     /// All destinations of all images.

@@ -24,6 +24,8 @@ pub(crate) struct Group {
     pub(crate) name: Option<String>,
     pub(crate) place: Place,
     pub(crate) lines: Vec<(RepositoryLocation, Line)>,
+    /// Repositories that it says to skip, each with the place where it does.
+    pub(crate) skipped: Vec<(RepositoryLocation, Place)>,
 }
 
 /// What groups are read with.
@@ -47,7 +49,12 @@ impl Group {
         let layer = Layer::read(walk, &fields, definitions.names);
         let own_tags = layer.tags.as_ref().map(|tags| tags.place.clone());
         let layer = layer.over(definitions.defaults);
-        let group = Self { name: Some(key.text.to_owned()), place: walk.place(key.position), lines: Vec::new() };
+        let group = Self {
+            name: Some(key.text.to_owned()),
+            place: walk.place(key.position),
+            lines: Vec::new(),
+            skipped: Vec::new(),
+        };
         let mut reader = Reader { group, layer, skipped: BTreeSet::new(), definitions };
         match (from(walk, &fields), fields.get("images")) {
             // What stands below a prefix that cannot be read cannot be judged.
@@ -87,7 +94,7 @@ impl Group {
     /// Reads the `images` of a file without groups.
     pub(crate) fn unnamed(walk: &mut Walk, node: &Node, definitions: Definitions) -> Self {
         let place = walk.place(Position::START);
-        let group = Self { name: None, place, lines: Vec::new() };
+        let group = Self { name: None, place, lines: Vec::new(), skipped: Vec::new() };
         let layer = definitions.defaults.clone();
         let mut reader = Reader { group, layer, skipped: BTreeSet::new(), definitions };
         reader.images(walk, node, None);
@@ -132,11 +139,15 @@ impl Reader<'_> {
             if let Some(line) = lines.insert(source.clone(), key.position.line) {
                 let message = format!("`{}` is the repository of line {line}", key.text);
                 walk.fault(key.position, RuleId::DuplicateKey, message, "make one of both");
-            } else if let Some(layer) = layer {
-                let place = walk.place(key.position);
-                self.add(walk, source, &place, &layer);
-            } else {
-                self.skipped.insert(source);
+                continue;
+            }
+            let place = walk.place(key.position);
+            match layer {
+                Some(layer) => self.add(walk, source, &place, &layer),
+                None => {
+                    self.skipped.insert(source.clone());
+                    self.group.skipped.push((source, place));
+                }
             }
         }
     }

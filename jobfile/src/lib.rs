@@ -47,6 +47,8 @@ use proto::Digest;
 use proto::settings::Access;
 
 use crate::files::Files;
+use crate::read::Content;
+use crate::rules::TagSets;
 use crate::walk::Walk;
 
 pub use fault::{Fault, Faults, Place, Position, RuleId, printable};
@@ -79,6 +81,10 @@ pub struct JobFile {
     pub access: Access,
     /// What is odd, but may be meant.
     pub warnings: Faults,
+    /// Repositories that the file says to skip, each with the place where it does.
+    pub skipped: Vec<(RepositoryLocation, Place)>,
+    /// For rules that stand in no file.
+    pub(crate) sets: Arc<TagSets>,
 }
 
 /// Why there is no job file.
@@ -146,7 +152,7 @@ fn parse_in(content: &[u8], file: &Path, folder: &Path, read: &ReadEntry) -> Res
         return refuse(RuleId::Yaml, "the file is not UTF-8".to_owned(), "save it as UTF-8");
     };
     let mut walk = Walk { folder: folder.to_owned(), file: file.clone(), faults: Vec::new(), warnings: Vec::new() };
-    let (jobs, access) = match tree::read(text, &file, &mut walk.faults) {
+    let Content { jobs, access, sets, skipped } = match tree::read(text, &file, &mut walk.faults) {
         Ok(tree) => read::read(&mut walk, &mut files, &tree),
         Err(fault) => {
             walk.faults.push(fault);
@@ -157,5 +163,6 @@ fn parse_in(content: &[u8], file: &Path, folder: &Path, read: &ReadEntry) -> Res
         return Err(Faults::new(walk.faults));
     }
     let (digest, files) = files.digests();
-    Ok(JobFile { digest, files, jobs, access, warnings: Faults::new(walk.warnings) })
+    let warnings = Faults::new(walk.warnings);
+    Ok(JobFile { digest, files, jobs, access, warnings, skipped, sets: sets.into() })
 }

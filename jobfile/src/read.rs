@@ -29,8 +29,17 @@ struct Part<'t> {
     rights: Option<&'t Rights>,
 }
 
+/// What all of them say together.
+#[derive(Default)]
+pub(crate) struct Content {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) access: Access,
+    pub(crate) sets: TagSets,
+    pub(crate) skipped: Vec<(RepositoryLocation, Place)>,
+}
+
 /// Reads the tree of a job file, and all files that it names.
-pub(crate) fn read(walk: &mut Walk, files: &mut Files, tree: &Node) -> (Vec<Job>, Access) {
+pub(crate) fn read(walk: &mut Walk, files: &mut Files, tree: &Node) -> Content {
     let Some(main) = walk.fields(tree, &keys::FILE) else { return Default::default() };
     let include = main.get("include");
     let included = include.map(|node| include::read(walk, files, node)).unwrap_or_default();
@@ -68,7 +77,7 @@ pub(crate) fn read(walk: &mut Walk, files: &mut Files, tree: &Node) -> (Vec<Job>
     let names = Names { destinations: &destinations, sets: &sets, may_use: None };
     let defaults = defaults(walk, &main.fields, names);
     let definitions = Definitions { names, defaults: &defaults, registries: &registries };
-    let groups = groups(walk, files, &parts, definitions);
+    let mut groups = groups(walk, files, &parts, definitions);
     let jobs = selected(walk, &parts, &groups);
     let of_groups = match &jobs {
         Some(jobs) => jobs::of_groups(walk, jobs, &groups),
@@ -78,7 +87,9 @@ pub(crate) fn read(walk: &mut Walk, files: &mut Files, tree: &Node) -> (Vec<Job>
     sets.warn_of_unused(walk);
     destinations.warn_of_unused(walk);
     warn_of_unused(walk, &groups, &registries);
-    (jobs::assemble(jobs.unwrap_or_default(), groups, &of_groups), registries.access)
+    let skipped = groups.iter_mut().flat_map(|group| std::mem::take(&mut group.skipped)).collect();
+    let jobs = jobs::assemble(jobs.unwrap_or_default(), groups, &of_groups);
+    Content { jobs, access: registries.access, sets, skipped }
 }
 
 impl<'t> Part<'t> {

@@ -44,6 +44,7 @@ pub use manifests::{ManifestHead, PutAnswer};
 pub use options::{Env, Options};
 pub use place::{Place, Places};
 pub use referrers::{cosign_tags, fallback_tag};
+pub use tags::Tags;
 pub use tls::{TlsFacts, Trust};
 
 /// The example of the README is compiled.

@@ -19,6 +19,15 @@ const PAGE_TAGS: usize = 1000;
 /// Largest page: some registries send all tags in one.
 const PAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// What a repository lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tags {
+    /// All tags, in the registry's order.
+    pub tags: Vec<Tag>,
+    /// How many names are no tags: nothing can be asked for by them.
+    pub invalid: usize,
+}
+
 /// A listing, read page by page.
 struct TagPages {
     client: Client,
@@ -46,20 +55,21 @@ impl Client {
     /// # Errors
     /// `NotFound` if there is no such repository, `Refused` if the listing is not readable, leads in a circle or has no
     /// end, and those of any request. A part of a listing proves nothing, so there is none.
-    pub async fn tags(&self, repository: &Repository) -> Result<Vec<Tag>, Error> {
+    pub async fn tags(&self, repository: &Repository) -> Result<Tags, Error> {
         let (client, repository) = (self.clone(), repository.clone());
         let mut pages = TagPages { client, repository, state: State::Start, seen: HashSet::new() };
-        let mut tags = Vec::new();
+        let mut listed = Tags::default();
         while let Some(page) = pages.next_page().await? {
-            tags.extend(page);
+            listed.tags.extend(page.tags);
+            listed.invalid += page.invalid;
         }
-        Ok(tags)
+        Ok(listed)
     }
 }
 
 impl TagPages {
     /// The next tags; none after the last. A page may be empty.
-    async fn next_page(&mut self) -> Result<Option<Vec<Tag>>, Error> {
+    async fn next_page(&mut self) -> Result<Option<Tags>, Error> {
         let (registry, url) = match std::mem::replace(&mut self.state, State::End) {
             State::Start => {
                 let registry = self.client.registry(&self.repository).await?;
@@ -93,8 +103,8 @@ impl TagPages {
             }
             self.state = State::Next(registry, next);
         }
-        // What is no tag cannot be asked for either.
-        Ok(Some(new.iter().filter_map(|name| name.parse().ok()).collect()))
+        let tags: Vec<Tag> = new.iter().filter_map(|name| name.parse().ok()).collect();
+        Ok(Some(Tags { invalid: new.len() - tags.len(), tags }))
     }
 }
 

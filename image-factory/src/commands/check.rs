@@ -8,7 +8,7 @@ use clap::Args;
 use jobfile::{Fault, JobFile, LoadError, RepositoryLocation, printable};
 use serde::Serialize;
 
-use crate::exit::{Exit, UsageError};
+use crate::exit::Exit;
 use crate::text;
 
 /// Check job files: all faults at once, each with its line, its rule and how to mend it. Nothing is asked or changed.
@@ -44,9 +44,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
         let checked = match jobfile::load(path) {
             Ok(file) => Checked { noted: noted(&file.warnings, Severity::Warning), file: Some(file) },
             Err(LoadError::Faults(faults)) => Checked { noted: noted(&faults, Severity::Fault), file: None },
-            Err(read @ LoadError::Read { .. }) => {
-                return Err(UsageError(daemon::ErrorChain(&read).to_string()).into());
-            }
+            Err(read @ LoadError::Read { .. }) => Checked { noted: vec![unread(path, &read)], file: None },
         };
         if checked.file.is_none() || (args.strict && !checked.noted.is_empty()) {
             exit = Exit::Usage;
@@ -93,6 +91,19 @@ fn noted(faults: &jobfile::Faults, severity: Severity) -> Vec<Noted> {
         mend: mend.clone(),
     });
     noted.collect()
+}
+
+/// What is said of a file that cannot be read; the others are checked all the same.
+fn unread(path: &Path, error: &LoadError) -> Noted {
+    Noted {
+        file: path.display().to_string(),
+        line: 1,
+        column: 1,
+        rule: "read",
+        severity: Severity::Fault,
+        message: daemon::ErrorChain(error).to_string(),
+        mend: "correct the path, or make it readable".to_owned(),
+    }
 }
 
 /// A file that was checked.

@@ -88,9 +88,11 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
         bail!("a copy to one destination came back with {} results", result.destinations.len());
     };
     match end {
-        End::Placed { digest, .. } => {
-            tell(&mut out, location, digest, &result, began)?;
-            return Ok(Exit::Done);
+        End::Placed { digest, moved, .. } => {
+            let spent = &result.spent;
+            let is_news = *moved || spent.manifests_written + spent.blobs_written + spent.blobs_mounted > 0;
+            writeln!(out, "{}  {location}  {digest}", if is_news { "copied" } else { "up to date" })?;
+            tell_spent(&mut out, digest, &result, began)?;
         }
         End::Failed(failure) | End::Deferred { failure, .. } => {
             writeln!(out, "failed  {} → {location}", args.source)?;
@@ -104,7 +106,14 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
             writeln!(out, "        run it again to be sure: whether the tag has moved is not known")?;
         }
     }
-    Ok(if matches!(end, End::Failed(_)) { Exit::Failed } else { Exit::Incomplete })
+    for warning in &result.warnings {
+        writeln!(out, "warning  {warning}")?;
+    }
+    Ok(match end {
+        End::Placed { .. } => Exit::Done,
+        End::Failed(_) => Exit::Failed,
+        End::Deferred { .. } | End::Interrupted => Exit::Incomplete,
+    })
 }
 
 /// A copy has the digest of its source: a destination that names another one would never show it, and one that names
@@ -167,9 +176,8 @@ async fn show<T>(activity: &Activity, name: String) -> T {
     }
 }
 
-fn tell(out: &mut impl Write, to: &Location, digest: &Digest, result: &TaskResult, began: Instant) -> io::Result<()> {
+fn tell_spent(out: &mut impl Write, digest: &Digest, result: &TaskResult, began: Instant) -> io::Result<()> {
     let spent = &result.spent;
-    writeln!(out, "copied  {to}  {digest}")?;
     if let Some(source) = result.source_digest.as_ref().filter(|source| *source != digest) {
         writeln!(out, "        of {source}, written anew")?;
     }

@@ -71,7 +71,7 @@ async fn look_at(out: &mut impl Write, client: &Client, subject: &Subject) -> an
     let listed = match image {
         Some(_) => None,
         // The rules name no tag, so none need be there: `latest` is as good as any.
-        None => Some(client.tags(repository).await),
+        None => Some(client.tags(repository).await.map(|listed| listed.tags)),
     };
     let first = listed.iter().flatten().flatten().next();
     let image = match (image, first) {
@@ -175,7 +175,7 @@ async fn why_unreadable(client: &Client, read: &Read) -> Option<String> {
 /// Prints whether images on disk can be read.
 async fn look_on_disk(out: &mut impl Write, client: &Client, layout: &OnDisk) -> io::Result<bool> {
     let found = match layout {
-        OnDisk::Source(location, _) => survey::list(client, location).await.map(|tags| match tags.len() {
+        OnDisk::Source(location, _) => survey::list(client, location).await.map(|tags| match tags.tags.len() {
             0 => Err("there are no images of this repository".to_owned()),
             number => Ok(text::count(number as u64, "tag")),
         }),

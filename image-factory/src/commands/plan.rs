@@ -112,7 +112,7 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
         let other = files::load(&path)?;
         // What was placed says nothing of what the change does, so nothing on record is asked.
         let mut planner = Planner::new(client, None, two_delays(&args.retry_after)?);
-        let name = |job: Option<&str>| job.unwrap_or("the file").to_owned();
+        let name = |job: Option<&str>| job.map_or_else(|| files::stem(&args.file), str::to_owned);
         let (repositories, jobs) = planner.compare(&other, &file, name).await?;
         let against = path.display().to_string();
         plan.change = Some(Change { against, against_digest: other.digest, repositories });
@@ -120,8 +120,8 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
         plan.costs = planner.into_costs();
         return Ok(plan);
     }
-    if !file.warnings.is_empty() {
-        warn(&file.warnings.to_string());
+    for warning in file.warnings.lines() {
+        warn(&format!("warning  {warning}"));
     }
     let store = store(&args.data).await?;
     let jobs = files::jobs(&file, &args.file, args.job.as_deref())?;
@@ -170,7 +170,8 @@ async fn store(data: &DataArgs) -> anyhow::Result<Option<Store>> {
 fn other_version(file: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let name = file.file_name().map(PathBuf::from).unwrap_or_default();
     let candidates = [Some(file.to_owned()).filter(|file| file.is_relative()), Some(name)];
-    let candidates: Vec<PathBuf> = candidates.into_iter().flatten().map(|path| folder.join(path)).collect();
+    let mut candidates: Vec<PathBuf> = candidates.into_iter().flatten().map(|path| folder.join(path)).collect();
+    candidates.dedup();
     match candidates.iter().find(|path| path.is_file()) {
         Some(path) => Ok(path.clone()),
         None => {

@@ -258,7 +258,7 @@ pub(crate) async fn mirror(
     }
     let jobs = files::jobs(&file, order.path, order.job)?;
     let path = files::absolute(order.path)?;
-    order.wanted.refuse_idle(&jobs)?;
+    order.wanted.refuse_idle(&jobs, &file)?;
     let client = Client::new(&file.access, order.options.clone())?;
     let factory = Factory::open(order.data, client, order.slots, order.retry_after).await?;
     if order.is_namesake_refused {
@@ -282,7 +282,7 @@ pub(crate) async fn mirror(
             take_over: order.take_over,
             only: only.text(),
         };
-        let run = factory.run(&file, (job, &only), submission, machine.as_deref_mut(), shutdown).await;
+        let run = factory.run(&file, (job, only), submission, machine.as_deref_mut(), shutdown).await;
         let run = run.with_context(|| format!("run with data folder `{}`", order.data.path().display()))?;
         let Some(run) = run else { return Ok(Left { is_cut_off: true, not_begun: names_from(at + 1) }) };
         let not_begun = if shutdown.drain.is_cancelled() { names_from(at + 1) } else { Vec::new() };
@@ -297,16 +297,22 @@ pub(crate) async fn mirror(
 }
 
 impl Wanted {
-    /// Refuses globs that no repository of the jobs can match.
-    fn refuse_idle(&self, jobs: &[(String, &Job)]) -> Result<(), UsageError> {
+    /// Refuses globs that no repository of the jobs, which are those of the file or one of them, can match.
+    fn refuse_idle(&self, jobs: &[(String, &Job)], file: &JobFile) -> Result<(), UsageError> {
         let (Self::Only(only) | Self::Undone { globs: only, .. }) = self else { return Ok(()) };
-        match only.idle_globs(jobs.iter().map(|(_, job)| *job))[..] {
-            [] => Ok(()),
-            [glob, ..] => Err(UsageError(format!(
+        let idle = only.idle_globs(jobs.iter().map(|(_, job)| *job));
+        let Some(glob) = idle.first() else { return Ok(()) };
+        let has_it = |other: &&Job| !only.idle_globs([*other]).contains(glob);
+        let other = file.jobs.iter().find(has_it).and_then(|other| other.name.as_deref());
+        Err(UsageError(match (jobs, other) {
+            ([(name, _)], Some(other)) => {
+                format!("`--only {glob}` matches no repository of job `{name}`; job `{other}` has it")
+            }
+            _ => format!(
                 "`--only {glob}` matches no repository of the file: they are named in full, as in \
                  `docker.io/library/nginx:1.*`"
-            ))),
-        }
+            ),
+        }))
     }
 
     /// What that is of each of `jobs`, now that the factory has closed what was cut off; without those of which it is

@@ -52,7 +52,7 @@ pub(crate) fn run(args: &ShowArgs) -> anyhow::Result<Exit> {
     } else {
         for (answer, asked) in shown.answers.iter().zip(&args.asked) {
             if answer.lines.is_empty() {
-                writeln!(out, "{}", printable(&find::not_found(asked, &answer.closest)))?;
+                writeln!(out, "{}", printable(&find::not_found(asked, &answer.skipped, &answer.closest)))?;
             }
             for line in &answer.lines {
                 line.print(&mut out)?;
@@ -76,6 +76,8 @@ struct Answer {
     asked: String,
     /// One for each line of the file that is about it.
     lines: Vec<Shown>,
+    /// Where the file says to skip it, if it has no line.
+    skipped: Vec<String>,
     /// Repositories of the file with names like it, if it has no line.
     closest: Vec<String>,
 }
@@ -121,8 +123,12 @@ impl Answer {
     fn of(file: &JobFile, asked: &Asked) -> Self {
         let lines: Vec<_> =
             find::lines(file, &asked.location).iter().map(|found| Shown::of(file, found, asked.tag.as_ref())).collect();
-        let closest = if lines.is_empty() { find::closest(file, &asked.location) } else { Vec::new() };
-        Self { asked: asked.to_string(), lines, closest }
+        let (mut skipped, mut closest) = (Vec::new(), Vec::new());
+        if lines.is_empty() {
+            skipped = find::skipped(file, &asked.location);
+            closest = find::closest(file, &asked.location);
+        }
+        Self { asked: asked.to_string(), lines, skipped, closest }
     }
 }
 

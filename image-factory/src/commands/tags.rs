@@ -69,7 +69,7 @@ pub(crate) async fn run(args: TagsArgs) -> anyhow::Result<Exit> {
             Ok(lines) => Wanted::Lines(lines),
             Err(why) => return Ok(failed(&why)),
         },
-        (texts, _) => Wanted::Rules(given(texts)?),
+        (texts, _) => Wanted::Rules(given(texts, file.as_ref())?),
     };
     let access = file.as_ref().map_or_else(Access::default, |file| file.access.clone());
     let client = Client::new(&access, args.patience.options())?;
@@ -80,7 +80,10 @@ pub(crate) async fn run(args: TagsArgs) -> anyhow::Result<Exit> {
             return Ok(failed(&format!("list the tags of `{location}`: {}{mend}", daemon::ErrorChain(&error))));
         }
     };
-    print(&args, location, &wanted, &listed)?;
+    if let Some(warning) = survey::warning_of_invalid(location, &listed) {
+        say(&format!("warning  {warning}"));
+    }
+    print(&args, location, &wanted, &listed.tags)?;
     Ok(Exit::Done)
 }
 
@@ -92,9 +95,9 @@ enum Wanted<'f> {
     Lines(Vec<Found<'f>>),
 }
 
-/// The rules of the command line.
-fn given(texts: &[String]) -> anyhow::Result<Rules> {
-    Rules::parse_all(texts, "--rule").map_err(|faults| {
+/// The rules of the command line, which may name tag sets of the file.
+fn given(texts: &[String], file: Option<&JobFile>) -> anyhow::Result<Rules> {
+    Rules::parse_all(texts, "--rule", file).map_err(|faults| {
         let faults: Vec<_> = faults.iter().map(|fault| format!("{}; {}", fault.message, fault.mend)).collect();
         UsageError(jobfile::printable(&format!("`--rule` cannot be used: {}", faults.join(" · ")))).into()
     })
@@ -104,7 +107,8 @@ fn given(texts: &[String]) -> anyhow::Result<Rules> {
 fn lines_from<'f>(file: &'f JobFile, asked: &Asked) -> Result<Vec<Found<'f>>, String> {
     let mut found = find::lines(file, &asked.location);
     let Some(first) = found.first() else {
-        return Err(jobfile::printable(&find::not_found(asked, &find::closest(file, &asked.location))));
+        let (skipped, closest) = (find::skipped(file, &asked.location), find::closest(file, &asked.location));
+        return Err(jobfile::printable(&find::not_found(asked, &skipped, &closest)));
     };
     let source = &first.source.location;
     found.retain(|found| find::is_same(&found.source.location, &asked.location));

@@ -7,6 +7,7 @@ use coordinator::expand::{Only, expand};
 use futures_util::{StreamExt, stream};
 use jobfile::{JobFile, RepositoryLocation, Source};
 use proto::{Digest, Failure, ImageRef, Location, Reference, Tag};
+use registry::Tags;
 use serde::{Deserialize, Serialize};
 
 use super::JobPlan;
@@ -73,19 +74,19 @@ impl Planner {
                 let asks = both.all().find(|source| source.needs_listing());
                 match asks {
                     Some(source) => (*location, survey.tags(source).await),
-                    None => (*location, Ok(Vec::new())),
+                    None => (*location, Ok(Tags::default())),
                 }
             }
         });
         let listings = stream::iter(listings.collect::<Vec<_>>()).buffered(CONCURRENCY);
-        let listings: BTreeMap<&RepositoryLocation, Result<Vec<Tag>, Failure>> = listings.collect().await;
+        let listings: BTreeMap<&RepositoryLocation, Result<Tags, Failure>> = listings.collect().await;
 
         let mut changes = Vec::new();
         let mut new: BTreeMap<String, Vec<NewTask>> = BTreeMap::new();
         for (location, both) in pairs {
             let mut change = RepositoryChange { repository: location.to_string(), ..Default::default() };
             match listings.get(location) {
-                Some(Ok(listed)) => {
+                Some(Ok(Tags { tags: listed, .. })) => {
                     let (old, now) = (wanted(&both.before, listed), wanted(&both.after, listed));
                     let before: BTreeSet<_> = old.values().flatten().flat_map(places).collect();
                     for (job, source) in &both.after {

@@ -78,6 +78,8 @@ impl Planner {
         let (images, warnings) = self.images(job, tasks, tell).await?;
         plan.images = images;
         plan.warnings.extend(warnings);
+        let destinations = plan.images.iter().flat_map(|image| &image.destinations);
+        plan.warnings.extend(destinations.filter_map(DestinationPlan::warning));
         plan.images.sort_by(|a, b| a.source.cmp(&b.source));
         Ok(plan)
     }
@@ -112,6 +114,7 @@ impl Planner {
             Some(store) => store.placements(&locations).await?,
             None => Default::default(),
         };
+        let placed = placements.iter().map(|(to, placement)| (to.clone(), placement.placed.digest.clone())).collect();
         let is_owned = |placement: &Placement| placement.job != job;
         let owned = placements.iter().filter(|(_, placement)| is_owned(placement));
         let owned = owned.map(|(location, placement)| (location.clone(), placement.job.clone())).collect();
@@ -134,7 +137,7 @@ impl Planner {
             kind: TaskKind::Mirror(mirror),
         };
         let preview = preview(&self.tools, &attempt, is_free_to_read(&task.source)).await;
-        Ok(Look { owned, preview })
+        Ok(Look { owned, placed, preview })
     }
 }
 
@@ -184,6 +187,8 @@ impl Costs {
 struct Look {
     /// Destinations that other jobs own.
     owned: BTreeMap<Location, String>,
+    /// What is on record.
+    placed: BTreeMap<Location, Digest>,
     preview: Preview,
 }
 
@@ -211,6 +216,7 @@ impl Look {
                 owner: to.origin.owner.clone(),
                 rule: to.origin.rule.clone(),
                 action: Action::Keep,
+                placed: self.placed.get(&to.location).cloned(),
                 shows: None,
                 becomes: None,
                 bytes: None,

@@ -62,10 +62,13 @@ impl<O: Write> Page<'_, O> {
     fn plan(&mut self, plan: &Plan) -> io::Result<()> {
         self.head(&format!("plan of {} ({})", self.code(&plan.file), short(&plan.file_digest.to_string())))?;
         let counted = Action::ALL.into_iter().map(|action| (action, plan.count(action)));
-        let counted: Vec<String> = counted
-            .filter(|(_, count)| *count > 0)
-            .map(|(action, count)| format!("{count} {}", action.as_str()))
-            .collect();
+        let told = |(action, count): (Action, usize)| {
+            let what = format!("{}: {}", action.as_str(), text::count(count as u64, "destination"));
+            (count > 0).then_some(what)
+        };
+        let mut counted: Vec<String> = counted.filter_map(told).collect();
+        let failed: usize = plan.jobs.iter().map(|job| job.failed.len()).sum();
+        counted.extend((failed > 0).then(|| format!("fail: {}", repositories(failed))));
         self.paragraph(&if counted.is_empty() { "no image is wanted".to_owned() } else { counted.join(" · ") })?;
         for action in [Action::Create, Action::Move, Action::Confirm] {
             self.lots(plan, action)?;
@@ -241,6 +244,10 @@ fn told_tag(image: &ImagePlan, destination: &DestinationPlan) -> String {
         }
         _ => tag,
     }
+}
+
+fn repositories(number: usize) -> String {
+    if number == 1 { "1 repository".to_owned() } else { format!("{number} repositories") }
 }
 
 /// The part of a digest that people compare.

@@ -59,8 +59,14 @@ async fn several_files_are_checked_and_one_that_is_not_there_is_named() {
     let ended = workshop.program(&["check", "good.yaml", "bad.yaml"]).await.expect(2);
     let ends: Vec<_> = ended.stdout.lines().filter(|line| !line.starts_with("bad.yaml:")).collect();
     assert!(ends[0].starts_with("ok     good.yaml") && ends[1].starts_with("wrong  bad.yaml"), "{}", ended.stdout);
-    let ended = workshop.program(&["check", "none.yaml"]).await.expect(2);
-    assert!(ended.stderr.contains("read `none.yaml`"), "{}", ended.stderr);
+    let told = workshop.program(&["check", "none.yaml", "good.yaml"]).await.expect(2).stdout;
+    let lines: Vec<_> = told.lines().collect();
+    assert!(lines[0].starts_with("none.yaml:1:1 read read `none.yaml`: No such file"), "{told}");
+    assert!(lines[1].starts_with("wrong  none.yaml  1 fault") && lines[2].starts_with("ok     good.yaml"), "{told}");
+    let json = workshop.program(&["check", "--json", "none.yaml", "bad.yaml"]).await.expect(2).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json[0]["rule"], &json[0]["severity"]), (&Value::from("read"), &Value::from("fault")));
+    assert_eq!(json[1]["file"], "bad.yaml");
 }
 
 #[tokio::test]
@@ -184,6 +190,51 @@ async fn the_rules_of_a_file_are_those_of_its_lines() {
     assert_eq!(json["lines"][0]["taken"][0]["tag"], "9.9");
     assert_eq!(json["lines"][0]["taken"][0]["listed"], false);
     assert_eq!(json["lines"][0]["dropped"].as_array().unwrap().len(), 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_of_the_command_line_may_name_a_tag_set_of_the_file() {
+    let file = "team/app: $st\ntag_sets: { st: '>=3.21' }";
+    let args = ["tags", "job.yaml", "HOST/team/app", "--rule", "$st", "--rule", "edge"];
+    let told = tags(Some(file), &args).await.expect(0).stdout;
+    assert!(told.contains("3.21.1  $st\n") && told.contains("edge    edge\n"), "{told}");
+    let close = tags(Some(file), &[&args[..4], &["$sta"]].concat()).await.expect(2).stderr;
+    assert!(close.contains("there is no tag set `sta`; did you mean `$st`?"), "{close}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_is_wanted_and_not_there_is_not_counted_as_taken() {
+    let told = tags(Some("team/app: '9.9'"), &["tags", "job.yaml", "HOST/team/app"]).await.expect(0).stdout;
+    assert!(told.contains("  0 taken · 1 wanted but not there · 11 left\n"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_no_tags_are_counted_and_not_repeated() {
+    let registry = Registry::builder().start().await.unwrap();
+    let image = content::image(1).build();
+    registry.store().put_image("team/app", Some("1"), &image);
+    for name in ["a\x1b[2Jb", "../x", &"x".repeat(300)] {
+        registry.store().put_tag("team/app", name, &image.digest());
+    }
+    let workshop = Workshop::new();
+    let host = registry.host();
+    workshop.job(&format!("version: 1\nto: {host}/mirror/{{path}}\nimages:\n  {host}/team/app: '*'\n"));
+    let warning = format!("warning  3 tags of {host}/team/app are not valid and are left out\n");
+    let listed = workshop.program(&["tags", &format!("{host}/team/app")]).await.expect(0);
+    assert_eq!((listed.stdout.as_str(), &listed.stderr), ("1\n", &warning));
+    for told in [workshop.program(&["plan", "job.yaml"]).await, workshop.run().await] {
+        let told = told.expect(0).stdout.replace("warning      ", "warning  ");
+        assert!(told.contains(&warning), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_repository_that_is_skipped_is_said_to_be() {
+    let text = FILE.replace("registries:", "  quay.io/team/app: skip\nregistries:");
+    let shown = told(&text, &["show", "job.yaml", "quay.io/team/app:1"]).await.expect(1).stdout;
+    assert_eq!(shown, "`quay.io/team/app` is skipped at job.yaml:7:3\n");
+    let listed = told(&text, &["tags", "job.yaml", "quay.io/team/app"]).await.expect(1).stderr;
+    assert_eq!(listed, "error: `quay.io/team/app` is skipped at job.yaml:7:3\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

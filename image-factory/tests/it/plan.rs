@@ -84,7 +84,7 @@ async fn a_plan_says_what_would_fail_and_why() {
     let text = format!("{}{gone}  {from}/team/none: \"1\"\n", scene.job("\"*\""));
     scene.workshop.job(&text);
     let told = scene.prints(&["plan", "job.yaml", "--repeat-after=20ms", "--retry-after=20ms,20ms"], 1).await;
-    assert!(told.contains("2 create") || told.contains("3 create"), "{told}");
+    assert!(told.contains("\n  create: 3 destinations · fail: 1 destination · fail: 1 repository\n"), "{told}");
     assert!(told.contains("missing.invalid/team/tool: source_unavailable"), "{told}");
     assert!(told.contains("SOURCE/team/none:1: source_not_found"), "{told}");
 }
@@ -107,9 +107,13 @@ async fn a_change_of_the_file_is_told_by_its_consequences() {
     let markdown = scene.prints(&[&args[..], &["--format", "markdown"]].concat(), 0).await;
     scene.workshop.job(&group("platform", "elsewhere", "[\"1.0\", edge]"));
     let moved = scene.prints(&args, 0).await;
+    let json = scene.workshop.program(&[&args[..], &["--format", "json"]].concat()).await.expect(0).stdout;
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["jobs"][0]["job"], "job");
     scene.workshop.job(&group("platform", "mirror", "[edge, \"1.0\"]"));
     let same = scene.prints(&args, 0).await;
     insta::assert_snapshot!(format!("{text}\n{markdown}\n{moved}\n{same}"));
+    let none = scene.workshop.program(&["plan", "job.yaml", "--against", "none"]).await.expect(2).stderr;
+    assert!(none.contains("looked for `none/job.yaml`\n"), "{none}");
     assert_eq!(scene.written(), 0);
 }
 
@@ -131,6 +135,25 @@ async fn a_kept_plan_is_run_as_it_is_whatever_the_source_shows_by_then() {
     assert!(refused.stderr.contains("is not the file that was planned any more"), "{}", refused.stderr);
     scene.workshop.write("tonight.json", "{}");
     scene.workshop.program(&run).await.expect(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_of_a_plan_names_what_the_plan_left_out_and_fails_for_it() {
+    let scene = Scene::new().await;
+    let from = scene.source.host();
+    scene.source.store().put_image("team/few", Some("1"), &content::image(30).build());
+    let few = format!("  {from}/team/few: {{ tags: \"*\", expect: {{ min: 5 }} }}\n");
+    scene.workshop.job(&format!("{}  {from}/team/none: \"1\"\n{few}", scene.job("\"*\"")));
+    let told = scene.workshop.program(&["plan", "job.yaml", "--out", "tonight.json"]).await.expect(1).stdout;
+    assert!(told.contains("team/few"), "{told}");
+    let run = [&["run", "--plan", "tonight.json"], &RUN[2..]].concat();
+    for _ in 0..2 {
+        let told = scene.workshop.program(&run).await.expect(1);
+        assert!(told.stderr.contains("left out, since the plan could not do it: 2\n"), "{}", told.stderr);
+        assert!(told.stderr.contains(&format!("  fail  {from}/team/none:1: source_not_found")), "{}", told.stderr);
+        assert!(told.stderr.contains(&format!("  fail  {from}/team/few: ")), "{}", told.stderr);
+        scene.workshop.program(&["plan", "job.yaml", "--out", "tonight.json"]).await.expect(1);
+    }
 }
 
 /// Each destination of a plan, and of the report of the run after it: how it should end, and how it did.
@@ -234,6 +257,21 @@ fn stranger(scene: &Scene, repository: &str) -> Digest {
     let image = content::image(77).build();
     scene.destination.store().put_image(repository, None, &image);
     image.digest()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_warns_where_somebody_else_moved_a_tag_as_the_run_does() {
+    let scene = Scene::new().await;
+    scene.workshop.run().await.expect(0);
+    let other = stranger(&scene, "mirror/team/app");
+    scene.destination.store().put_tag("mirror/team/app", "1.0", &other);
+    scene.source.store().put_image("team/app", Some("1.1"), &content::image(10).build());
+    let plan = scene.plan(0).await;
+    let to = format!("{}/mirror/team/app:1.0", scene.destination.host());
+    let expected = format!("{to} shows {other}, which is not what was placed there; it would be replaced");
+    assert_eq!(plan["jobs"][0]["warnings"], serde_json::json!([expected]), "1.1 moved at its source alone");
+    let told = scene.workshop.run().await.expect(0).stdout;
+    assert!(told.contains(&format!("warning  {to} showed {other}, which is not what was placed there")), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -279,3 +279,18 @@ async fn of_many_images_that_fail_alike_the_first_few_are_named_and_the_rest_is_
     assert_eq!(failed, 5, "{}", ended.stderr);
     assert!(ended.stdout.contains("12 × source_forbidden"), "{}", ended.stdout);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_glob_that_only_another_job_has_something_for_is_refused_with_its_name() {
+    let workshop = Workshop::new();
+    workshop.job(
+        "version: 1\nto: oci:out\ngroups:\n  a: { images: { a.invalid/team/app: '1' } }\n  b: { images: { b.invalid/team/httpd: '1' } }\n\
+         jobs:\n  first: { groups: a }\n  second: { groups: b }\n",
+    );
+    let run = ["run", "job.yaml", "--only", "*/httpd*", "--job", "first"];
+    let refused = workshop.program(&run).await.expect(2).stderr;
+    assert!(
+        refused.contains("`--only */httpd*` matches no repository of job `first`; job `second` has it"),
+        "{refused}"
+    );
+}

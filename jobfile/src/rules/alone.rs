@@ -4,17 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Rules, TagSets};
+use crate::JobFile;
 use crate::fault::{Fault, Faults, Place, Position};
 use crate::tree::{self, Node, Value};
 use crate::walk::Walk;
 
 impl Rules {
     /// Reads rules, each as text (`>=3.18`, `!*-perl`) or as a map (`{ versions: ">=3.18", variants: [alpine] }`), which a job file would
-    /// hold in one list.
+    /// hold in one list. `$names` are those of the tag sets of `file`.
     ///
     /// # Errors
-    /// All that is wrong with them. `what` stands for the file in faults, and a line is the number of a rule.
-    pub fn parse_all(texts: &[String], what: &str) -> Result<Self, Faults> {
+    /// All that is wrong with them. `what` stands for their place in faults, and a line is the number of a rule.
+    pub fn parse_all(texts: &[String], what: &str, file: Option<&JobFile>) -> Result<Self, Faults> {
+        let none = TagSets::default();
+        let sets = file.map_or(&none, |file| &file.sets);
         let file: Arc<Path> = Path::new(what).into();
         let mut walk = Walk { folder: PathBuf::new(), file: file.clone(), faults: Vec::new(), warnings: Vec::new() };
         let mut list = Vec::new();
@@ -26,7 +29,7 @@ impl Rules {
         }
         let position = Position { line: 1, column: 1 };
         let rules = if walk.faults.is_empty() {
-            Self::read(&mut walk, &Node { position, value: Value::List(list) }, &TagSets::default())
+            Self::read(&mut walk, &Node { position, value: Value::List(list) }, sets)
         } else {
             Self::default()
         };

@@ -2,8 +2,8 @@
 
 mod versions;
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use proto::{Digest, Tag};
 
@@ -24,7 +24,7 @@ struct TagSet {
     place: Place,
     /// None if it has faults.
     rules: Option<Rules>,
-    is_used: Cell<bool>,
+    is_used: AtomicBool,
 }
 
 impl TagSets {
@@ -41,13 +41,16 @@ impl TagSets {
                 walk.fault(position, RuleId::TagSet, message, "write it in `a-z 0-9 -`, as in `stable`");
             }
             let rules = Rules::read_items(walk, node, &format!("the tag set `{text}`"), None);
-            self.0.insert(text.to_owned(), TagSet { place: walk.place(position), rules, is_used: Cell::new(false) });
+            self.0.insert(
+                text.to_owned(),
+                TagSet { place: walk.place(position), rules, is_used: AtomicBool::new(false) },
+            );
         }
     }
 
     /// Warns of sets that no selection named.
     pub(crate) fn warn_of_unused(&self, walk: &mut Walk) {
-        for (name, set) in self.0.iter().filter(|(_, set)| !set.is_used.get()) {
+        for (name, set) in self.0.iter().filter(|(_, set)| !set.is_used.load(Relaxed)) {
             let message = format!("no selection of tags uses `${name}`");
             walk.warn_at(set.place.clone(), RuleId::UnusedTagSet, message, "use it, or leave it out");
         }
@@ -56,7 +59,7 @@ impl TagSets {
     /// The rules of a set; none if it is not known, which is noted, or has faults.
     fn rules(&self, walk: &mut Walk, position: Position, name: &str) -> Option<&Rules> {
         if let Some(set) = self.0.get(name) {
-            set.is_used.set(true);
+            set.is_used.store(true, Relaxed);
             return set.rules.as_ref();
         }
         let known: Vec<_> = self.0.keys().map(String::as_str).collect();

@@ -46,11 +46,12 @@ fn tag() -> impl Strategy<Value = Tag> {
 
 /// A rule as text that takes something, quoted.
 fn text_rule() -> impl Strategy<Value = String> {
-    let range = "'(>=|>|<=|<|=|~|\\^)[0-3](\\.[0-3]){0,2}( <[1-4])?'";
+    let range = "'(>=|>|<=|<|=|~|\\^)[0-3](\\.[0-3]){0,2}'";
+    let between = "'((>=|=|~|\\^)0|(>=|~)[12])(\\.[0-3]){0,2} <[34]'";
     let glob = "'([1-3v]\\*|\\*-alpine|\\*|\\?\\.\\?|\\{1,2\\}\\.\\*|[a-c]\\*)'";
     let exact = "'([0-3]\\.[0-3]|latest)'";
     let regex = "'/(\\^[1-3]|alpine|rc)/'";
-    prop_oneof![matching(range), matching(glob), matching(exact), matching(regex)]
+    prop_oneof![matching(range), matching(between), matching(glob), matching(exact), matching(regex)]
 }
 
 /// A rule as a map, with `newest` before its end if it is not empty.

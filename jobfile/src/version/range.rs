@@ -54,6 +54,11 @@ impl Range {
         if bounds.is_empty() {
             return Err("a range has at least one bound".to_owned());
         }
+        let lower = bounds.iter().filter_map(Bound::lower).max();
+        let upper = bounds.iter().filter_map(Bound::upper).min();
+        if lower.zip(upper).is_some_and(|(lower, upper)| upper <= lower) {
+            return Err(format!("`{text}` can match nothing"));
+        }
         Ok(Self(bounds))
     }
 
@@ -79,6 +84,35 @@ fn bound(text: &str, scheme: Scheme) -> Result<Vec<u64>, String> {
 }
 
 impl Bound {
+    /// The least that it admits; none if that is everything.
+    fn lower(&self) -> Option<Vec<u64>> {
+        match self.operator {
+            Operator::AtMost | Operator::Below => None,
+            Operator::Above => after(&self.numbers),
+            _ => Some(without_zeros(self.numbers.clone())),
+        }
+    }
+
+    /// The least that it does not admit any more; none if there is no end.
+    fn upper(&self) -> Option<Vec<u64>> {
+        match self.operator {
+            Operator::AtLeast | Operator::Above => None,
+            Operator::Below => Some(without_zeros(self.numbers.clone())),
+            Operator::AtMost | Operator::Equal => after(&self.numbers),
+            Operator::Tilde | Operator::Caret => after(self.numbers.get(..self.kept()).unwrap_or(&self.numbers)),
+        }
+    }
+
+    /// How many of its first numbers a version must share.
+    fn kept(&self) -> usize {
+        match self.operator {
+            Operator::Tilde => 2,
+            // Below 1.0 the first number that is not 0 is the one that breaks.
+            Operator::Caret => self.numbers.iter().take_while(|n| **n == 0).count() + 1,
+            _ => self.numbers.len(),
+        }
+    }
+
     /// Compares as many parts as the bound has: `3.22.1` is not above `3.22`, but a part of it.
     fn admits(&self, numbers: &[u64]) -> bool {
         let order = |parts: usize| {
@@ -94,16 +128,47 @@ impl Bound {
             Operator::AtMost => order(all).is_le(),
             Operator::Below => order(all).is_lt(),
             Operator::Equal => order(all).is_eq(),
-            Operator::Tilde => same_first(2),
-            // Below 1.0 the first number that is not 0 is the one that breaks.
-            Operator::Caret => same_first(self.numbers.iter().take_while(|n| **n == 0).count() + 1),
+            Operator::Tilde | Operator::Caret => same_first(self.kept()),
         }
     }
+}
+
+/// The first numbers above all that begin with these; none if there are none.
+fn after(numbers: &[u64]) -> Option<Vec<u64>> {
+    let (last, first) = numbers.split_last()?;
+    let mut numbers = first.to_vec();
+    numbers.push(last.checked_add(1)?);
+    Some(numbers)
+}
+
+/// The same numbers, so that lists of them compare as versions do: `3.0` is `3`.
+fn without_zeros(mut numbers: Vec<u64>) -> Vec<u64> {
+    while numbers.pop_if(|last| *last == 0).is_some() {}
+    numbers
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_that_no_version_can_be_in_is_refused() {
+        for range in [">=1.9 <1.3", ">1.3 <=1.3", ">=2 <2", ">=2.0 <2", "=1.2 =1.3", "~1.2 >=1.3", "^1.4 <1.4"] {
+            let refused = Range::read(range, Scheme::Versions).unwrap_err();
+            assert_eq!(refused, format!("`{range}` can match nothing"));
+        }
+        for (range, version) in [
+            (">=1.3 <=1.3", "1.3"),
+            (">1.3 <1.4.1", "1.4"),
+            (">=1.3.5 <=1.3", "1.3.5"),
+            ("=1.2 >=1.2.7", "1.2.7"),
+            ("^0.3 <0.3.1", "0.3"),
+            ("~3 >=3.99", "3.99"),
+        ] {
+            let numbers = Version::read(version).unwrap().numbers;
+            assert!(Range::read(range, Scheme::Versions).unwrap().contains(&numbers), "{version} in {range}");
+        }
+    }
 
     #[test]
     fn a_bound_is_compared_on_as_many_parts_as_it_has() {

@@ -4,7 +4,7 @@ use jobfile::Rules;
 use proto::Tag;
 
 fn parse(texts: &[&str]) -> Result<Rules, jobfile::Faults> {
-    Rules::parse_all(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>(), "--rule")
+    Rules::parse_all(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>(), "--rule", None)
 }
 
 #[test]

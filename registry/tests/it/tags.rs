@@ -36,7 +36,7 @@ async fn all_tags_are_listed_each_once_however_the_registry_pages() {
     ] {
         let registry = registry_with_tags(count, paging, page_max).await;
         let mut seen = BTreeSet::new();
-        for tag in client().tags(&repository(&registry, "a")).await.unwrap() {
+        for tag in client().tags(&repository(&registry, "a")).await.unwrap().tags {
             assert!(seen.insert(tag.to_string()), "{tag} twice, {paging:?}");
         }
         assert_eq!(seen.len(), count, "{paging:?} {page_max:?}");
@@ -52,11 +52,13 @@ async fn a_repository_that_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_listing_without_tags_and_names_that_are_no_tags_are_borne() {
-    for (body, count) in [(r#"{"name":"a","tags":null}"#, 0), (r#"{"tags":["ok","no tag","../x"]}"#, 1)] {
+async fn a_listing_without_tags_is_borne_and_names_that_are_no_tags_are_counted() {
+    for (body, count, invalid) in [(r#"{"name":"a","tags":null}"#, 0, 0), (r#"{"tags":["ok","no tag","../x"]}"#, 1, 2)]
+    {
         let script = Script::start(move |_| answer(200, "", body)).await;
         let repository = format!("{}/a", script.host()).parse().unwrap();
-        assert_eq!(client().tags(&repository).await.unwrap().len(), count);
+        let listed = client().tags(&repository).await.unwrap();
+        assert_eq!((listed.tags.len(), listed.invalid), (count, invalid));
     }
 }
 

@@ -5,13 +5,17 @@ use std::path::Path;
 
 use coordinator::expand::Only;
 use daemon::Shutdown;
+use jobfile::printable;
 
 use super::{Order, RunArgs, Wanted};
 use crate::exit::{Exit, UsageError};
 use crate::files;
 use crate::plan::{Action, Plan};
-use crate::progress::{say, warn};
+use crate::progress::say;
 use crate::text;
+
+/// What is left out is named up to this many.
+const NAMED: usize = 20;
 
 /// Creates and moves the tags that the plan at `path` creates and moves, from the digests that it names. The job file
 /// must be the one that was planned: what goes where is read from it, not from the plan.
@@ -26,7 +30,6 @@ pub(super) async fn run(args: &RunArgs, path: &Path, shutdown: &Shutdown) -> any
     if file.digest != plan.file_digest {
         return Err(UsageError(format!("`{}` is not the file that was planned any more: {again}", plan.file)).into());
     }
-    tell_left_out(&plan);
     let (what, mut images) = (format!("the plan of {}", plan.made_at), 0);
     let mut planned = BTreeMap::new();
     for job in &plan.jobs {
@@ -38,7 +41,7 @@ pub(super) async fn run(args: &RunArgs, path: &Path, shutdown: &Shutdown) -> any
     }
     if planned.is_empty() {
         say("the plan has nothing to do");
-        return Ok(Exit::Done);
+        return Ok(tell_left_out(&plan));
     }
     say(&format!("{} of the plan made at {}, from {}", text::count(images, "image"), plan.made_at, plan.file));
     let data = args.way.prepare()?;
@@ -48,19 +51,24 @@ pub(super) async fn run(args: &RunArgs, path: &Path, shutdown: &Shutdown) -> any
         ..args.way.order(at, file, &data, plan.job.as_deref())?
     };
     let again = format!("run --plan {}", path.display());
-    args.way.carry_out(order, &again, shutdown).await.map(|(exit, _)| exit)
+    let (exit, _) = args.way.carry_out(order, &again, shutdown).await?;
+    // At the end, where it is read: the run's own report does not know of it.
+    Ok(exit.worse(tell_left_out(&plan)))
 }
 
-/// What the plan could not do then is not tried now, and is in no report.
-fn tell_left_out(plan: &Plan) {
-    let parts = [
-        (plan.count(Action::Fail), "would fail"),
-        (plan.count(Action::Wait), "would wait"),
-        (plan.failed(), "could not be listed"),
-    ];
-    let parts = parts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-    let parts: Vec<String> = parts.collect();
-    if !parts.is_empty() {
-        warn(&format!("warning  the plan leaves out what it could not do: {}", parts.join(", ")));
+/// Names what the plan could not do: nothing of it was tried.
+fn tell_left_out(plan: &Plan) -> Exit {
+    let left_out = plan.left_out();
+    if left_out.is_empty() {
+        return Exit::Done;
     }
+    say(&format!("left out, since the plan could not do it: {}", text::number(left_out.len() as u64)));
+    for (action, what) in left_out.iter().take(NAMED) {
+        say(&format!("  {}  {}", action.as_str(), printable(what)));
+    }
+    if left_out.len() > NAMED {
+        say(&format!("  and {} more: the plan has all", left_out.len() - NAMED));
+    }
+    let has_failed = left_out.iter().any(|(action, _)| *action == Action::Fail);
+    if has_failed { Exit::Failed } else { Exit::Incomplete }
 }

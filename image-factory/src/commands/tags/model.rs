@@ -59,7 +59,7 @@ struct Dropped {
 impl Judged {
     /// All tags, in the order in which rules give them.
     pub(super) fn all(listed: &[Tag]) -> Result<Self, jobfile::Faults> {
-        Ok(Self::by_rules(&Rules::parse_all(&["*".to_owned()], "all")?, listed))
+        Ok(Self::by_rules(&Rules::parse_all(&["*".to_owned()], "all", None)?, listed))
     }
 
     pub(super) fn by_rules(rules: &Rules, listed: &[Tag]) -> Self {
@@ -119,7 +119,12 @@ impl Judged {
         if let Some(refused) = &self.refused {
             writeln!(out, "  {refused}")?;
         }
-        writeln!(out, "  {} taken · {} left", self.taken.len(), self.dropped.len())
+        let there = self.taken.iter().filter(|taken| taken.listed).count();
+        let missing = match self.taken.len() - there {
+            0 => String::new(),
+            missing => format!(" · {missing} wanted but not there"),
+        };
+        writeln!(out, "  {there} taken{missing} · {} left", self.dropped.len())
     }
 
     /// How many are left for each reason, with the first of them.

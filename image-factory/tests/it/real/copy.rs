@@ -39,6 +39,28 @@ async fn no_tag_means_latest_and_a_digest_means_that_very_image() {
     copy(&format!("{first_app}@{}", old.digest()), &by_digest).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_copy_leaves_behind_is_told_and_one_that_wrote_nothing_says_so() {
+    let registry = Registry::builder().start().await.unwrap();
+    let image = content::multi_platform(1, &["linux/amd64", "linux/arm64"]);
+    registry.store().put_image("team/app", Some("1"), &image);
+    let signature = content::cosign_signature(&image);
+    registry.store().put_image("team/app", Some(&content::cosign_tag(&image.digest(), "sig")), &signature);
+    let workshop = Workshop::new();
+    let (from, to) = (format!("{}/team/app:1", registry.host()), format!("{}/mirror/app:1", registry.host()));
+    let copy = async |more: &[&str]| {
+        let told = workshop.program(&[&["copy", from.as_str(), to.as_str()], more].concat()).await;
+        told.expect(0).stdout
+    };
+    assert!(copy(&[]).await.starts_with(&format!("copied  {to}  {}\n", image.digest())));
+    let again = copy(&[]).await;
+    assert!(again.starts_with(&format!("up to date  {to}  {}\n", image.digest())), "{again}");
+    assert!(!again.contains("warning"), "{again}");
+    let narrowed = copy(&["--platform", "linux/amd64", "--index", "rewrite"]).await;
+    let warning = narrowed.lines().find(|line| line.starts_with("warning  "));
+    assert!(warning.is_some_and(|line| line.contains("signature")), "{narrowed}");
+}
+
 /// A job file of which only the settings are used.
 fn settings(workshop: &Workshop, servers: &[&Server]) {
     let settings: String = servers.iter().map(|server| server.settings()).collect();

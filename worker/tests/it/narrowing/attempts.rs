@@ -16,7 +16,7 @@ async fn a_rewritten_index_is_up_to_date_until_other_content_is_wanted() {
     let first = bench.run(&task).await;
 
     let second = bench.run(&bench.again(&task, &first)).await;
-    assert_eq!(second.destinations, first.destinations);
+    assert_eq!(digest(&second), digest(&first));
     assert_eq!((bench.source.requests().len(), bench.destination.requests().len()), (1, 1));
 
     let mut other = bench.again(&task, &second);
@@ -96,7 +96,7 @@ async fn killed_before_the_name_a_rewritten_index_is_made_again_the_same() {
 
     // Killed after the name and before the result: nothing is on record, and what is there is ours.
     let once_more = bench.run(&task).await;
-    assert_eq!((once_more.destinations, once_more.warnings), (result.destinations, Vec::new()));
+    assert_eq!((digest(&once_more), &once_more.warnings), (digest(&result), &Vec::new()));
     assert_eq!(once_more.spent.manifests_written, 0);
 }
 
