@@ -147,7 +147,7 @@ async fn a_tag_of_another_job_is_left_alone_unless_it_is_taken_over() {
 async fn past_runs_are_listed_and_their_reports_found_by_a_part_of_their_name() {
     let (source, destination) = (source().await, Registry::builder().start().await.unwrap());
     let workshop = Workshop::new();
-    workshop.program(&["runs"]).await.expect(0);
+    workshop.program(&["runs"]).await.expect(2);
     workshop.program(&["report"]).await.expect(2);
     workshop.job(&job(&source, &destination)).run().await.expect(0);
     workshop.run().await.expect(0);

@@ -44,7 +44,7 @@ async fn who_may_not_list_a_repository_is_told_how_to_mend_it_and_what_to_do_nex
     workshop.job(&format!("version: 1\nto: r.example/{{path}}\nimages:\n  {}/app: \"*\"\n", closed.host()));
     let ended = workshop.run().await.expect(1);
     let lines: Vec<&str> = ended.stdout.lines().collect();
-    let unlisted = lines.iter().position(|line| line.starts_with("unlisted ")).unwrap();
+    let unlisted = lines.iter().position(|line| line.starts_with("left out ")).unwrap();
     assert!(lines[unlisted].contains("source_unauthorized"), "{}", ended.stdout);
     assert!(lines[unlisted + 2].trim_start().starts_with("mend: "), "{}", ended.stdout);
     assert!(lines.last().unwrap().starts_with("next     `image-factory doctor /"), "{}", ended.stdout);

@@ -6,6 +6,10 @@ use std::borrow::Cow;
 ///
 /// Before a digest stands no secret but a name: `alpine:3@sha256:…` stays as it is.
 pub fn without_credentials(text: &str) -> Cow<'_, str> {
+    // A folder's name may hold an `@`.
+    if ["oci:", "oci-archive:"].iter().any(|layout| text.starts_with(layout)) {
+        return Cow::Borrowed(text);
+    }
     let start = text.find("://").map_or(0, |at| at + 3);
     let (scheme, rest) = text.split_at(start);
     let authority = rest.split('/').next().unwrap_or_default();
@@ -26,7 +30,16 @@ mod tests {
         assert_eq!(without_credentials("me:p@ss@host:1/a@b"), "***@host:1/a@b");
         assert_eq!(without_credentials("https://token@host/a"), "https://***@host/a");
         assert_eq!(without_credentials("me:hush@host"), "***@host");
-        for text in ["", "alpine:3@sha256:12", "host/me:hush@x", "a@b", "https://host/a@b", "oci:./a:b"] {
+        for text in [
+            "oci:a@b:docker.io/library/alpine",
+            "oci-archive:me:a@b.tar",
+            "",
+            "alpine:3@sha256:12",
+            "host/me:hush@x",
+            "a@b",
+            "https://host/a@b",
+            "oci:./a:b",
+        ] {
             assert_eq!(without_credentials(text), text);
         }
     }

@@ -88,7 +88,7 @@ const WRONG_PASSWORD: &str = "
 
 const NO_SECRET: &str = "
   credentials  no: read a secret from file `FOLDER/password`: No such file or directory (os error 2)
-               mend: check the credentials: `docker login`, or `auth` of this registry in the file
+               mend: create the file with the secret in it, or correct its path
 SOURCE/team/app  (source, job.yaml:4:3)
 ";
 
@@ -211,6 +211,7 @@ HOST/team/none  (source, job.yaml:4:3)
   login        none
   credentials  none
   pull         no: GET http://HOST/v2/team/none/tags/list: 404 NAME_UNKNOWN: repository name not known to registry
+               mend: there is no such repository: correct its name
   referrers    not asked
   source       no: HOST/team/app (job.yaml:6:3): there is no `9.9`
   sources      1 more can be read
