@@ -11,6 +11,7 @@
 //! - [`preview`]: what an attempt would do, for a plan
 //! - `stage`: what all stages have in common: deadline, interruption, timing
 //! - `stages`: one file each
+//! - `images`: an image for each content that destinations want, read once
 //! - `source`: what is read of the source, each manifest once
 //! - `platforms`: which children of an index are carried, and what becomes of it
 //! - [`Activity`]: what moves right now, for a display
@@ -21,6 +22,7 @@ mod attempt;
 mod consumer;
 mod context;
 mod failure;
+mod images;
 mod pipeline;
 mod platforms;
 mod preview;

@@ -1,23 +1,17 @@
 //! The stages of a task in their order, on one screen.
 
-use std::collections::BTreeMap;
-
 use futures_util::future::join_all;
 use proto::outcome::{DestinationResult, End};
 use proto::task::{Destination, Fingerprint, Mirror};
-use proto::{Content, Digest, Stage};
-use tokio::sync::OnceCell;
+use proto::{Digest, Stage};
 
 use crate::attempt::everywhere;
 use crate::context::TaskContext;
+use crate::images::Images;
 use crate::source::Source;
 use crate::stage::run_stage;
-use crate::stages::fetch::{self, Image};
 use crate::stages::resolve::{self, Target};
 use crate::stages::{push, tag, verify};
-
-/// What is carried of the image, read by the first destination that needs it.
-type SharedImage = OnceCell<Result<Image, End>>;
 
 /// Brings an image to its destinations, side by side. They share what is read from the source, an image for each
 /// content that is asked for, and nothing else: one that is down does not hold up the others.
@@ -26,12 +20,8 @@ pub(crate) async fn mirror(cx: &TaskContext, task: &Mirror) -> Vec<DestinationRe
         Ok(source) => source,
         Err(end) => return everywhere(task, &end),
     };
-    let images: BTreeMap<&Content, SharedImage> =
-        task.destinations.iter().map(|destination| (&destination.content, SharedImage::new())).collect();
-    let deliveries = task.destinations.iter().map(|destination| {
-        let image = &images[&destination.content];
-        deliver(cx, task, &source, image, destination)
-    });
+    let images = Images::of(task);
+    let deliveries = task.destinations.iter().map(|destination| deliver(cx, task, &source, &images, destination));
     let ends = join_all(deliveries).await;
 
     let result = |(destination, end): (&Destination, Result<(Digest, bool), End>)| {
@@ -48,15 +38,14 @@ async fn deliver(
     cx: &TaskContext,
     task: &Mirror,
     source: &Source,
-    image: &SharedImage,
+    images: &Images<'_>,
     destination: &Destination,
 ) -> Result<(Digest, bool), End> {
     let target = match run_stage(cx, Stage::Resolve, resolve::destination(cx, task, source, destination)).await? {
         Target::UpToDate(placed) => return Ok((placed.clone(), false)),
         Target::Open(target) => target,
     };
-    let image = image.get_or_init(|| run_stage(cx, Stage::Fetch, fetch::run(cx, source, &destination.content))).await;
-    let image = image.as_ref().map_err(End::clone)?;
+    let image = images.read(cx, source, &destination.content).await?;
     run_stage(cx, Stage::Push, push::run(cx, source, image, &target.place)).await?;
     run_stage(cx, Stage::Verify, verify::run(image, &target.place)).await?;
     let shows = run_stage(cx, Stage::Tag, tag::run(cx, image, &target)).await?;

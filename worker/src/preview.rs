@@ -7,9 +7,10 @@ use proto::{Descriptor, Digest, Location, Stage, Task};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{TaskContext, Tools};
+use crate::images::Images;
 use crate::source::Source;
 use crate::stage::run_stage;
-use crate::stages::fetch;
+use crate::stages::fetch::Image;
 use crate::stages::resolve::{self, Target};
 
 /// What an attempt would do.
@@ -59,8 +60,9 @@ pub async fn preview(tools: &Tools, task: &Task, weigh: bool) -> Preview {
         Ok(source) => source,
         Err(end) => return Preview { source: Err(end), destinations: Vec::new(), warnings: Vec::new() },
     };
+    let images = weigh.then(|| Images::of(mirror));
     let prospects = mirror.destinations.iter().map(|destination| async {
-        let prospect = prospect(&cx, mirror, &source, destination, weigh).await;
+        let prospect = prospect(&cx, mirror, &source, destination, images.as_ref()).await;
         (destination.location.clone(), prospect.unwrap_or_else(Prospect::Unable))
     });
     let destinations = join_all(prospects.collect::<Vec<_>>()).await;
@@ -73,20 +75,24 @@ async fn prospect(
     mirror: &Mirror,
     source: &Source,
     destination: &Destination,
-    weigh: bool,
+    images: Option<&Images<'_>>,
 ) -> Result<Prospect, End> {
     let shows = match run_stage(cx, Stage::Resolve, resolve::look(cx, mirror, source, destination)).await? {
         Some(Target::UpToDate(_)) => return Ok(Prospect::UpToDate),
         Some(Target::Open(target)) => target.shown,
         None => None,
     };
-    let weight = if weigh { Some(weigh_image(cx, source, destination).await?) } else { None };
+    let weight = match images {
+        Some(images) => Some(Weight::of(images.read(cx, source, &destination.content).await?)),
+        None => None,
+    };
     Ok(Prospect::Write { shows, weight })
 }
 
-async fn weigh_image(cx: &TaskContext, source: &Source, destination: &Destination) -> Result<Weight, End> {
-    let image = run_stage(cx, Stage::Fetch, fetch::run(cx, source, &destination.content)).await?;
-    let manifests = 1 + image.below.iter().map(Vec::len).sum::<usize>();
-    let blobs = image.blobs().into_iter().cloned().collect();
-    Ok(Weight { digest: image.top.digest.clone(), manifests, blobs })
+impl Weight {
+    fn of(image: &Image) -> Self {
+        let manifests = 1 + image.below.iter().map(Vec::len).sum::<usize>();
+        let blobs = image.blobs().into_iter().cloned().collect();
+        Self { digest: image.top.digest.clone(), manifests, blobs }
+    }
 }
