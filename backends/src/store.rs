@@ -49,6 +49,7 @@ use proto::limits;
 
 #[cfg(feature = "conformance")]
 pub use books::{Books, TaskEntry};
+pub use dispatch::target_owned;
 pub use error::StoreError;
 pub use placements::Placement;
 pub use record::Recorded;

@@ -247,6 +247,13 @@ async fn begin_attempt(tx: &mut Tx, due: &Due, destinations: &[Destination], now
     Ok(())
 }
 
+/// Why a task may not set a tag that another job owns.
+pub fn target_owned(location: &Location, owner: &str) -> Failure {
+    let message = format!("set `{location}`: it is owned by job `{owner}`");
+    let hint = "change the destination, or run once with `--take-over`";
+    Failure::new(None, Code::TargetOwned, Class::Reject, &message, Some(hint))
+}
+
 async fn fail_owned(
     tx: &mut Tx,
     due: &Due,
@@ -254,13 +261,7 @@ async fn fail_owned(
     owner: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let failure = Failure {
-        stage: None,
-        code: Code::TargetOwned,
-        class: Class::Reject,
-        message: format!("set `{location}`: it is owned by job `{owner}`"),
-        hint: Some("change the destination, or run once with `--take-over`".to_owned()),
-    };
+    let failure = target_owned(location, owner);
     tx.execute(
         "refuse a destination tag",
         "update destinations set outcome = $3, failure = $4, attempt = $5 where task = $1 and target = $2",

@@ -23,18 +23,28 @@ pub struct Waiting {
     pub failure: Failure,
 }
 
+/// Reads destinations that wait, of the tasks for which a condition holds, in an order.
+macro_rules! select_waiting {
+    ($condition:literal, $order:literal) => {
+        concat!(
+            "select tasks.source, tasks.tries, destinations.target, destinations.deferred,
+                 destinations.not_before, destinations.failure
+             from tasks join destinations on destinations.task = tasks.id
+             where tasks.state = 'ready' and destinations.outcome is null and destinations.failure is not null and ",
+            $condition,
+            " order by ",
+            $order
+        )
+    };
+}
+
 impl Store {
     /// What an open run waits for, what is due first at the front. What is with the workers again is not among it.
     ///
     /// # Errors
     /// The database failed.
     pub async fn waiting(&self, run: RunId) -> Result<Vec<Waiting>, StoreError> {
-        let sql = "select tasks.source, tasks.tries, destinations.target, destinations.deferred,
-                 destinations.not_before, destinations.failure
-             from tasks join destinations on destinations.task = tasks.id
-             where tasks.run = $1 and tasks.state = 'ready' and destinations.outcome is null
-                 and destinations.failure is not null
-             order by destinations.not_before, tasks.source, destinations.position";
+        let sql = select_waiting!("tasks.run = $1", "destinations.not_before, tasks.source, destinations.position");
         let rows = self.db.rows("list what waits", sql, &[run.into()]).await?;
         rows.iter().map(read_waiting).collect()
     }
@@ -44,12 +54,7 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn waiting_of(&self, task: TaskId) -> Result<Vec<Waiting>, StoreError> {
-        let sql = "select tasks.source, tasks.tries, destinations.target, destinations.deferred,
-                 destinations.not_before, destinations.failure
-             from tasks join destinations on destinations.task = tasks.id
-             where tasks.id = $1 and tasks.state = 'ready' and destinations.outcome is null
-                 and destinations.failure is not null
-             order by destinations.position";
+        let sql = select_waiting!("tasks.id = $1", "destinations.position");
         let rows = self.db.rows("read what a task waits for", sql, &[task.into()]).await?;
         rows.iter().map(read_waiting).collect()
     }

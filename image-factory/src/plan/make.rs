@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use backends::Store;
-use backends::store::{NewTask, Placement};
+use backends::store::{NewTask, Placement, target_owned};
 use coordinator::expand::Only;
 use coordinator::survey::Survey;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -12,7 +12,7 @@ use jobfile::{RepositoryLocation, Source};
 use proto::content::Platforms;
 use proto::outcome::End;
 use proto::task::{Destination, Mirror, TaskKind};
-use proto::{Attempt, Class, Code, Digest, Failure, Host, Location, RunId, Task, limits};
+use proto::{Attempt, Digest, Host, Location, RunId, Task, limits};
 use registry::Client;
 use worker::{Activity, Preview, Prospect, Tools, Weight, preview};
 
@@ -223,7 +223,11 @@ impl Look {
                 failure: None,
             };
             if let Some(owner) = self.owned.get(&to.location) {
-                return DestinationPlan { action: Action::Fail, failure: Some(owned_by(&to.location, owner)), ..plan };
+                return DestinationPlan {
+                    action: Action::Fail,
+                    failure: Some(target_owned(&to.location, owner)),
+                    ..plan
+                };
             }
             match prospect {
                 None | Some(Prospect::UpToDate) => DestinationPlan { bytes: Some(0), ..plan },
@@ -257,13 +261,6 @@ impl Look {
 
 fn total(weight: &Weight) -> u64 {
     weight.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size))
-}
-
-/// What the Store says to a task for a tag of another job.
-fn owned_by(location: &Location, owner: &str) -> Failure {
-    let message = format!("set `{location}`: it is owned by job `{owner}`");
-    let hint = "change the destination, or run once with `--take-over`";
-    Failure::new(None, Code::TargetOwned, Class::Reject, &message, Some(hint))
 }
 
 /// Whether reading a manifest costs nothing: Docker Hub counts it as a pull.
