@@ -94,14 +94,14 @@ impl Factory {
 
     /// What was not done right in a run: its images, and the repositories that could not be listed. The run is closed.
     pub(crate) async fn undone(&self, run: RunId, only_failed: bool) -> anyhow::Result<Vec<String>> {
-        let (mut names, mut after) = (Vec::new(), None);
-        loop {
-            let rows = self.store.undone_rows(run, after.as_deref(), ROWS).await?;
-            let Some(last) = rows.last() else { break Ok(names) };
-            after = Some(last.source.clone());
-            let wanted = rows.into_iter().filter(|row| !only_failed || row.outcome == Outcome::Failed);
-            names.extend(wanted.map(|row| row.source));
-        }
+        let mut names = Vec::new();
+        records::each_undone(&self.store, run, |row| {
+            if !only_failed || row.outcome == Outcome::Failed {
+                names.push(row.source);
+            }
+        })
+        .await?;
+        Ok(names)
     }
 
     /// Everything at once, ending in this order: no more is taken, what ended is recorded, what is left is cancelled.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use backends::store::{Run, RunEnd};
+use backends::store::{ReportRow, Run, RunEnd};
 use backends::{Store, StoreError};
 use coordinator::report::Causes;
 use coordinator::report::model::{CauseSection, UnlistedSection};
@@ -98,19 +98,25 @@ impl Records {
     /// What was not done right in a run until now, folded into `causes`.
     pub(crate) async fn undone(&self, run: RunId, mut causes: Causes) -> anyhow::Result<Undone> {
         let mut unlisted = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let rows = self.store.undone_rows(run, after.as_deref(), ROWS).await?;
-            let Some(last) = rows.last() else { break };
-            after = Some(last.source.clone());
-            for row in rows {
-                causes.note(&row);
-                if let Some(failure) = &row.failure {
-                    unlisted.push(UnlistedSection { failure: failure.into(), repository: row.source });
-                }
+        each_undone(&self.store, run, |row| {
+            causes.note(&row);
+            if let Some(failure) = &row.failure {
+                unlisted.push(UnlistedSection { failure: failure.into(), repository: row.source });
             }
-        }
+        })
+        .await?;
         Ok(Undone { images: causes.images(), causes: causes.into_list(), unlisted })
+    }
+}
+
+/// Hands what was not done right in a run until now to `note`, row by row.
+pub(crate) async fn each_undone(store: &Store, run: RunId, mut note: impl FnMut(ReportRow)) -> anyhow::Result<()> {
+    let mut after: Option<String> = None;
+    loop {
+        let rows = store.undone_rows(run, after.as_deref(), ROWS).await?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = Some(last.source.clone());
+        rows.into_iter().for_each(&mut note);
     }
 }
 

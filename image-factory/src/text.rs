@@ -2,11 +2,19 @@
 
 use std::io::{self, ErrorKind, StdoutLock, Write};
 
+use serde::Serialize;
+
 pub(crate) use coordinator::report::words::{bytes, count, duration, number};
 
 /// A hint to whoever named no job file, as with `copy`: what stands in the file is given in another way.
 pub(crate) fn mend_without_file(hint: &str) -> String {
     if hint.contains("in the file") { format!("{hint} (given with `--settings FILE`)") } else { hint.to_owned() }
+}
+
+/// Writes a document for machines, with a line end.
+pub(crate) fn write_json(out: &mut impl Write, document: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, document)?;
+    writeln!(out)
 }
 
 /// Standard output. Once its reader has gone, as with `| head -1`, the rest is dropped: what was done is done.

@@ -55,8 +55,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Exit> {
         all.extend(checked.noted);
     }
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &all).map_err(io::Error::from)?;
-        writeln!(out)?;
+        text::write_json(&mut out, &all)?;
     }
     Ok(exit)
 }

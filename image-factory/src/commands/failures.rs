@@ -89,8 +89,7 @@ pub(crate) async fn run(args: FailuresArgs) -> anyhow::Result<Exit> {
     };
     let mut out = text::stdout();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &failures)?;
-        writeln!(out)?;
+        text::write_json(&mut out, &failures)?;
     } else {
         print(&mut out, &failures, &seen.run, args.images, &data)?;
         if args.run.is_none() {

@@ -1,6 +1,5 @@
 //! `plan`: what a run would do, before it is done.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -92,7 +91,7 @@ pub(crate) async fn run(args: PlanArgs) -> anyhow::Result<Exit> {
     match args.format {
         Format::Text => plan::text::write(&mut out, &plan, Form::Text)?,
         Format::Markdown => plan::text::write(&mut out, &plan, Form::Markdown)?,
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&plan)?)?,
+        Format::Json => text::write_json(&mut out, &plan)?,
     }
     let has_failed = plan.failed() > 0
         || plan.change.iter().flat_map(|change| &change.repositories).any(|change| change.failure.is_some());

@@ -1,7 +1,5 @@
 //! `schema`: the JSON Schemas of what this program reads and writes.
 
-use std::io::{self, Write};
-
 use clap::{Args, ValueEnum};
 
 use crate::exit::Exit;
@@ -36,7 +34,6 @@ pub(crate) fn run(args: &SchemaArgs) -> anyhow::Result<Exit> {
         Document::Report => coordinator::report::schema(),
     };
     let mut out = text::stdout();
-    serde_json::to_writer_pretty(&mut out, &schema).map_err(io::Error::from)?;
-    writeln!(out)?;
+    text::write_json(&mut out, &schema)?;
     Ok(Exit::Done)
 }

@@ -47,8 +47,7 @@ pub(crate) fn run(args: &ShowArgs) -> anyhow::Result<Exit> {
     let shown = All { version: VERSION, answers };
     let mut out = text::stdout();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &shown).map_err(io::Error::from)?;
-        writeln!(out)?;
+        text::write_json(&mut out, &shown)?;
     } else {
         for (answer, asked) in shown.answers.iter().zip(&args.asked) {
             if answer.lines.is_empty() {

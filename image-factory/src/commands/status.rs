@@ -63,8 +63,7 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<Exit> {
     let status = Status { warnings, ..status };
     let mut out = text::stdout();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &status)?;
-        writeln!(out)?;
+        text::write_json(&mut out, &status)?;
     } else {
         print::print(&mut out, &status, &seen.run, &args.data.as_flag(), now)?;
         if args.run.is_none() {

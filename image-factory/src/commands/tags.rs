@@ -2,7 +2,6 @@
 
 mod model;
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -132,8 +131,7 @@ fn print(args: &TagsArgs, location: &RepositoryLocation, wanted: &Wanted<'_>, li
     let tags = Tags { version: VERSION, repository: location.to_string(), listed: listed.len(), lines };
     let mut out = text::stdout();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &tags).map_err(io::Error::from)?;
-        writeln!(out)?;
+        text::write_json(&mut out, &tags)?;
     } else if matches!(wanted, Wanted::All) {
         tags.print_names(&mut out)?;
     } else {

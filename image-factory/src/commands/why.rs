@@ -3,7 +3,6 @@
 mod print;
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::str::FromStr;
 
 use backends::Store;
@@ -159,8 +158,7 @@ pub(crate) async fn run(args: WhyArgs) -> anyhow::Result<Exit> {
     };
     let mut out = text::stdout();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &why)?;
-        writeln!(out)?;
+        text::write_json(&mut out, &why)?;
     } else {
         print::print(&mut out, &why, Timestamp::now())?;
     }
