@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use proto::task::{Destination, Mirror, TaskKind};
-use proto::{Attempt, Content, Location, RunId, Task, TaskId};
+use proto::{Attempt, Location, RunId, Task, TaskId};
 use sqlx::{Connection, SqliteConnection};
 
 /// How long a suite waits for what must happen: far above need, so that only what never happens fails.
@@ -21,18 +21,19 @@ fn location(text: &str) -> Location {
 
 /// A task for the queue that no store knows.
 fn loose_task(source: Location) -> Task {
-    let destination = Destination {
-        location: location("registry.example.com/mirror/app:1"),
-        content: Content::default(),
-        placed: None,
-    };
+    let destination = Destination::new(location("registry.example.com/mirror/app:1"));
     Task {
         run: RunId::new(),
         id: TaskId::new(),
         attempt: Attempt::FIRST,
         solo: false,
         deadline: Duration::from_secs(60),
-        kind: TaskKind::Mirror(Mirror { source, cosign_tags: Vec::new(), destinations: vec![destination] }),
+        kind: TaskKind::Mirror(Mirror {
+            source,
+            listed: None,
+            sidecars: Default::default(),
+            destinations: vec![destination],
+        }),
     }
 }
 

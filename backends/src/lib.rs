@@ -4,15 +4,18 @@
 //!
 //! - [`queue`]: the promise of every Queue
 //! - [`memory`]: the Queue within one process
+//! - [`ledger`]: what the fleet shares to save work
 //! - [`store`]: runs, tasks and placements, as domain verbs
 //! - `conformance` (feature): the suites that each implementation must pass
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod ledger;
 pub mod memory;
 pub mod queue;
 pub mod store;
 
+pub use ledger::{Holders, Lease, Ledger};
 pub use memory::MemoryQueue;
 pub use queue::{Delivery, Lane, Queue, QueueError};
 pub use store::{Store, StoreError};

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use backends::store::{NewDestination, NewTask, Origin};
 use jobfile::{Line, Source, Taken};
-use proto::{Class, Code, Failure, Location, Tag, TaskId};
+use proto::{Class, Code, Failure, Location, Tag};
 
 use only::Pin;
 pub use only::{Only, Pins, ReferenceGlob};
@@ -87,7 +87,7 @@ impl Found {
             let destinations = self.destinations_of(image);
             if destinations.iter().all(|destination| destination.location != location) {
                 let (content, origin) = (line.content.clone(), origin(line, taken));
-                destinations.push(NewDestination { location, content, origin });
+                destinations.push(NewDestination { content, origin, ..location.into() });
             }
         }
     }
@@ -95,8 +95,7 @@ impl Found {
     /// Those of an image's task, which is made if there is none.
     fn destinations_of(&mut self, image: Location) -> &mut Vec<NewDestination> {
         let position = *self.positions.entry(image.clone()).or_insert_with(|| {
-            let task = NewTask { id: TaskId::new(), source: image, cosign_tags: Vec::new(), destinations: Vec::new() };
-            self.tasks.push(task);
+            self.tasks.push(NewTask::new(image, Vec::new()));
             self.tasks.len() - 1
         });
         &mut self.tasks[position].destinations

@@ -113,7 +113,7 @@ impl Survey<'_> {
         };
         let mut expansion = expand(source, &listed.tags, only);
         expansion.warnings.extend(warning_of_invalid(&source.location, &listed));
-        self.note_cosign_tags(&mut expansion.tasks, &listed.tags).await?;
+        self.note_sidecars(&mut expansion.tasks, &listed.tags).await?;
         Ok(expansion)
     }
 
@@ -142,7 +142,7 @@ impl Survey<'_> {
     }
 
     /// Notes with each task which signatures the source lists for what was placed: they may be newer than that.
-    async fn note_cosign_tags(&self, tasks: &mut [NewTask], listed: &[Tag]) -> Result<(), StoreError> {
+    async fn note_sidecars(&self, tasks: &mut [NewTask], listed: &[Tag]) -> Result<(), StoreError> {
         let listed: HashSet<&Tag> = listed.iter().filter(|tag| tag.as_str().starts_with("sha256-")).collect();
         let Some(store) = self.store.filter(|_| !listed.is_empty()) else { return Ok(()) };
         for task in tasks {
@@ -150,7 +150,7 @@ impl Survey<'_> {
             let placements = store.placements(&locations).await?;
             let digests: BTreeSet<&Digest> = placements.values().map(|placement| &placement.placed.digest).collect();
             let tags = digests.into_iter().flat_map(|digest| registry::cosign_tags(digest, &Referrers::All));
-            task.cosign_tags = tags.filter(|tag| listed.contains(tag)).collect();
+            task.sidecars.tags = tags.filter(|tag| listed.contains(tag)).collect();
         }
         Ok(())
     }
@@ -176,7 +176,7 @@ pub async fn list(client: &Client, source: &RepositoryLocation) -> Result<Tags, 
             let names = Layout::open_folder(path).await?.names().await?;
             let images = names.iter().filter_map(|name| name.parse::<ImageRef>().ok());
             let tags = images.filter(|image| image.repository == *repository).filter_map(|image| image.tag).collect();
-            Ok(Tags { tags, invalid: 0 })
+            Ok(Tags { tags, ..Tags::default() })
         }
     }
 }

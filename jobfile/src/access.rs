@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use proto::settings::{Access, Auth, ClientCertificate, Network, RegistrySettings, Secret, Tls};
+use proto::settings::{Access, Auth, ClientCertificate, Limits, Network, RegistrySettings, Secret, Tls};
 use proto::{Host, Repository};
 
 use crate::fault::{Place, RuleId};
@@ -83,12 +83,14 @@ impl Registries {
             let message = "`tls` has no meaning beside `plain_http: true`";
             walk.fault(node.position, RuleId::Value, message, "leave out one of both");
         }
+        let concurrency = concurrency.and_then(|node| walk.number(node, "`concurrency`", 1..=CONCURRENCY_MAX));
         self.access.registries.push(RegistrySettings {
             pattern,
             auth: fields.get("auth").map_or(Auth::Ambient, |node| auth(walk, node)),
             tls: fields.get("tls").map_or_else(Tls::default, |node| tls(walk, node)),
             plain_http,
-            concurrency: concurrency.and_then(|node| walk.number(node, "`concurrency`", 1..=CONCURRENCY_MAX)),
+            limits: Limits { concurrency, ..Limits::default() },
+            ..RegistrySettings::default()
         });
     }
 }

@@ -132,21 +132,22 @@ impl Envelope {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use proptest::prelude::*;
     use serde::Serialize;
 
     use super::*;
-    use crate::content::Content;
+    use crate::digest::Digest;
     use crate::ids::{Attempt, RunId, TaskId};
-    use crate::task::{Destination, Mirror, TaskKind};
+    use crate::task::{Destination, Listed, ListedTag, Mirror, Sidecars, TaskKind};
 
     fn task(destinations: usize) -> Task {
+        let digest = Digest::of(b"an image");
         let destination = |n| Destination {
-            location: format!("registry.example.com/mirror/{n}:1").parse().unwrap(),
-            content: Content::default(),
-            placed: None,
+            listed: Some(Listed { tag: ListedTag::Shows(digest.clone()), sidecars: BTreeSet::new(), has_tags: true }),
+            ..Destination::new(format!("registry.example.com/mirror/{n}:1").parse().unwrap())
         };
         Task {
             run: RunId::new(),
@@ -156,7 +157,8 @@ mod tests {
             deadline: Duration::from_secs(60),
             kind: TaskKind::Mirror(Mirror {
                 source: "alpine:3.22".parse().unwrap(),
-                cosign_tags: Vec::new(),
+                listed: Some(digest.clone()),
+                sidecars: Sidecars::default(),
                 destinations: (0..destinations).map(destination).collect(),
             }),
         }

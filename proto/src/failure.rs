@@ -115,6 +115,7 @@ codes! {
     DestinationIo = "destination_io": "The layout on disk that is the destination could not be written; is the disk full?",
     DestinationMoved = "destination_moved": "Somebody else moved the destination's tag meanwhile; it was left alone.",
     DestinationIncomplete = "destination_incomplete": "The destination lacks a blob or manifest that it was asked for.",
+    DestinationDrifted = "destination_drifted": "The destination lacks a part of what was placed there, and the source no longer has it.",
     SelectionUnexpected = "selection_unexpected": "The rules select more or fewer tags than the file expects.",
     PlatformAbsent = "platform_absent": "The image has none of the platforms that are wanted of it.",
     ImageTooLarge = "image_too_large": "The image names more manifests than allowed.",

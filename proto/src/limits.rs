@@ -44,6 +44,12 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(90 * 60);
 /// How long a draining worker lets running attempts go on.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(60);
 
+/// How long a destination may go on after the others of its task are done; then it is continued alone.
+pub const LAGGARD_GRACE: Duration = Duration::from_secs(5 * 60);
+
+/// Tags of the source that a task names as sidecars at most; of more, only those that may concern it.
+pub const SIDECARS_MAX: usize = 64;
+
 /// How often a message is delivered before it counts as a dead letter.
 pub const DELIVERIES_MAX: u32 = 5;
 

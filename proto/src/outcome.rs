@@ -80,6 +80,16 @@ pub struct TaskResult {
     pub warnings: Vec<String>,
 }
 
+impl End {
+    /// Given back, to be taken up again at once.
+    pub const INTERRUPTED: Self = Self::Interrupted { wait: Duration::ZERO };
+
+    /// Placed, without having been read back.
+    pub fn placed(digest: Digest, fingerprint: Fingerprint, moved: bool) -> Self {
+        Self::Placed { digest, fingerprint, moved, read_back: false, parts: None }
+    }
+}
+
 impl TaskResult {
     /// The result of an attempt that found out nothing and took nothing.
     pub fn new(task: &Task, destinations: Vec<DestinationResult>) -> Self {
@@ -119,6 +129,12 @@ pub enum End {
         /// Whether the tag showed something else, or was not there, when the attempt began.
         #[serde(default)]
         moved: bool,
+        /// Whether all of it was asked for there, to its last blob.
+        #[serde(default)]
+        read_back: bool,
+        /// How many manifests and blobs it consists of, as far as that was found out: what reading it back costs.
+        #[serde(default)]
+        parts: Option<u32>,
     },
     /// It failed; the class says whether another attempt may help.
     Failed(Failure),
@@ -129,8 +145,12 @@ pub enum End {
         /// Who asked for it and how.
         failure: Failure,
     },
-    /// Given back without being counted: the worker drains, or time was over and work was done.
-    Interrupted,
+    /// Given back without being counted: the worker drains, time was over and work was done, or somebody else brings
+    /// what is left to do.
+    Interrupted {
+        /// How long from now it is to be taken up again.
+        wait: Duration,
+    },
 }
 
 /// What an attempt, a task or a run took and saved.

@@ -1,7 +1,9 @@
 //! How to reach registries: what the job file says of them, with names of secrets and never the secrets themselves.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +53,7 @@ impl fmt::Debug for Network {
 }
 
 /// Settings of the registries and repositories that match `pattern`; the longest pattern that matches wins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegistrySettings {
     /// `host[:port]` or `host/prefix`; `*` stands for any characters but `/`.
     pub pattern: String,
@@ -61,8 +63,92 @@ pub struct RegistrySettings {
     pub tls: Tls,
     /// Speak plain HTTP.
     pub plain_http: bool,
-    /// Requests under way at once; none means the client's own number.
+    /// How much is asked of it.
+    pub limits: Limits,
+    /// What is not tried there, though it would save requests.
+    pub without: BTreeSet<Trick>,
+    /// Where else the same content is found.
+    pub alternatives: Vec<Alternative>,
+}
+
+/// How much is asked of a registry, by one account; none means that the client finds out what it bears.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Requests under way at once, of those that read and of those that write.
     pub concurrency: Option<u32>,
+    /// Requests per second, of all kinds together.
+    pub requests_per_second: Option<u32>,
+    /// Manifests written per second.
+    pub manifest_writes_per_second: Option<u32>,
+    /// Bytes of blobs per second, in both directions together.
+    pub bandwidth: Option<u64>,
+    /// Pulls: manifests that are read.
+    pub pulls: Option<PullLimit>,
+}
+
+/// How many manifests may be read in a time, and how many of these reads are for others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullLimit {
+    /// So many; none means what the registry says of itself, and no limit where it says nothing.
+    pub count: Option<u32>,
+    /// In this time.
+    pub per: Duration,
+    /// So many of them are left to the people behind the same account.
+    pub keep_free: u32,
+}
+
+/// A way to save requests that a registry may not bear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trick {
+    /// Blobs are taken from other repositories of the registry.
+    Mount,
+    /// A blob is sent with the request that opens its upload.
+    SinglePost,
+    /// Manifests are sent before it is known whether all that they name is there.
+    OptimisticPut,
+    /// Manifests are read only if they differ from the one that is known.
+    ConditionalGet,
+    /// Tags are listed with their digests, by an interface of the vendor's own.
+    BulkListing,
+}
+
+impl Trick {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Mount, Self::SinglePost, Self::OptimisticPut, Self::ConditionalGet, Self::BulkListing];
+
+    /// The name in the job file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mount => "mount",
+            Self::SinglePost => "single_post",
+            Self::OptimisticPut => "optimistic_put",
+            Self::ConditionalGet => "conditional_get",
+            Self::BulkListing => "bulk_listing",
+        }
+    }
+}
+
+/// Where content of a registry is found under another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// The path of a repository at the registry, with at most one `*`, which stands for any text.
+    pub paths: String,
+    /// The repository that has the same, in full; a `*` stands for what that of `paths` does.
+    pub to: String,
+}
+
+impl Alternative {
+    /// The other name of `repository`; none if it is not among `paths`.
+    pub fn of(&self, repository: &Repository) -> Option<Repository> {
+        let path = repository.path();
+        let Some((first, last)) = self.paths.split_once('*') else {
+            return (self.paths == path).then(|| self.to.parse().ok())?;
+        };
+        let middle = path.strip_prefix(first)?.strip_suffix(last)?;
+        self.to.replacen('*', middle, 1).parse().ok()
+    }
 }
 
 impl RegistrySettings {
@@ -104,6 +190,19 @@ pub enum Auth {
         /// Where the password is.
         password: Secret,
     },
+    /// The identity that AWS gives to what runs there.
+    Aws,
+    /// The identity that Google Cloud gives to what runs there, or a service account's key.
+    Gcp,
+    /// The identity that Azure gives to what runs there.
+    Azure,
+    /// An app of GitHub's, installed at the owner of the repositories.
+    GithubApp {
+        /// The app's id.
+        id: u64,
+        /// Its private key, as PEM.
+        key: Secret,
+    },
 }
 
 /// Where a secret is to be found.
@@ -143,13 +242,7 @@ mod tests {
     use super::*;
 
     fn settings(pattern: &str) -> RegistrySettings {
-        RegistrySettings {
-            pattern: pattern.to_owned(),
-            auth: Auth::Ambient,
-            tls: Tls::default(),
-            plain_http: false,
-            concurrency: None,
-        }
+        RegistrySettings { pattern: pattern.to_owned(), ..RegistrySettings::default() }
     }
 
     fn chosen(patterns: &[&str], repository: &str) -> Option<String> {
@@ -219,6 +312,22 @@ mod tests {
             let network = Network { proxy: Some(proxy.to_owned()), ..Network::default() };
             let text = format!("{:?}", Access { network, registries: Vec::new() });
             assert!(text.contains(shown) && !text.contains("user") && !text.contains("sh@"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_alternative_is_the_repository_with_what_the_star_stands_for() {
+        for (paths, to, repository, expected) in [
+            ("library/*", "public.ecr.aws/docker/library/*", "alpine", Some("public.ecr.aws/docker/library/alpine")),
+            ("library/*", "public.ecr.aws/docker/library/*", "grafana/grafana", None),
+            ("*", "mirror.test/hub/*", "grafana/grafana", Some("mirror.test/hub/grafana/grafana")),
+            ("grafana/grafana", "quay.io/g/g", "grafana/grafana", Some("quay.io/g/g")),
+            ("grafana/grafana", "quay.io/g/g", "grafana/loki", None),
+            ("a/*-x", "quay.io/*", "a/b-x", Some("quay.io/b")),
+        ] {
+            let alternative = Alternative { paths: paths.to_owned(), to: to.to_owned() };
+            let found = alternative.of(&repository.parse().unwrap()).map(|other| other.to_string());
+            assert_eq!(found.as_deref(), expected, "{paths} {repository}");
         }
     }
 }

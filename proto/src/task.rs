@@ -1,5 +1,6 @@
 //! What is to be done: a message from coordinator to worker.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -48,12 +49,25 @@ pub enum TaskKind {
 pub struct Mirror {
     /// The image.
     pub source: Location,
-    /// Those of cosign's tags that the source lists for what was placed: an image is not up to date without those that
-    /// belong to its destination's content.
+    /// What its tag showed when the source was listed with digests, so that it need not be asked again. Only a hint of
+    /// the first attempt: what is gone by now is asked for anew.
     #[serde(default)]
-    pub cosign_tags: Vec<Tag>,
+    pub listed: Option<Digest>,
+    /// The tags under which the source keeps what refers to images.
+    #[serde(default)]
+    pub sidecars: Sidecars,
     /// Where it is to go: those that are not done yet.
     pub destinations: Vec<Destination>,
+}
+
+/// The tags `sha256-…` that a listing of the source names: cosign's, and those of referrers where there is no API.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sidecars {
+    /// Those that may concern the image. An image is not up to date without those that belong to its destination's
+    /// content.
+    pub tags: BTreeSet<Tag>,
+    /// Whether the source has no others, so that these need not be asked for.
+    pub is_complete: bool,
 }
 
 /// One destination of a task, and what is on record about it.
@@ -68,6 +82,43 @@ pub struct Destination {
     /// shows, is up to date.
     #[serde(default)]
     pub placed: Option<Placed>,
+    /// What a listing of its repository said; none if it was not listed. Only a hint of the first attempt.
+    #[serde(default)]
+    pub listed: Option<Listed>,
+    /// Whether all of what was placed is to be asked for, to its last blob.
+    #[serde(default)]
+    pub read_back: bool,
+}
+
+impl Destination {
+    /// All of the image, to a destination of which nothing is known.
+    pub fn new(location: Location) -> Self {
+        Self { location, content: Content::default(), placed: None, listed: None, read_back: false }
+    }
+}
+
+/// What a listing of a destination's repository said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Of the tag that is to be set.
+    pub tag: ListedTag,
+    /// Those of the task's sidecars that are there too.
+    #[serde(default)]
+    pub sidecars: BTreeSet<Tag>,
+    /// Whether the repository was there at all: what is in none need not be looked for.
+    pub has_tags: bool,
+}
+
+/// What a listing said of a tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListedTag {
+    /// It is not there.
+    Absent,
+    /// It is there; what it shows was not said.
+    Named,
+    /// It shows this.
+    Shows(Digest),
 }
 
 /// What was verified to lie under a destination's tag.

@@ -1,9 +1,10 @@
 //! The tags of a repository, read page by page to the end.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use proto::{Repository, Tag};
+use jiff::Timestamp;
+use proto::{Digest, Repository, Tag};
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
@@ -24,6 +25,12 @@ const PAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub struct Tags {
     /// All tags, in the registry's order.
     pub tags: Vec<Tag>,
+    /// What tags show, of those of which the listing says it.
+    pub digests: HashMap<Tag, Digest>,
+    /// When tags were last set, of those of which the listing says it.
+    pub times: HashMap<Tag, Timestamp>,
+    /// Whether there may be more: then what is not named may be there all the same.
+    pub is_partial: bool,
     /// How many names are no tags: nothing can be asked for by them.
     pub invalid: usize,
 }
@@ -104,7 +111,7 @@ impl TagPages {
             self.state = State::Next(registry, next);
         }
         let tags: Vec<Tag> = new.iter().filter_map(|name| name.parse().ok()).collect();
-        Ok(Some(Tags { invalid: new.len() - tags.len(), tags }))
+        Ok(Some(Tags { invalid: new.len() - tags.len(), tags, ..Tags::default() }))
     }
 }
 

@@ -84,7 +84,8 @@ impl Registry {
             _ => Some(false),
         };
         let keyring = settings.map(|settings| settings.auth.clone()).unwrap_or_default();
-        let concurrency = settings.and_then(|settings| settings.concurrency).unwrap_or(options.concurrency).max(1);
+        let concurrency =
+            settings.and_then(|settings| settings.limits.concurrency).unwrap_or(options.concurrency).max(1);
         Ok(Self {
             plain_http,
             base: OnceCell::new(),

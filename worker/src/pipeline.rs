@@ -26,7 +26,7 @@ pub(crate) async fn mirror(cx: &TaskContext, task: &Mirror) -> Vec<DestinationRe
 
     let result = |(destination, end): (&Destination, Result<(Digest, bool), End>)| {
         let fingerprint = Fingerprint::of_copy(&source.digest, &destination.content);
-        let end = end.map_or_else(|end| end, |(digest, moved)| End::Placed { digest, fingerprint, moved });
+        let end = end.map_or_else(|end| end, |(digest, moved)| End::placed(digest, fingerprint, moved));
         DestinationResult { location: destination.location.clone(), end }
     };
     task.destinations.iter().zip(ends).map(result).collect()

@@ -20,14 +20,14 @@ pub(crate) async fn run_stage<T>(
     let began = Instant::now();
     let result = tokio::select! {
         biased;
-        () = cx.interrupt.cancelled() => return Err(End::Interrupted),
+        () = cx.interrupt.cancelled() => return Err(End::INTERRUPTED),
         () = tokio::time::sleep_until(cx.deadline) => Err(StageError::Deadline(stage)),
         result = work.instrument(tracing::info_span!("stage", stage = %stage)) => result,
     };
     cx.note_stage(stage, began.elapsed());
     result.map_err(|error| match end_of(stage, &error) {
         // What was completed lies at the destination and is found there, so the next attempt goes on from it.
-        End::Failed(failure) if failure.code == Code::BlobExceedsDeadline && cx.has_done_work() => End::Interrupted,
+        End::Failed(failure) if failure.code == Code::BlobExceedsDeadline && cx.has_done_work() => End::INTERRUPTED,
         end => end,
     })
 }

@@ -161,7 +161,8 @@ fn new_task(source: &str, destinations: &[&str]) -> NewTask {
     NewTask {
         id: TaskId::new(),
         source: location(&format!("source.example.com/{source}")),
-        cosign_tags: Vec::new(),
+        listed: None,
+        sidecars: Default::default(),
         destinations: destinations.iter().map(|name| location(&format!("mirror.example.com/{name}")).into()).collect(),
     }
 }
@@ -201,7 +202,8 @@ fn results(task: &Task, ends: &[End]) -> TaskResult {
 
 fn placed(content: &str) -> End {
     let digest = Digest::of(content.as_bytes());
-    End::Placed { fingerprint: Fingerprint::of_copy(&digest, &Content::default()), digest, moved: false }
+    let fingerprint = Fingerprint::of_copy(&digest, &Content::default());
+    End::placed(digest, fingerprint, false)
 }
 
 fn failed(class: Class) -> End {

@@ -112,11 +112,16 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 }
 
 /// The form of the tables: the number of the last migration.
-const FORM: i64 = 1;
+const FORM: i64 = 2;
 
 async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
-    let first = SqlStr::from_static(include_str!("migrations/1_first.sql"));
-    let migrations = vec![Migration::new(FORM, "first".into(), MigrationType::Simple, first, false)];
+    let migration = |form, name: &'static str, sql| {
+        Migration::new(form, name.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+    };
+    let migrations = vec![
+        migration(1, "first", include_str!("migrations/1_first.sql")),
+        migration(FORM, "listings", include_str!("migrations/2_listings.sql")),
+    ];
     Migrator::with_migrations(migrations).run(pool).await.map_err(StoreError::Migrate)
 }
 

@@ -5,8 +5,8 @@
 
 use jiff::Timestamp;
 use proto::failure::{Class, Code};
-use proto::task::{Destination, Mirror, Placed, TaskKind};
-use proto::{Attempt, Content, Failure, Location, Outcome, RunId, Tag, Task, TaskId, limits};
+use proto::task::{Destination, Listed, Mirror, Placed, Sidecars, TaskKind};
+use proto::{Attempt, Content, Digest, Failure, Location, Outcome, RunId, Task, TaskId, limits};
 
 use super::db::{Row, Tx, to_json};
 use super::placements::read_placed;
@@ -26,7 +26,8 @@ struct Due {
     attempt: Attempt,
     solo: bool,
     source: Location,
-    cosign_tags: Vec<Tag>,
+    listed: Option<Digest>,
+    sidecars: Sidecars,
 }
 
 impl Store {
@@ -119,7 +120,7 @@ async fn open_runs(tx: &mut Tx) -> Result<Vec<Taker>, StoreError> {
 
 /// Tasks of a run that are due and whose tags no other task holds, those that wait longest first.
 async fn due_tasks(tx: &mut Tx, run: RunId, limit: usize, now: Timestamp) -> Result<Vec<Due>, StoreError> {
-    let sql = "select id, attempt, dead_letters, source, cosign_tags from tasks
+    let sql = "select id, attempt, dead_letters, source, listed, sidecars from tasks
         where run = $1 and state = 'ready' and not_before <= $2
             and not exists (
                 select 1 from destinations
@@ -133,7 +134,8 @@ async fn due_tasks(tx: &mut Tx, run: RunId, limit: usize, now: Timestamp) -> Res
             attempt: Attempt(row.number("attempt")?),
             solo: row.flag("dead_letters")?,
             source: row.parse("source")?,
-            cosign_tags: row.json("cosign_tags")?,
+            listed: row.opt_parse("listed")?,
+            sidecars: row.json("sidecars")?,
         })
     };
     rows.iter().map(read).collect()
@@ -148,7 +150,9 @@ async fn take(
     tally: &mut Tally,
 ) -> Result<Option<Task>, StoreError> {
     let mut destinations = Vec::new();
-    for DueDestination { location, content, owner, placed } in due_destinations(tx, &due, now).await? {
+    for DueDestination { location, content, owner, placed, listed, read_back } in
+        due_destinations(tx, &due, now).await?
+    {
         if owner.as_ref().is_some_and(|owner| *owner != taker.job) && !taker.take_over {
             fail_owned(tx, &due, &location, owner.as_deref().unwrap_or_default(), now).await?;
             continue;
@@ -157,7 +161,7 @@ async fn take(
             release(tx, due.id).await?;
             return Ok(None);
         }
-        destinations.push(Destination { location, content, placed });
+        destinations.push(Destination { location, content, placed, listed, read_back });
     }
     if destinations.is_empty() && close_if_done(tx, taker.run, due.id, now, tally).await? {
         return Ok(None);
@@ -169,7 +173,7 @@ async fn take(
         attempt: due.attempt,
         solo: due.solo,
         deadline: limits::ATTEMPT_DEADLINE,
-        kind: TaskKind::Mirror(Mirror { source: due.source, cosign_tags: due.cosign_tags, destinations }),
+        kind: TaskKind::Mirror(Mirror { source: due.source, listed: due.listed, sidecars: due.sidecars, destinations }),
     }))
 }
 
@@ -181,13 +185,15 @@ struct DueDestination {
     owner: Option<String>,
     /// What lies there.
     placed: Option<Placed>,
+    listed: Option<Listed>,
+    read_back: bool,
 }
 
 /// The destinations that are due. An attempt that was taken before holds the same as then, though others are due by
 /// now: its message may be out.
 async fn due_destinations(tx: &mut Tx, due: &Due, now: Timestamp) -> Result<Vec<DueDestination>, StoreError> {
     let sql =
-        "select destinations.target, destinations.content, placements.job, placements.digest, placements.fingerprint
+        "select destinations.target, destinations.content, destinations.listed, destinations.read_back, placements.job, placements.digest, placements.fingerprint
         from destinations
         left join placements on placements.project = 'default' and placements.target = destinations.target
         where destinations.task = $1 and destinations.outcome is null
@@ -199,7 +205,14 @@ async fn due_destinations(tx: &mut Tx, due: &Due, now: Timestamp) -> Result<Vec<
     let read = |row: &Row| {
         let owner = row.opt_text("job")?;
         let placed = owner.is_some().then(|| read_placed(row)).transpose()?;
-        Ok(DueDestination { location: row.parse("target")?, content: row.json("content")?, owner, placed })
+        Ok(DueDestination {
+            location: row.parse("target")?,
+            content: row.json("content")?,
+            owner,
+            placed,
+            listed: row.opt_json("listed")?,
+            read_back: row.flag("read_back")?,
+        })
     };
     rows.iter().map(read).collect()
 }

@@ -227,7 +227,7 @@ async fn apply_end(
         }
         End::Failed(failure) => return fail(tx, result.task, &target, failure).await,
         End::Deferred { wait, failure } => (Some(failure), *wait, true),
-        End::Interrupted => (None, Duration::ZERO, false),
+        End::Interrupted { wait } => (None, *wait, false),
     };
     let not_before = now.checked_add(wait).unwrap_or(Timestamp::MAX);
     tx.execute(

@@ -1,7 +1,8 @@
 //! What `expand` writes: the tasks of a run, and the repositories that it could not list.
 
 use jiff::Timestamp;
-use proto::{Attempt, Content, Failure, Kind, Location, Outcome, RunId, Tag, TaskId};
+use proto::task::{Listed, Sidecars};
+use proto::{Attempt, Content, Digest, Failure, Kind, Location, Outcome, RunId, TaskId};
 use serde::{Deserialize, Serialize};
 
 use super::db::{Tx, to_json};
@@ -16,8 +17,10 @@ pub struct NewTask {
     pub id: TaskId,
     /// The image.
     pub source: Location,
-    /// Those of cosign's tags that the source lists for what lies at the destinations.
-    pub cosign_tags: Vec<Tag>,
+    /// What its tag showed when the source was listed with digests.
+    pub listed: Option<Digest>,
+    /// The tags under which the source keeps what refers to images.
+    pub sidecars: Sidecars,
     /// Where it is to go.
     pub destinations: Vec<NewDestination>,
 }
@@ -31,12 +34,23 @@ pub struct NewDestination {
     pub content: Content,
     /// Who wants it there.
     pub origin: Origin,
+    /// What a listing of its repository said; none if it was not listed.
+    pub listed: Option<Listed>,
+    /// Whether all of what was placed is to be asked for, to its last blob.
+    pub read_back: bool,
+}
+
+impl NewTask {
+    /// A task of which nothing is known from listings.
+    pub fn new(source: Location, destinations: Vec<NewDestination>) -> Self {
+        Self { id: TaskId::new(), source, listed: None, sidecars: Sidecars::default(), destinations }
+    }
 }
 
 impl From<Location> for NewDestination {
     /// All of the image, wanted by no line in particular.
     fn from(location: Location) -> Self {
-        Self { location, content: Content::default(), origin: Origin::default() }
+        Self { location, content: Content::default(), origin: Origin::default(), listed: None, read_back: false }
     }
 }
 
@@ -72,7 +86,9 @@ impl Store {
         let mut counts = Counts::default();
         for task in tasks {
             let source = task.source.to_string();
-            if insert_task(&mut tx, run, task.id, ("mirror", &task.cosign_tags), &source, now).await? {
+            if insert_task(&mut tx, run, task.id, ("mirror", task.listed.as_ref(), &task.sidecars), &source, now)
+                .await?
+            {
                 counts.tasks += 1;
                 insert_destinations(&mut tx, task, now).await?;
             }
@@ -97,7 +113,7 @@ impl Store {
         let mut tx = self.db.begin().await?;
         require_open(&mut tx, run).await?;
         let id = TaskId::new();
-        if insert_task(&mut tx, run, id, ("listing", &[]), source, now).await? {
+        if insert_task(&mut tx, run, id, ("listing", None, &Sidecars::default()), source, now).await? {
             tx.execute(
                 "close a failed line",
                 "update tasks set state = 'done', outcome = $2, failure = $3, ended_at = $4 where id = $1",
@@ -136,23 +152,24 @@ async fn insert_task(
     tx: &mut Tx,
     run: RunId,
     id: TaskId,
-    (kind, cosign_tags): (&'static str, &[Tag]),
+    (kind, listed, sidecars): (&'static str, Option<&Digest>, &Sidecars),
     source: &str,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     let inserted = tx
         .execute(
             "add a task",
-            "insert into tasks (id, run, kind, source, cosign_tags, state, attempt, tries, dead_letters, deferred,
+            "insert into tasks (id, run, kind, source, listed, sidecars, state, attempt, tries, dead_letters, deferred,
                  not_before, spent, stages)
-             values ($1, $2, $3, $4, $5, 'ready', $6, 0, 0, 0, $7, '{}', '[]')
+             values ($1, $2, $3, $4, $5, $6, 'ready', $7, 0, 0, 0, $8, '{}', '[]')
              on conflict do nothing",
             &[
                 id.into(),
                 run.into(),
                 kind.into(),
                 source.into(),
-                to_json(&cosign_tags).into(),
+                listed.map(Digest::as_str).into(),
+                to_json(sidecars).into(),
                 Attempt::FIRST.0.into(),
                 now.into(),
             ],
@@ -162,11 +179,13 @@ async fn insert_task(
 }
 
 async fn insert_destinations(tx: &mut Tx, task: &NewTask, now: Timestamp) -> Result<(), StoreError> {
-    for (position, NewDestination { location, content, origin }) in task.destinations.iter().enumerate() {
+    for (position, destination) in task.destinations.iter().enumerate() {
+        let NewDestination { location, content, origin, listed, read_back } = destination;
         tx.execute(
             "add a destination",
-            "insert into destinations (task, position, target, content, origin, not_before, deferred, attempt)
-             values ($1, $2, $3, $4, $5, $6, 0, 0)
+            "insert into destinations (task, position, target, content, origin, listed, read_back, not_before,
+                 deferred, attempt)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0)
              on conflict do nothing",
             &[
                 task.id.into(),
@@ -174,6 +193,8 @@ async fn insert_destinations(tx: &mut Tx, task: &NewTask, now: Timestamp) -> Res
                 location.to_string().into(),
                 to_json(content).into(),
                 to_json(origin).into(),
+                listed.as_ref().map(to_json).into(),
+                (*read_back).into(),
                 now.into(),
             ],
         )

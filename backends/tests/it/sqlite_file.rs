@@ -40,7 +40,8 @@ async fn new_run(store: &Store) -> RunId {
 fn task(n: usize) -> NewTask {
     NewTask {
         id: TaskId::new(),
-        cosign_tags: Vec::new(),
+        listed: None,
+        sidecars: Default::default(),
         source: format!("source.example.com/app:{n}").parse().unwrap(),
         destinations: vec![NewDestination::from(format!("mirror.example.com/app:{n}").parse::<Location>().unwrap())],
     }
@@ -155,7 +156,11 @@ async fn who_only_looks_sees_what_another_writes_and_changes_nothing() {
 async fn a_store_of_another_form_is_not_brought_to_ours_by_looking() {
     let (_folder, path) = file();
     drop(Store::open(&path).await.unwrap());
-    execute(&path, "update _sqlx_migrations set version = 9999").await;
+    execute(
+        &path,
+        "update _sqlx_migrations set version = 9999 where version = (select max(version) from _sqlx_migrations)",
+    )
+    .await;
     let error = Store::look(&path).await.err().unwrap();
     assert!(matches!(error, StoreError::OtherForm { form: 9999, .. }), "{error}");
 }

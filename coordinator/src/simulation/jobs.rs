@@ -55,7 +55,8 @@ impl Night {
             tasks.push(NewTask {
                 id: self.name().parse().unwrap(),
                 source: location("source.test/app", self.random.u8(0..5)),
-                cosign_tags: Vec::new(),
+                listed: None,
+                sidecars: Default::default(),
                 destinations: targets.into_iter().map(|tag| location("mirror.test/app", tag).into()).collect(),
             });
         }

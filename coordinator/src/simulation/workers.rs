@@ -92,7 +92,7 @@ impl Attempting {
                 Script::Defer(wait) => {
                     End::Deferred { wait, failure: failure(Code::DestinationRateLimited, Class::Defer) }
                 }
-                Script::Interrupt => End::Interrupted,
+                Script::Interrupt => End::INTERRUPTED,
                 Script::Place => {
                     let shown = registry.tags.get(&to.location).map(|written| &written.digest);
                     if shown != Some(&ours) && shown != seen.as_ref() {
@@ -103,11 +103,8 @@ impl Attempting {
                             let written = Written { digest: ours.clone(), by, by_present_attempt: is_present };
                             registry.tags.insert(to.location.clone(), written);
                         }
-                        End::Placed {
-                            fingerprint: Fingerprint::of_copy(&ours, &proto::Content::default()),
-                            digest: ours.clone(),
-                            moved: seen.as_ref() != Some(&ours),
-                        }
+                        let fingerprint = Fingerprint::of_copy(&ours, &proto::Content::default());
+                        End::placed(ours.clone(), fingerprint, seen.as_ref() != Some(&ours))
                     }
                 }
             };

@@ -203,11 +203,7 @@ pub(crate) fn file(images: &str) -> JobFile {
 pub(crate) fn placed(task: &Task) -> TaskResult {
     let TaskKind::Mirror(mirror) = &task.kind;
     let digest = Digest::of(mirror.source.to_string().as_bytes());
-    let end = End::Placed {
-        fingerprint: Fingerprint::of_copy(&digest, &Content::default()),
-        digest: digest.clone(),
-        moved: false,
-    };
+    let end = End::placed(digest.clone(), Fingerprint::of_copy(&digest, &Content::default()), false);
     let result = |to: &proto::task::Destination| DestinationResult { location: to.location.clone(), end: end.clone() };
     TaskResult {
         run: task.run,

@@ -116,7 +116,7 @@ pub(crate) fn wanted(place: &str, owner: &str, rule: &str) -> NewDestination {
 }
 
 fn task(source: &str, destinations: Vec<NewDestination>) -> NewTask {
-    NewTask { id: TaskId::new(), source: location(source), cosign_tags: Vec::new(), destinations }
+    NewTask { id: TaskId::new(), source: location(source), listed: None, sidecars: Default::default(), destinations }
 }
 
 fn result(task: &Task, end: impl Fn(&Location, &Location) -> End) -> TaskResult {
@@ -146,7 +146,8 @@ pub(crate) fn location(text: &str) -> Location {
 /// Pushed, under a digest of its own.
 pub(crate) fn pushed(source: &Location) -> End {
     let digest = Digest::of(source.to_string().as_bytes());
-    End::Placed { fingerprint: Fingerprint::of_copy(&digest, &Content::default()), digest, moved: false }
+    let fingerprint = Fingerprint::of_copy(&digest, &Content::default());
+    End::placed(digest, fingerprint, false)
 }
 
 pub(crate) fn failed(code: Code, message: &str, hint: Option<&str>) -> End {

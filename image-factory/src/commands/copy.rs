@@ -101,7 +101,7 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
                 writeln!(out, "        mend: {}", text::mend_without_file(hint))?;
             }
         }
-        End::Interrupted => {
+        End::Interrupted { .. } => {
             writeln!(out, "stopped {} → {location}", args.source)?;
             writeln!(out, "        run it again to be sure: whether the tag has moved is not known")?;
         }
@@ -112,7 +112,7 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
     Ok(match end {
         End::Placed { .. } => Exit::Done,
         End::Failed(_) => Exit::Failed,
-        End::Deferred { .. } | End::Interrupted => Exit::Incomplete,
+        End::Deferred { .. } | End::Interrupted { .. } => Exit::Incomplete,
     })
 }
 
@@ -156,14 +156,14 @@ fn named(destination: Location, source: &Location) -> Location {
 
 /// The one task of a run that no Store knows.
 fn made_up_task(source: Location, destination: Location, content: Content) -> Task {
-    let destinations = vec![Destination { location: destination, content, placed: None }];
+    let destinations = vec![Destination { content, ..Destination::new(destination) }];
     Task {
         run: RunId::new(),
         id: TaskId::new(),
         attempt: Attempt::FIRST,
         solo: true,
         deadline: limits::ATTEMPT_DEADLINE,
-        kind: TaskKind::Mirror(Mirror { source, cosign_tags: Vec::new(), destinations }),
+        kind: TaskKind::Mirror(Mirror { source, listed: None, sidecars: Default::default(), destinations }),
     }
 }
 

@@ -122,10 +122,13 @@ impl Planner {
             location: to.location.clone(),
             content: to.content.clone(),
             placed: placements.get(&to.location).map(|placement| placement.placed.clone()),
+            listed: to.listed.clone(),
+            read_back: false,
         });
         let mirror = Mirror {
             source: task.source.clone(),
-            cosign_tags: task.cosign_tags.clone(),
+            listed: task.listed.clone(),
+            sidecars: task.sidecars.clone(),
             destinations: destinations.collect(),
         };
         let attempt = Task {
@@ -163,7 +166,7 @@ impl Costs {
         }
         for (location, _) in &look.preview.destinations {
             if let Some(host) = host(location) {
-                self.at(host).requests += 1 + task.cosign_tags.len() as u64;
+                self.at(host).requests += 1;
             }
         }
         for (location, weight) in writes {
@@ -249,7 +252,7 @@ impl Look {
                 Some(Prospect::Unable(End::Deferred { failure, .. })) => {
                     DestinationPlan { action: Action::Wait, failure: Some(failure), ..plan }
                 }
-                Some(Prospect::Unable(End::Placed { .. } | End::Interrupted)) => {
+                Some(Prospect::Unable(End::Placed { .. } | End::Interrupted { .. })) => {
                     DestinationPlan { action: Action::Wait, ..plan }
                 }
             }

@@ -166,7 +166,7 @@ images:
     let hub = settings("docker.io/library/alpine");
     let password = Secret::Env("HUB_PAT".to_owned());
     assert_eq!(hub.auth, Auth::Basic { username: "bankmirror".to_owned(), password });
-    assert_eq!(hub.concurrency, Some(16));
+    assert_eq!(hub.limits.concurrency, Some(16));
     assert_eq!(settings("quay.io/a/b").auth, Auth::Anonymous);
     let key = Secret::File("/run/secrets/me.key".into());
     let client = Some(ClientCertificate { certificate: "/jobs/me.pem".into(), key });

@@ -72,6 +72,9 @@ impl Keyring {
                 let credentials = Credentials::Password { username: username.clone(), password };
                 Ok(Some(Found { credentials, origin }))
             }
+            Auth::Aws | Auth::Gcp | Auth::Azure | Auth::GithubApp { .. } => {
+                Err(Error::new(Kind::Unauthorized, "get a cloud's identity"))
+            }
             Auth::Ambient => {
                 for file in files(&self.options) {
                     if let Some(config) = read(&file).await?

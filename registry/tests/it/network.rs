@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use proto::Class;
-use proto::settings::{Access, Auth as FileAuth, Network, RegistrySettings, Secret};
+use proto::settings::{Access, Auth as FileAuth, Limits, Network, RegistrySettings, Secret};
 use registry::{Env, Kind, Options};
 use sandbox::{Account, Auth, Registry, Tokens, content};
 use tokio::net::TcpListener;
@@ -239,7 +239,7 @@ async fn no_more_requests_are_under_way_than_the_settings_allow() {
     let latency = std::time::Duration::from_millis(5);
     registry.fault(sandbox::Fault::on("HEAD", "", sandbox::Effect::Latency(latency)));
     let settings = RegistrySettings {
-        concurrency: Some(3),
+        limits: Limits { concurrency: Some(3), ..Limits::default() },
         auth: FileAuth::Basic { username: "x".into(), password: Secret::Env("PASSWORD".into()) },
         ..settings(&registry.host())
     };

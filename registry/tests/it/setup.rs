@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use proto::settings::{Access, Auth, RegistrySettings, Tls};
+use proto::settings::{Access, Auth, RegistrySettings};
 use proto::{Descriptor, Digest, Reference, Repository};
 use registry::{Capabilities, Client, Env, Error, Options, Progress};
 
@@ -35,13 +35,7 @@ pub(crate) fn client_with(access: &Access, options: Options) -> Client {
 
 /// Settings for one pattern.
 pub(crate) fn settings(pattern: &str) -> RegistrySettings {
-    RegistrySettings {
-        pattern: pattern.to_owned(),
-        auth: Auth::Ambient,
-        tls: Tls::default(),
-        plain_http: false,
-        concurrency: None,
-    }
+    RegistrySettings { pattern: pattern.to_owned(), ..RegistrySettings::default() }
 }
 
 /// A client with these settings.

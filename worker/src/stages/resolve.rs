@@ -89,7 +89,7 @@ async fn compare<'a>(
 
 /// Whether none of the signatures that the source lists for what was placed, and that are wanted, is missing.
 async fn has_signatures(place: &Place, task: &Mirror, placed: &Digest, wanted: &Referrers) -> Result<bool, StageError> {
-    let wanted = cosign_tags(placed, wanted).into_iter().filter(|tag| task.cosign_tags.contains(tag));
+    let wanted = cosign_tags(placed, wanted).into_iter().filter(|tag| task.sidecars.tags.contains(tag));
     for tag in wanted {
         if place.head(&Reference::Tag(tag)).await.map_err(StageError::Destination)?.is_none() {
             return Ok(false);

@@ -120,8 +120,7 @@ impl Bench {
     /// The task to mirror a tag of `team/app`.
     pub(crate) fn task(&self, tag: &str) -> Task {
         let at = |registry: &Registry, repository| format!("{}/{repository}:{tag}", registry.host()).parse().unwrap();
-        let destination =
-            Destination { location: at(&self.destination, "mirror/app"), content: Content::default(), placed: None };
+        let destination = Destination::new(at(&self.destination, "mirror/app"));
         Task {
             run: RunId::new(),
             id: TaskId::new(),
@@ -130,7 +129,8 @@ impl Bench {
             deadline: PATIENCE,
             kind: TaskKind::Mirror(Mirror {
                 source: at(&self.source, "team/app"),
-                cosign_tags: Vec::new(),
+                listed: None,
+                sidecars: Default::default(),
                 destinations: vec![destination],
             }),
         }

@@ -35,7 +35,7 @@ async fn what_does_not_finish_within_the_grace_is_given_back_as_interrupted() {
     working.shutdown.drain.cancel();
     working.ended().await;
     let result = bench.result().await;
-    assert_eq!((result.task, end(&result)), (task.id, &End::Interrupted));
+    assert_eq!((result.task, end(&result)), (task.id, &End::INTERRUPTED));
     assert_eq!(bench.depth(Lane::Tasks).await, 0, "it is answered for");
 
     stall.remove();
@@ -61,7 +61,7 @@ async fn a_solo_task_that_waits_for_others_does_not_hold_up_the_drain() {
     working.shutdown.drain.cancel();
     working.ended().await;
     let result = bench.result().await;
-    assert_eq!((result.task, end(&result)), (first.id, &End::Interrupted));
+    assert_eq!((result.task, end(&result)), (first.id, &End::INTERRUPTED));
     assert_eq!((bench.depth(Lane::Tasks).await, bench.depth(Lane::Results).await), (1, 0), "it waits for another");
 }
 
@@ -81,7 +81,7 @@ async fn a_deadline_after_a_blob_was_complete_interrupts_and_the_next_attempt_go
     let (bench, task) = run_out_of_time(1).await;
     let _working = bench.work(1);
     let result = bench.result().await;
-    assert_eq!(end(&result), &End::Interrupted);
+    assert_eq!(end(&result), &End::INTERRUPTED);
     assert_eq!(result.spent.blobs_written, 1);
     assert_eq!(bench.placed("1.0"), None);
 

@@ -2,7 +2,7 @@
 
 use ReferrerKind::{Attestation, Sbom, Signature};
 use proto::content::{ReferrerKind, Referrers};
-use proto::task::{Mirror, TaskKind};
+use proto::task::{Mirror, Sidecars, TaskKind};
 use proto::{Content, Digest, Task};
 use sandbox::{Image, content};
 use serde_json::{Value, json};
@@ -112,8 +112,9 @@ async fn what_its_type_tells_to_be_unwanted_is_not_read() {
 
 fn with_listed(task: Task, tags: &[&str]) -> Task {
     let TaskKind::Mirror(mirror) = task.kind;
-    let cosign_tags = tags.iter().map(|tag| tag.parse().unwrap()).collect();
-    Task { kind: TaskKind::Mirror(Mirror { cosign_tags, ..mirror }), ..task }
+    let tags = tags.iter().map(|tag| tag.parse().unwrap()).collect();
+    let sidecars = Sidecars { tags, is_complete: false };
+    Task { kind: TaskKind::Mirror(Mirror { sidecars, ..mirror }), ..task }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use proto::outcome::End;
 use proto::task::{Destination, TaskKind};
-use proto::{Code, Content, Digest};
+use proto::{Code, Digest};
 use sandbox::{Hold, Registry, content};
 use serde_json::{Value, json};
 
@@ -159,7 +159,7 @@ async fn a_destination_that_hangs_does_not_hold_up_the_other() {
     let mut task = bench.task("1.0");
     let TaskKind::Mirror(mirror) = &mut task.kind;
     let location = format!("{}/mirror/app:1.0", hanging.host()).parse().unwrap();
-    mirror.destinations.insert(0, Destination { location, content: Content::default(), placed: None });
+    mirror.destinations.insert(0, Destination::new(location));
     bench.publish(&task).await;
     let _working = bench.work(1);
     within(held.reached()).await;

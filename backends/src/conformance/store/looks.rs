@@ -72,7 +72,8 @@ pub async fn what_is_known_of_an_image_is_found_by_source_and_by_destination(sto
     let task = NewTask {
         id: proto::TaskId::new(),
         source: location(&format!("source.example.com/app:1@{digest}")),
-        cosign_tags: Vec::new(),
+        listed: None,
+        sidecars: Default::default(),
         destinations: vec![NewDestination { origin: origin.clone(), ..location("mirror.example.com/a:1").into() }],
     };
     scene.store.add_tasks(run, &[task], scene.now).await.unwrap();

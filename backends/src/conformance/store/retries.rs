@@ -102,7 +102,7 @@ pub async fn an_interrupted_attempt_is_ready_at_once_and_counts_no_try(store: St
     for attempt in 1..=2 * limits::TRIES_MAX {
         let task = scene.publish_one().await;
         assert_eq!(task.attempt, Attempt(attempt));
-        assert_eq!(scene.record(result(&task, End::Interrupted)).await, Recorded::First);
+        assert_eq!(scene.record(result(&task, End::INTERRUPTED)).await, Recorded::First);
         assert_eq!(scene.progress().await.ready, 1);
     }
 }

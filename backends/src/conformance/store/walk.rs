@@ -133,7 +133,7 @@ impl Walk {
             0 => failed(Class::Reject),
             1..=2 => failed(Class::Retry),
             3 => deferred(Duration::from_secs(60)),
-            4 => End::Interrupted,
+            4 => End::INTERRUPTED,
             n => placed(if n < 8 { "one" } else { "two" }),
         }
     }

@@ -40,7 +40,7 @@ impl fmt::Display for Reached {
 }
 
 fn in_words(settings: &RegistrySettings) -> Vec<String> {
-    let RegistrySettings { pattern: _, auth, tls, plain_http, concurrency } = settings;
+    let RegistrySettings { pattern: _, auth, tls, plain_http, limits, without: _, alternatives: _ } = settings;
     let client = tls.client.as_ref();
     [
         Some(login(auth)),
@@ -49,7 +49,7 @@ fn in_words(settings: &RegistrySettings) -> Vec<String> {
         client.map(|client| format!("client certificate `{}`", client.certificate.display())),
         client.map(|client| format!("its key from {}", place(&client.key))),
         tls.skip_verify.then(|| "certificates are not checked".to_owned()),
-        concurrency.map(|most| format!("at most {most} requests at once")),
+        limits.concurrency.map(|most| format!("at most {most} requests at once")),
     ]
     .into_iter()
     .flatten()
@@ -61,6 +61,10 @@ fn login(auth: &Auth) -> String {
         Auth::Ambient => "credentials of `docker login`, if there are any".to_owned(),
         Auth::Anonymous => "no credentials".to_owned(),
         Auth::Basic { username, password } => format!("user `{username}`, password from {}", place(password)),
+        Auth::Aws => "the identity that AWS gives to this machine".to_owned(),
+        Auth::Gcp => "the identity that Google Cloud gives to this machine".to_owned(),
+        Auth::Azure => "the identity that Azure gives to this machine".to_owned(),
+        Auth::GithubApp { id, key } => format!("app {id} of GitHub's, its key from {}", place(key)),
     }
 }
 

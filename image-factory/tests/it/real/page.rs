@@ -233,7 +233,8 @@ fn task(number: usize) -> NewTask {
     NewTask {
         id: TaskId::new(),
         source: place(format!("docker.io/library/{name}:{tag}")),
-        cosign_tags: Vec::new(),
+        listed: None,
+        sidecars: Default::default(),
         destinations: vec![
             wanted(format!("registry.example.com/mirror/library/{name}:{tag}"), team),
             wanted(
@@ -258,11 +259,7 @@ fn result(task: &Task) -> TaskResult {
             fail(Stage::Push, Code::DestinationForbidden, "POST an upload: 403 Forbidden", hint)
         }
         (_, true) => fail(Stage::Resolve, Code::SourceNotFound, "HEAD a manifest: 404 Not Found", None),
-        _ => End::Placed {
-            fingerprint: Fingerprint::of_copy(&digest, &proto::Content::default()),
-            digest: digest.clone(),
-            moved: true,
-        },
+        _ => End::placed(digest.clone(), Fingerprint::of_copy(&digest, &proto::Content::default()), true),
     };
     let destinations = mirror.destinations.iter().map(|destination| DestinationResult {
         location: destination.location.clone(),

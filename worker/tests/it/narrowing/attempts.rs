@@ -67,7 +67,7 @@ async fn destinations_of_one_task_get_each_what_they_want_of_one_read() {
     // A signature of the source's index, which a listing names, is not missing where another index lies.
     let mut again = bench.again(&task, &result);
     let TaskKind::Mirror(mirror) = &mut again.kind;
-    mirror.cosign_tags = vec![content::cosign_tag(&index.digest(), "sig").parse().unwrap()];
+    mirror.sidecars.tags.insert(content::cosign_tag(&index.digest(), "sig").parse().unwrap());
     assert_eq!(digests(&bench.run(&again).await), placed);
     assert_eq!((bench.source.requests().len(), bench.destination.requests().len()), (1, 4));
 }
