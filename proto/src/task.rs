@@ -70,6 +70,13 @@ pub struct Sidecars {
     pub is_complete: bool,
 }
 
+impl Sidecars {
+    /// Whether the source may have this tag, so that it is worth asking for.
+    pub fn may_have(&self, tag: &Tag) -> bool {
+        !self.is_complete || self.tags.contains(tag)
+    }
+}
+
 /// One destination of a task, and what is on record about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {

@@ -8,6 +8,7 @@ use proto::settings::Access;
 use proto::{Digest, Host, Repository};
 use tokio::sync::OnceCell;
 
+use crate::capabilities::Capabilities;
 use crate::error::Error;
 use crate::options::Options;
 use crate::proxy::Proxies;
@@ -56,6 +57,38 @@ impl Client {
             Registry::new(host, settings, &access.network, options.clone()).await.map(Arc::new)
         };
         place.get_or_try_init(new).await.cloned()
+    }
+
+    /// What the registry of `repository` turned out to be able to do, without what its settings say not to try.
+    ///
+    /// # Errors
+    /// Its settings name what cannot be read. Nothing is asked.
+    pub async fn capabilities(&self, repository: &Repository) -> Result<Capabilities, Error> {
+        Ok(self.registry(repository).await?.learned.get())
+    }
+
+    /// What was learned of the registry of `repository`, to be kept for [`Client::recall`]; none if nothing was.
+    ///
+    /// # Errors
+    /// As [`capabilities`](Self::capabilities).
+    pub async fn learned(&self, repository: &Repository) -> Result<Option<String>, Error> {
+        Ok(self.registry(repository).await?.learned.text())
+    }
+
+    /// Takes over what [`Client::learned`] gave before, perhaps of another time: hints that save requests, each of
+    /// which is found out if it is wrong.
+    ///
+    /// # Errors
+    /// As [`capabilities`](Self::capabilities).
+    pub async fn recall(&self, repository: &Repository, learned: &str) -> Result<(), Error> {
+        self.registry(repository).await?.learned.recall(learned);
+        Ok(())
+    }
+
+    /// Where else the same content is found, by the settings.
+    pub fn alternatives(&self, repository: &Repository) -> Vec<Repository> {
+        let alternatives = self.0.access.settings(repository).map(|settings| settings.alternatives.iter());
+        alternatives.into_iter().flatten().filter_map(|alternative| alternative.of(repository)).collect()
     }
 
     /// The lock of whoever changes the referrers of `subject`. Given back by dropping it.

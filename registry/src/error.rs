@@ -6,9 +6,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::{Class, Code};
+use proto::{Class, Code, Digest};
 
 use crate::secrets::Secrets;
+
+mod told;
+
+pub(crate) use told::Told;
 
 /// What failed, apart from the side on which it failed: each has a [`Code`] for the source and one for the
 /// destination.
@@ -104,6 +108,7 @@ struct Facts {
     status: Option<u16>,
     code: Option<String>,
     message: Option<String>,
+    missing: Vec<Digest>,
     retry_after: Option<Duration>,
     /// Longer than this is not waited for but handed up.
     patience: Duration,
@@ -122,6 +127,7 @@ impl Error {
             status: None,
             code: None,
             message: None,
+            missing: Vec::new(),
             retry_after: None,
             patience: proto::limits::RETRY_AFTER_MAX,
             hint: None,
@@ -169,6 +175,7 @@ impl Error {
         if let Some(told) = told {
             self.0.code = Some(self.quote(&told.code)).filter(|code| !code.is_empty());
             self.0.message = Some(self.quote(&told.message)).filter(|message| !message.is_empty());
+            self.0.missing = told.missing;
         }
         self
     }
@@ -197,6 +204,11 @@ impl Error {
     /// The registry's own error code, as in `MANIFEST_UNKNOWN` (distribution-spec, "Error Codes").
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
+    }
+
+    /// What a registry that refused a manifest says it lacks of what the manifest names (`MANIFEST_BLOB_UNKNOWN`).
+    pub fn missing(&self) -> &[Digest] {
+        &self.0.missing
     }
 
     /// How long the other side asks to wait.
@@ -270,38 +282,6 @@ impl StdError for Error {
     }
 }
 
-/// The first error of an error body (distribution-spec, "Error Codes").
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) code: String,
-    pub(crate) message: String,
-}
-
-impl Told {
-    /// Reads an error body; one that is no such document becomes the message, since plain text is common.
-    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
-        #[derive(serde::Deserialize)]
-        struct Document {
-            errors: Vec<Item>,
-        }
-        #[derive(serde::Deserialize)]
-        struct Item {
-            #[serde(default)]
-            code: String,
-            #[serde(default)]
-            message: String,
-        }
-        if let Ok(document) = serde_json::from_slice::<Document>(body) {
-            let first = document.errors.into_iter().next()?;
-            return Some(Self { code: first.code, message: first.message });
-        }
-        let text = String::from_utf8_lossy(body);
-        let text = text.trim();
-        (!text.is_empty() && !text.starts_with('<') && !text.starts_with('{'))
-            .then(|| Self { code: String::new(), message: text.to_owned() })
-    }
-}
-
 /// At most 200 characters of a text from outside, on one line.
 fn excerpt(text: &str) -> String {
     text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
@@ -317,14 +297,6 @@ mod tests {
         let error = Error::new(Kind::Forbidden, "PUT https://r.example/v2/a").answered(403, told, None);
         assert_eq!(error.to_string(), "PUT https://r.example/v2/a: 403 DENIED: no way");
         assert_eq!((error.status(), error.code(), error.class()), (Some(403), Some("DENIED"), Class::Reject));
-    }
-
-    #[test]
-    fn bodies_that_are_no_error_document_are_quoted_only_as_plain_text() {
-        assert_eq!(Told::parse(b"slow down").unwrap().message, "slow down");
-        for body in ["", "  ", "<html>…", "{\"errors\":[]}", "{\"odd\":1}"] {
-            assert_eq!(Told::parse(body.as_bytes()), None, "{body}");
-        }
     }
 
     #[test]

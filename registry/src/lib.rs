@@ -9,6 +9,7 @@
 //! - `wire`: one request: timeouts, redirects, errors told apart (`unanswered`); below it `tls`, `proxy`, `dns`
 //! - `pages`: how listings go on
 //! - `auth`: credentials, challenges, tokens
+//! - `proof`: whether it refuses manifests that name what it lacks
 //! - `capabilities`: what a registry turned out to be able to do
 //! - [`Check`]: a look at a registry for people
 //! - [`Error`]: what went wrong, for the machine and for the person
@@ -25,6 +26,7 @@ mod manifests;
 mod options;
 mod pages;
 mod place;
+mod proof;
 mod proxy;
 mod referrers;
 mod secrets;
@@ -40,7 +42,7 @@ pub use check::Check;
 pub use client::Client;
 pub use error::{Error, Kind};
 pub use layout::{Archive, Layout};
-pub use manifests::{ManifestHead, PutAnswer};
+pub use manifests::{ManifestHead, PutAnswer, Reread};
 pub use options::{Env, Options};
 pub use place::{Place, Places};
 pub use referrers::{cosign_tags, fallback_tag};

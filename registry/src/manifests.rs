@@ -3,7 +3,7 @@
 use proto::manifest::{ManifestError, media_type};
 use proto::{Digest, Manifest, Reference, Repository, limits};
 use reqwest::Method;
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 
 use crate::client::Client;
 use crate::error::{Error, Kind};
@@ -22,6 +22,17 @@ pub struct ManifestHead {
     pub media_type: Option<String>,
     /// Its length in bytes, if the registry says it.
     pub size: Option<u64>,
+}
+
+/// What became of a manifest that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reread {
+    /// It is still the same.
+    Same,
+    /// Another one is there.
+    Other(Manifest),
+    /// Nothing is there.
+    Gone,
 }
 
 /// What a registry says to a manifest that it took.
@@ -49,6 +60,7 @@ impl Client {
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
+        note_conditional(&registry, &answer);
         let digest = match (named_digest(&answer)?, reference) {
             (Some(named), Reference::Digest(asked)) if named.algorithm() == asked.algorithm() && named != *asked => {
                 return Err(answer.error(Kind::Corrupt).because(format!("the registry names `{named}`")));
@@ -78,6 +90,45 @@ impl Client {
         let request = request(&registry, Method::GET, repository, reference).await?;
         let purpose = Purpose::pull(repository);
         registry.retried(async || read(registry.call_once(&request, &purpose).await?, reference).await).await
+    }
+
+    /// Reads a manifest unless it is still `known` (RFC 9110, 13.1.2): one request, whatever came of it. Registries that
+    /// count reads count this one.
+    ///
+    /// # Errors
+    /// Those of [`Client::manifest`].
+    pub async fn manifest_unless(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+        known: &Digest,
+    ) -> Result<Reread, Error> {
+        let registry = self.registry(repository).await?;
+        let etag = HeaderValue::from_str(&format!("\"{known}\""))
+            .map_err(|error| Error::new(Kind::Internal, "name what is known").caused_by(error))?;
+        let request = request(&registry, Method::GET, repository, reference).await?.header(IF_NONE_MATCH, etag);
+        let purpose = Purpose::pull(repository);
+        let reread = async || {
+            let answer = registry.call_once(&request, &purpose).await?;
+            if answer.status() == 304 {
+                // It may name what it has, and then that counts.
+                let is_known = named_digest(&answer)?.is_none_or(|named| named == *known);
+                return if is_known { Ok(Reread::Same) } else { Err(answer.error(Kind::Corrupt)) };
+            }
+            read(answer, reference).await.map(Reread::Other)
+        };
+        match registry.retried(reread).await {
+            Ok(Reread::Other(manifest)) if manifest.digest == *known => {
+                registry.learned.note(|learned| learned.conditional = Some(false));
+                Ok(Reread::Same)
+            }
+            Ok(Reread::Same) => {
+                registry.learned.note(|learned| learned.conditional = Some(true));
+                Ok(Reread::Same)
+            }
+            Err(error) if error.is_not_found() => Ok(Reread::Gone),
+            answered => answered,
+        }
     }
 
     /// Writes a manifest under a tag or under its digest (distribution-spec, end-7), with exactly its bytes. If it has
@@ -121,6 +172,16 @@ impl Client {
             return Err(answer.error(Kind::Corrupt).because(format!("the registry keeps it as `{kept}`")));
         }
         Ok((PutAnswer { digest }, answer.headers().contains_key("OCI-Subject")))
+    }
+}
+
+/// Whether it is worth a try to read manifests by `If-None-Match`: only where the tag of the content is its digest is
+/// it known what to ask for.
+fn note_conditional(registry: &Registry, answer: &Answer) {
+    let tag = answer.text(ETAG.as_str()).map(|tag| tag.trim_start_matches("W/").trim_matches('"'));
+    let names_digest = tag.is_some_and(|tag| answer.text(CONTENT_DIGEST) == Some(tag));
+    if names_digest && registry.learned.get().conditional.is_none() {
+        registry.learned.note(|learned| learned.conditional = Some(true));
     }
 }
 

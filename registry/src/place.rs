@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use futures_util::future;
 use proto::content::Referrers;
+use proto::task::Sidecars;
 use proto::{Descriptor, Digest, ImageRef, LayoutRef, Location, Manifest, Reference, Repository, Tag};
 
 use crate::blobs::{BlobSource, BlobStream, Progress, PushError, Pushed};
@@ -207,24 +208,30 @@ impl Place {
         }
     }
 
-    /// What refers to `subject` here.
+    /// What refers to `subject` here, where `sidecars` are what a listing told.
     ///
     /// # Errors
     /// `Unsupported` if there are too many; the place cannot be read.
-    pub async fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+    pub async fn referrers(&self, subject: &Digest, sidecars: &Sidecars) -> Result<Vec<Descriptor>, Error> {
         match self {
-            Self::Repository { client, image } => client.referrers(&image.repository, subject).await,
+            Self::Repository { client, image } => client.referrers_among(&image.repository, subject, sidecars).await,
             Self::Layout { layout, .. } => layout.referrers(subject).await,
         }
     }
 
-    /// Those of cosign's tags for `subject` that are here, each with what it shows; only tags for what is `wanted` are
-    /// asked for.
+    /// Those of cosign's tags for `subject` that are here, each with what it shows; only tags for what is `wanted`, and
+    /// that may be here by what a listing told, are asked for.
     ///
     /// # Errors
     /// The place cannot be read.
-    pub async fn cosign_tags(&self, subject: &Digest, wanted: &Referrers) -> Result<Vec<(Tag, ManifestHead)>, Error> {
-        let asked = cosign_tags(subject, wanted).into_iter().map(async |tag| {
+    pub async fn cosign_tags(
+        &self,
+        subject: &Digest,
+        wanted: &Referrers,
+        sidecars: &Sidecars,
+    ) -> Result<Vec<(Tag, ManifestHead)>, Error> {
+        let possible = cosign_tags(subject, wanted).into_iter().filter(|tag| sidecars.may_have(tag));
+        let asked = possible.map(async |tag| {
             let head = self.head(&Reference::Tag(tag.clone())).await?;
             Ok(head.map(|head| (tag, head)))
         });

@@ -2,6 +2,7 @@
 
 use proto::content::{ReferrerKind, Referrers};
 use proto::manifest::media_type;
+use proto::task::Sidecars;
 use proto::{Descriptor, Digest, Manifest, Reference, Repository, Tag, limits};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Url};
@@ -39,9 +40,26 @@ impl Client {
     /// `Unsupported` if there are more than `limits::MANIFESTS_PER_IMAGE_MAX`, on more pages than that, or of types
     /// longer in all than `limits::MANIFEST_BYTES_MAX`, and those of any request.
     pub async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
-        match self.referrers_by_api(repository, subject).await? {
-            Some(referrers) => Ok(referrers),
-            None => self.referrers_by_tag(repository, subject).await,
+        self.referrers_among(repository, subject, &Sidecars::default()).await
+    }
+
+    /// The same where a listing of the repository tells its `sidecars`: a fallback tag that it does not have is not
+    /// asked for.
+    ///
+    /// # Errors
+    /// As [`referrers`](Self::referrers).
+    pub async fn referrers_among(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        sidecars: &Sidecars,
+    ) -> Result<Vec<Descriptor>, Error> {
+        if let Some(referrers) = self.referrers_by_api(repository, subject).await? {
+            return Ok(referrers);
+        }
+        match fallback_tag(subject) {
+            Some(tag) if sidecars.may_have(&tag) => self.referrers_by_tag(repository, subject).await,
+            _ => Ok(Vec::new()),
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Registry {
     unreached: Mutex<Option<(Instant, Error)>>,
     pub(crate) auth: Authenticator,
     pub(crate) learned: Learned,
+    /// Held while it is found out whether the registry verifies manifests.
+    pub(crate) proof: tokio::sync::Mutex<()>,
     pub(crate) tls_seen: Arc<tls::Seen>,
     pub(crate) options: Arc<Options>,
     /// Reads and writes have slots of their own: an upload holds one while it waits for the read of its source, which
@@ -91,7 +93,8 @@ impl Registry {
             base: OnceCell::new(),
             unreached: Mutex::default(),
             auth: Authenticator::new(wire.clone(), Keyring::new(host.clone(), keyring, options.clone())),
-            learned: Learned::default(),
+            proof: tokio::sync::Mutex::default(),
+            learned: Learned::new(settings.map(|settings| settings.without.clone()).unwrap_or_default()),
             tls_seen,
             reads: Arc::new(Semaphore::new(concurrency as usize)),
             writes: Arc::new(Semaphore::new(concurrency as usize)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -116,6 +116,10 @@ impl Wire {
                 Ok(Err(error)) => return Err(not_answered(&tried, self.proxies.proxy_for(&url), &error)),
                 Err(_) => return Err(Error::new(Kind::Stalled, tried).because("no answer in time")),
             };
+            let is_unchanged = answer.status() == 304 && request.headers.contains_key(IF_NONE_MATCH);
+            if is_unchanged {
+                return Ok(answer);
+            }
             let Some(next) = answer.redirect(&request.method)? else { return Ok(answer) };
             if next.origin() != url.origin() {
                 authorization = None;
@@ -254,7 +258,8 @@ impl Answer {
     pub(crate) async fn ok(mut self) -> Result<Self, Error> {
         let status = self.status();
         let kind = match status.as_u16() {
-            200..=299 => return Ok(self),
+            // The latter only comes this far where it was asked for.
+            200..=299 | 304 => return Ok(self),
             401 => Kind::Unauthorized,
             403 => Kind::Forbidden,
             404 => Kind::NotFound,

@@ -1,4 +1,4 @@
-//! Pushes blobs: mounted if they are near, else streamed in one `PUT`, in chunks where a registry wants that.
+//! Pushes blobs: mounted if they are near, else streamed in one request, or in chunks where a registry wants that.
 
 use std::sync::Arc;
 
@@ -11,11 +11,15 @@ use super::session::Session;
 use super::stream::BlobSource;
 use crate::client::Client;
 use crate::error::{Error, Kind};
-use crate::transport::Registry;
+use crate::transport::{Purpose, Registry};
 use crate::wire::{Answer, Request};
 
 /// Is told of bytes as they leave, also of those that a second try sends again.
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// Largest blob with which it is tried whether a registry takes a `POST` that brings the blob with it: where it does
+/// not, these bytes are sent twice, once.
+const TRIED_BYTES_MAX: u64 = 32 * 1024;
 
 /// How a blob came to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +43,8 @@ pub enum PushError {
 
 impl Client {
     /// Puts a blob into `repository`: mounted from `mount_from` (of the same registry) if that is given and works,
-    /// else read from `source` and sent with its length (distribution-spec, end-11, end-4a and end-6; end-5 for
-    /// chunks). Does not ask before whether it is there.
+    /// else read from `source` and sent with its length (distribution-spec, end-11; end-4b, or end-4a and end-6; end-5
+    /// for chunks). Does not ask before whether it is there.
     ///
     /// # Errors
     /// Says which side failed. A destination that did not get the last byte has no blob.
@@ -54,7 +58,8 @@ impl Client {
     ) -> Result<Pushed, PushError> {
         let registry = self.registry(repository).await.map_err(PushError::Destination)?;
         let push = Push { registry: &registry, repository, blob, source, progress };
-        let near = mount_from.filter(|from| from.host() == repository.host() && *from != repository);
+        let may_mount = registry.learned.get().mounts != Some(false);
+        let near = mount_from.filter(|from| may_mount && from.host() == repository.host() && *from != repository);
         let mut delays = registry.options.delays(registry.options.retries);
         let mut authorized_again = false;
         loop {
@@ -86,10 +91,16 @@ struct Push<'a> {
 impl<'a> Push<'a> {
     async fn once(&self, near: Option<&Repository>) -> Result<Pushed, PushError> {
         let session = match near {
-            Some(from) => Session::mount(self.registry, self.repository, &self.blob.digest, from).await,
-            None => Session::open(self.registry, self.repository).await.map(Some),
+            Some(from) => {
+                let mounted = Session::mount(self.registry, self.repository, &self.blob.digest, from).await;
+                let Some(session) = mounted.map_err(PushError::Destination)? else { return Ok(Pushed::Mounted) };
+                session
+            }
+            None => {
+                let Some(session) = self.single().await? else { return Ok(Pushed::Uploaded) };
+                session
+            }
         };
-        let Some(session) = session.map_err(PushError::Destination)? else { return Ok(Pushed::Mounted) };
         let chunks = self.registry.learned.get().chunks_only;
         let refused = match self.send(session, chunks).await {
             Err(PushError::Destination(error)) if !chunks && self.blob.size > 0 && wants_chunks(&error) => error,
@@ -100,6 +111,51 @@ impl<'a> Push<'a> {
         self.send(session, true).await?;
         self.registry.learned.note(|learned| learned.chunks_only = true);
         Ok(Pushed::Uploaded)
+    }
+
+    /// Everything with the `POST` that opens the upload, where that is known to do, or is worth a try; the upload that
+    /// it opened if it did not.
+    async fn single(&self) -> Result<Option<Session<'a>>, PushError> {
+        let known = self.registry.learned.get();
+        let is_tried = match known.single_post {
+            Some(is_taken) => is_taken,
+            None => self.blob.size <= TRIED_BYTES_MAX,
+        };
+        if !is_tried || known.chunks_only {
+            return Session::open(self.registry, self.repository).await.map(Some).map_err(PushError::Destination);
+        }
+        match self.post().await {
+            Ok(answer) if answer.status() == 201 => {
+                self.registry.learned.note(|known| known.single_post = Some(true));
+                self.check_kept(&answer).map_err(PushError::Destination)?;
+                Ok(None)
+            }
+            Ok(answer) => {
+                self.registry.learned.note(|known| known.single_post = Some(false));
+                let session = Session::from_answer(self.registry, Purpose::push(self.repository), &answer);
+                session.map(Some).map_err(PushError::Destination)
+            }
+            // It may refuse this form, or close the connection on a body that it does not read.
+            Err(PushError::Destination(error)) if may_be_about_the_form(&error) => {
+                self.registry.learned.note(|known| known.single_post = Some(false));
+                match self.settle(error).await {
+                    Ok(()) => Ok(None),
+                    Err(refused) => {
+                        tracing::debug!(%refused, "sending after the request that opens the upload instead");
+                        Session::open(self.registry, self.repository).await.map(Some).map_err(PushError::Destination)
+                    }
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn post(&self) -> Result<Answer, PushError> {
+        let request = Session::single(self.registry, self.repository, &self.blob.digest).await;
+        let request = request.map_err(PushError::Destination)?;
+        let _slot = self.registry.write_slot().await.map_err(PushError::Destination)?;
+        let feed = self.feed().await?;
+        self.part(&Purpose::push(self.repository), &request, &feed, self.blob.size).await
     }
 
     async fn send(&self, mut session: Session<'a>, chunks: bool) -> Result<(), PushError> {
@@ -118,7 +174,8 @@ impl<'a> Push<'a> {
     async fn whole(&self, session: &Session<'_>) -> Result<(), PushError> {
         let _slot = self.registry.write_slot().await.map_err(PushError::Destination)?;
         let feed = self.feed().await?;
-        let answer = self.part(session, &session.closing(&self.blob.digest), &feed, self.blob.size).await?;
+        let request = session.closing(&self.blob.digest);
+        let answer = self.part(&session.purpose, &request, &feed, self.blob.size).await?;
         self.check_kept(&answer).map_err(PushError::Destination)
     }
 
@@ -133,7 +190,7 @@ impl<'a> Push<'a> {
             let range = HeaderValue::from_str(&format!("{sent}-{}", sent + length - 1))
                 .map_err(|error| PushError::Destination(Error::new(Kind::Internal, "name a chunk").caused_by(error)))?;
             let request = session.chunk().header(CONTENT_RANGE, range);
-            let answer = self.part(session, &request, &feed, length).await?;
+            let answer = self.part(&session.purpose, &request, &feed, length).await?;
             session.url = answer.location().map_err(PushError::Destination)?;
             sent += length;
         }
@@ -151,12 +208,12 @@ impl<'a> Push<'a> {
 
     async fn part(
         &self,
-        session: &Session<'_>,
+        purpose: &Purpose,
         request: &Request,
         feed: &Arc<Feed>,
         length: u64,
     ) -> Result<Answer, PushError> {
-        let answer = self.registry.upload(request, &session.purpose, feed.part(length)).await;
+        let answer = self.registry.upload(request, purpose, feed.part(length)).await;
         match feed.fault() {
             Some(fault) => Err(PushError::Source(fault)),
             None => answer.map_err(PushError::Destination),
@@ -183,6 +240,14 @@ impl<'a> Push<'a> {
             Ok(_) => Err(error),
             Err(told) => Err(told),
         }
+    }
+}
+
+/// Whether a blob that came with the request that opens its upload may be taken in another form.
+fn may_be_about_the_form(error: &Error) -> bool {
+    match error.status() {
+        Some(status) => matches!(status, 400 | 404 | 405 | 411 | 413 | 415 | 416 | 501),
+        None => error.kind() == Kind::Unavailable,
     }
 }
 

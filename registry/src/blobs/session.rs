@@ -44,16 +44,32 @@ impl<'a> Session<'a> {
         let purpose = Purpose::push(repository).and_pull(from);
         match post(registry, repository, &format!("?mount={digest}&from={}", from.path()), &purpose).await {
             Ok(answer) if answer.status() == 201 => {
-                registry.learned.note(|learned| learned.mounts = true);
+                registry.learned.note_mount(true);
                 Ok(None)
             }
-            Ok(answer) => Self::from_answer(registry, Purpose::push(repository), &answer).map(Some),
-            Err(error) if matches!(error.status(), Some(400..=405)) => Self::open(registry, repository).await.map(Some),
+            Ok(answer) => {
+                registry.learned.note_mount(false);
+                Self::from_answer(registry, Purpose::push(repository), &answer).map(Some)
+            }
+            Err(error) if matches!(error.status(), Some(400..=405)) => {
+                registry.learned.note_mount(false);
+                Self::open(registry, repository).await.map(Some)
+            }
             Err(error) => Err(error),
         }
     }
 
-    fn from_answer(registry: &'a Registry, purpose: Purpose, answer: &Answer) -> Result<Self, Error> {
+    /// The `POST` that brings a blob with it (distribution-spec, end-4b).
+    pub(super) async fn single(
+        registry: &Registry,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Request, Error> {
+        let path = format!("/v2/{}/blobs/uploads/?digest={digest}", repository.path());
+        Ok(octets(Method::POST, registry.url(&path).await?))
+    }
+
+    pub(super) fn from_answer(registry: &'a Registry, purpose: Purpose, answer: &Answer) -> Result<Self, Error> {
         let chunk_min = answer.text("OCI-Chunk-Min-Length").and_then(|text| text.parse().ok()).unwrap_or_default();
         Ok(Self { registry, purpose, url: answer.location()?, chunk_min })
     }

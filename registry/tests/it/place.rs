@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proto::content::Referrers;
 use proto::manifest::Manifest;
 use proto::settings::Access;
+use proto::task::Sidecars;
 use proto::{Digest, Location, Reference};
 use registry::{Client, Kind, Options, Place, Places};
 use sandbox::{Registry, content};
@@ -22,7 +23,7 @@ fn location(text: &str) -> Location {
 async fn copy(from: &Place, to: &Place) -> Digest {
     let shown = from.resolve().await.unwrap().expect("there is an image");
     let top = below(from, to, &Reference::Digest(shown.digest.clone())).await;
-    for (tag, _) in from.cosign_tags(&shown.digest, &Referrers::All).await.unwrap() {
+    for (tag, _) in from.cosign_tags(&shown.digest, &Referrers::All, &Sidecars::default()).await.unwrap() {
         let sidecar = below(from, to, &Reference::Tag(tag.clone())).await;
         to.put_manifest(&Reference::Tag(tag), &sidecar).await.unwrap();
     }
@@ -42,7 +43,7 @@ async fn below(from: &Place, to: &Place, reference: &Reference) -> Manifest {
         to.push_blob(blob, None, from, &(Arc::new(|_| {}) as _)).await.unwrap();
     }
     to.put_manifest(&Reference::Digest(manifest.digest.clone()), &manifest).await.unwrap();
-    for referrer in from.referrers(&manifest.digest).await.unwrap() {
+    for referrer in from.referrers(&manifest.digest, &Sidecars::default()).await.unwrap() {
         Box::pin(below(from, to, &Reference::Digest(referrer.digest))).await;
     }
     manifest
@@ -58,11 +59,11 @@ async fn held(place: &Place, reference: Reference) -> BTreeSet<String> {
     for child in manifest.children() {
         all.append(&mut Box::pin(held(place, child.digest.clone().into())).await);
     }
-    for referrer in place.referrers(&manifest.digest).await.unwrap() {
+    for referrer in place.referrers(&manifest.digest, &Sidecars::default()).await.unwrap() {
         all.insert(format!("referrer {} of {}", referrer.digest, manifest.digest));
         all.append(&mut Box::pin(held(place, referrer.digest.into())).await);
     }
-    for (tag, head) in place.cosign_tags(&manifest.digest, &Referrers::All).await.unwrap() {
+    for (tag, head) in place.cosign_tags(&manifest.digest, &Referrers::All, &Sidecars::default()).await.unwrap() {
         all.insert(format!("tag {tag} {}", head.digest));
         all.append(&mut Box::pin(held(place, head.digest.into())).await);
     }
@@ -116,8 +117,8 @@ async fn what_is_not_there_is_none_to_look_at_and_an_error_to_read() {
         assert_eq!(place.resolve().await.unwrap(), None, "{text}");
         assert_eq!(place.head(&nothing.clone().into()).await.unwrap(), None, "{text}");
         assert_eq!(place.blob_size(&nothing).await.unwrap(), None, "{text}");
-        assert_eq!(place.referrers(&nothing).await.unwrap(), [], "{text}");
-        assert_eq!(place.cosign_tags(&nothing, &Referrers::All).await.unwrap(), [], "{text}");
+        assert_eq!(place.referrers(&nothing, &Sidecars::default()).await.unwrap(), [], "{text}");
+        assert_eq!(place.cosign_tags(&nothing, &Referrers::All, &Sidecars::default()).await.unwrap(), [], "{text}");
         let tag = Reference::Tag("1".parse().unwrap());
         for reference in [nothing.into(), tag] {
             assert_eq!(place.manifest(&reference).await.unwrap_err().kind(), Kind::NotFound, "{text}");

@@ -78,7 +78,7 @@ async fn a_blob_that_is_near_is_mounted_and_not_read() {
     assert_eq!(pushed, Pushed::Mounted);
     assert!(registry.store().has_blob("to", &descriptor.digest));
     assert_eq!([registry.log().count("GET", "/blobs/"), registry.log().count("PUT", "/blobs/")], [0, 0]);
-    assert!(capabilities(&client, &to).await.mounts);
+    assert_eq!(capabilities(&client, &to).await.mounts, Some(true));
 }
 
 #[tokio::test]
