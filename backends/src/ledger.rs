@@ -3,11 +3,15 @@
 //! Nothing here is a proof. Whoever acts on it asks the registry for what counts, so a Ledger that forgets or lies costs
 //! time, never correctness; and because of that no verb fails: a Ledger that cannot be reached knows nothing.
 
+mod local;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use proto::{Digest, Host, Manifest, Repository};
+
+pub use local::LocalLedger;
 
 /// How long a lease lasts after the last byte that moved under it. Long enough for a registry that thinks before it
 /// takes more, short enough that who waits for a worker that died does not wait for long.
@@ -67,7 +71,6 @@ pub(crate) trait Hold: Send + Sync {
 }
 
 impl Lease {
-    #[expect(dead_code, reason = "the first implementation comes with the next change")]
     pub(crate) fn new(hold: Box<dyn Hold>) -> Self {
         Self(hold)
     }

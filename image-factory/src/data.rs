@@ -37,6 +37,12 @@ impl DataFolder {
         self.0.join("store.db")
     }
 
+    /// What the factory shares between runs to save work, and may lose.
+    #[expect(dead_code, reason = "the embedded factory opens it with the next change")]
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.0.join("ledger.db")
+    }
+
     /// Where reports are kept.
     pub(crate) fn reports(&self) -> PathBuf {
         self.0.join("reports")

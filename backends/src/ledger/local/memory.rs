@@ -1,0 +1,123 @@
+//! What a local Ledger has in memory: all it knows, or what its file was last told and asked.
+
+use bytes::Bytes;
+use proto::{Digest, Host, Manifest, Repository};
+
+use super::bounded::Bounded;
+use crate::ledger::Holders;
+
+/// How many other repositories are told of each digest: more than one, since a mount may be refused.
+pub(super) const BESIDE_MAX: usize = 4;
+
+/// What a text that was learned may measure, in bytes: more is no text of ours.
+pub(super) const LEARNED_BYTES_MAX: usize = 64 * 1024;
+
+const LEARNED_ROOM: usize = 4 * 1024 * 1024;
+const REPOSITORIES_MAX: usize = 20_000;
+
+/// What a manifest or a text costs beside its bytes, about.
+const OVERHEAD: usize = 512;
+
+/// How much is kept.
+pub(super) struct Room {
+    /// Notes of one digest in one repository.
+    pub(super) notes: usize,
+    pub(super) manifest_bytes: usize,
+}
+
+pub(super) struct Memory {
+    /// Whether a repository holds a digest.
+    here: Bounded<(Repository, Digest), bool>,
+    /// Which repositories of a registry hold a digest, newest first.
+    holders: Bounded<(Host, Digest), Vec<Repository>>,
+    repositories: Bounded<Repository, ()>,
+    manifests: Bounded<Digest, Kept>,
+    learned: Bounded<Host, String>,
+}
+
+/// A manifest as it is kept.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub(super) media_type: String,
+    pub(super) raw: Bytes,
+}
+
+impl Kept {
+    pub(super) fn of(manifest: &Manifest) -> Self {
+        Self { media_type: manifest.media_type.clone(), raw: manifest.raw.clone() }
+    }
+
+    /// The manifest, if these are its bytes.
+    pub(super) fn read(self, digest: &Digest) -> Option<Manifest> {
+        let is_whole = digest.matches(&self.raw);
+        let manifest = Manifest::parse(self.raw, Some(&self.media_type)).ok().filter(|_| is_whole)?;
+        Some(Manifest { digest: digest.clone(), ..manifest })
+    }
+}
+
+impl Memory {
+    pub(super) fn new(room: &Room) -> Self {
+        Self {
+            here: Bounded::new(room.notes),
+            holders: Bounded::new(room.notes),
+            repositories: Bounded::new(REPOSITORIES_MAX),
+            manifests: Bounded::new(room.manifest_bytes),
+            learned: Bounded::new(LEARNED_ROOM),
+        }
+    }
+
+    /// Notes whether `repository` holds `content`.
+    pub(super) fn note(&mut self, repository: &Repository, content: &[Digest], held: bool) {
+        self.repositories.put(repository.clone(), (), 1);
+        for digest in content {
+            self.here.put((repository.clone(), digest.clone()), held, 1);
+            let key = (repository.host().clone(), digest.clone());
+            let mut holders = self.holders.remove(&key).unwrap_or_default();
+            holders.retain(|holder| holder != repository);
+            if held {
+                holders.insert(0, repository.clone());
+                // One more than is told, since who asks may be among them.
+                holders.truncate(BESIDE_MAX + 1);
+            }
+            if !holders.is_empty() {
+                let weight = holders.len();
+                self.holders.put(key, holders, weight);
+            }
+        }
+    }
+
+    /// Whether `repository` holds `digest`; none if nothing is known.
+    pub(super) fn holds(&self, repository: &Repository, digest: &Digest) -> Option<bool> {
+        self.here.get(&(repository.clone(), digest.clone())).copied()
+    }
+
+    /// What is known here of `wanted`; beside may be more than is told, and the repository itself.
+    pub(super) fn holders(&self, repository: &Repository, wanted: &[Digest]) -> Holders {
+        let mut found = Holders { knows_repository: self.repositories.get(repository).is_some(), ..Holders::default() };
+        for digest in wanted {
+            if self.holds(repository, digest) == Some(true) {
+                found.here.insert(digest.clone());
+            } else if let Some(holders) = self.holders.get(&(repository.host().clone(), digest.clone())) {
+                found.beside.insert(digest.clone(), holders.clone());
+            }
+        }
+        found
+    }
+
+    pub(super) fn manifest(&mut self, digest: &Digest) -> Option<Kept> {
+        self.manifests.use_of(digest).cloned()
+    }
+
+    pub(super) fn keep_manifest(&mut self, digest: &Digest, kept: Kept) {
+        let weight = kept.raw.len() + OVERHEAD;
+        self.manifests.put(digest.clone(), kept, weight);
+    }
+
+    pub(super) fn learned(&mut self, registry: &Host) -> Option<String> {
+        self.learned.use_of(registry).cloned()
+    }
+
+    pub(super) fn keep_learned(&mut self, registry: &Host, learned: &str) {
+        self.learned.put(registry.clone(), learned.to_owned(), learned.len() + OVERHEAD);
+    }
+}
