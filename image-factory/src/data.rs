@@ -38,7 +38,6 @@ impl DataFolder {
     }
 
     /// What the factory shares between runs to save work, and may lose.
-    #[expect(dead_code, reason = "the embedded factory opens it with the next change")]
     pub(crate) fn ledger(&self) -> PathBuf {
         self.0.join("ledger.db")
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use backends::store::Run;
-use backends::{MemoryQueue, Queue, Store};
+use backends::{LocalLedger, MemoryQueue, Queue, Store};
 use coordinator::expand::Only;
 use coordinator::intake::Submission;
 use coordinator::{Coordinator, Event, Pace};
@@ -50,7 +50,7 @@ impl Factory {
         let store = Store::open(&data.store()).await.context("open the data folder's database")?;
         let store = store.with_retry_after(retry_after);
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
-        let tools = Tools::new(client.clone(), Activity::default());
+        let tools = Tools::new(client.clone(), Arc::new(LocalLedger::open(&data.ledger()).await), Activity::default());
         let pace = Pace::for_slots(slots).with_retry_after(retry_after);
         let coordinator = Coordinator::new(store.clone(), queue.clone(), client, pace, data.reports());
         for run in store.open_runs().await? {

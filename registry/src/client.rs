@@ -85,6 +85,12 @@ impl Client {
         Ok(())
     }
 
+    /// Whether the registry of `repository` counts manifests that are read, so that a `HEAD` is to be preferred.
+    pub fn counts_pulls(&self, repository: &Repository) -> bool {
+        let limits = self.0.access.settings(repository).map(|settings| &settings.limits);
+        *repository.host() == Host::docker_hub() || limits.is_some_and(|limits| limits.pulls.is_some())
+    }
+
     /// Where else the same content is found, by the settings.
     pub fn alternatives(&self, repository: &Repository) -> Vec<Repository> {
         let alternatives = self.0.access.settings(repository).map(|settings| settings.alternatives.iter());

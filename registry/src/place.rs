@@ -107,6 +107,16 @@ impl Place {
         }
     }
 
+    /// The same content at other repositories, by the settings.
+    pub fn alternatives(&self) -> Vec<Self> {
+        let Self::Repository { client, image } = self else { return Vec::new() };
+        let place = |repository| Self::Repository {
+            client: client.clone(),
+            image: ImageRef { repository, tag: image.tag.clone(), digest: image.digest.clone() },
+        };
+        client.alternatives(&image.repository).into_iter().map(place).collect()
+    }
+
     /// What the location shows now; none if there is nothing.
     ///
     /// # Errors

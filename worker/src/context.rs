@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use backends::Ledger;
 use proto::outcome::{DestinationResult, Spent, StageTime};
 use proto::task::Mirror;
-use proto::{Digest, Host, Repository, Stage, Task, TaskResult};
+use proto::{Attempt, Digest, Repository, Stage, Task, TaskResult};
 use registry::{Client, Places};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
@@ -21,43 +22,17 @@ pub struct Tools {
     pub(crate) places: Arc<Places>,
     /// Shows what moves.
     pub activity: Activity,
-    /// Where blobs were seen, to mount them from there.
-    pub(crate) holders: Holders,
+    /// What others found out and do.
+    pub(crate) ledger: Arc<dyn Ledger>,
     /// Which blobs are on their way to where.
     pub(crate) flights: Flights,
 }
 
 impl Tools {
-    /// Tools that reach registries through `client`, and show in `activity` what they do.
-    pub fn new(client: Client, activity: Activity) -> Self {
-        Self {
-            places: Arc::new(Places::new(client)),
-            activity,
-            holders: Holders::default(),
-            flights: Flights::default(),
-        }
-    }
-}
-
-/// Remembers one repository of each registry that holds a blob. Only a hint: a mount that fails becomes an upload.
-#[derive(Clone, Default)]
-pub(crate) struct Holders(Arc<Mutex<HashMap<(Host, Digest), Repository>>>);
-
-/// Hints kept at most: some 20 MiB. Those that come later are not kept, which costs time only.
-const HOLDERS_MAX: usize = 50_000;
-
-impl Holders {
-    pub(crate) fn note(&self, digest: &Digest, repository: &Repository) {
-        let mut known = lock(&self.0);
-        if known.len() < HOLDERS_MAX {
-            known.insert((repository.host().clone(), digest.clone()), repository.clone());
-        }
-    }
-
-    /// A repository beside `repository`, at the same registry, that holds the blob.
-    pub(crate) fn beside(&self, digest: &Digest, repository: &Repository) -> Option<Repository> {
-        let key = (repository.host().clone(), digest.clone());
-        lock(&self.0).get(&key).filter(|holder| *holder != repository).cloned()
+    /// Tools that reach registries through `client`, share what they find out in `ledger`, and show in `activity` what
+    /// they do.
+    pub fn new(client: Client, ledger: Arc<dyn Ledger>, activity: Activity) -> Self {
+        Self { places: Arc::new(Places::new(client)), ledger, activity, flights: Flights::default() }
     }
 }
 
@@ -86,6 +61,7 @@ pub(crate) struct TaskContext {
     pub(crate) activity: Arc<ActivityGuard>,
     pub(crate) interrupt: CancellationToken,
     pub(crate) deadline: Instant,
+    pub(crate) attempt: Attempt,
     notes: Mutex<Notes>,
 }
 
@@ -105,8 +81,14 @@ impl TaskContext {
             tools: tools.clone(),
             interrupt,
             deadline: Instant::now() + task.deadline,
+            attempt: task.attempt,
             notes: Mutex::default(),
         }
+    }
+
+    /// Whether listings were made shortly before: a later attempt asks for itself.
+    pub(crate) fn is_first_attempt(&self) -> bool {
+        self.attempt == Attempt::FIRST
     }
 
     pub(crate) fn note_source(&self, digest: &Digest) {

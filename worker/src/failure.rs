@@ -11,6 +11,9 @@ use registry::PushError;
 /// How long a side that asks for patience without naming a time is left alone.
 const DEFER_WITHOUT_TIME: Duration = Duration::from_secs(60);
 
+/// How long an attempt is put off for which somebody else sends what is left.
+const ELSEWHERE_WAIT: Duration = Duration::from_secs(5);
+
 /// What can go wrong in a stage.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StageError {
@@ -29,8 +32,16 @@ pub(crate) enum StageError {
     Sparse(#[source] registry::Error),
     #[error("the image names too many manifests, or too large ones")]
     TooLarge,
-    #[error("the destination does not have manifest `{0}`, which was sent to it just before")]
-    Incomplete(Digest),
+    #[error("the destination says again and again that it lacks what was sent to it")]
+    Incomplete(#[source] registry::Error),
+    /// The listing that named it is older than what is there now.
+    #[error("the source no longer has `{0}`, which its listing showed under the tag")]
+    Outdated(Digest),
+    #[error("the destination lacks a part of what was placed there: {0}")]
+    Drifted(String),
+    /// Nothing is left to do but to wait for it.
+    #[error("somebody else sends blob `{0}`")]
+    Elsewhere(Digest),
     #[error("the destination's tag shows {}, expected {}", or_nothing(found), or_nothing(expected))]
     Moved { expected: Option<Digest>, found: Option<Digest> },
     #[error("the attempt's time was over in stage {0}, before one blob was complete")]
@@ -75,6 +86,13 @@ pub(crate) fn end_of(stage: Stage, error: &StageError) -> End {
         ),
         StageError::TooLarge => (Code::ImageTooLarge, Class::Reject, None),
         StageError::Incomplete(_) => (Code::DestinationIncomplete, Class::Retry, None),
+        StageError::Outdated(_) => (Code::SourceNotFound, Class::Retry, None),
+        StageError::Drifted(_) => (
+            Code::DestinationDrifted,
+            Class::Reject,
+            Some("bring it back to the source, or remove the tag from the destination and from the file"),
+        ),
+        StageError::Elsewhere(_) => return End::Interrupted { wait: ELSEWHERE_WAIT },
         // The next attempt begins with what the tag shows then, and decides anew.
         StageError::Moved { .. } => (Code::DestinationMoved, Class::Retry, Some("does another tool write this tag?")),
         StageError::Deadline(Stage::Push) => {

@@ -22,7 +22,7 @@ impl<'t> Images<'t> {
     }
 
     /// The image with `content`, which one of the task's destinations wants.
-    pub(crate) async fn read(&self, cx: &TaskContext, source: &Source, content: &Content) -> Result<&Image, End> {
+    pub(crate) async fn read(&self, cx: &TaskContext, source: &Source<'_>, content: &Content) -> Result<&Image, End> {
         let fetched = || run_stage(cx, Stage::Fetch, fetch::run(cx, source, content));
         self.0[content].get_or_init(fetched).await.as_ref().map_err(End::clone)
     }

@@ -12,6 +12,7 @@
 //! - `stage`: what all stages have in common: deadline, interruption, timing
 //! - `stages`: one file each
 //! - `images`: an image for each content that destinations want, read once
+//! - `shipment`: an image on its way to one destination: what lies there, what is sent
 //! - `source`: what is read of the source, each manifest once
 //! - `platforms`: which children of an index are carried, and what becomes of it
 //! - [`Activity`]: what moves right now, for a display
@@ -26,6 +27,7 @@ mod images;
 mod pipeline;
 mod platforms;
 mod preview;
+mod shipment;
 mod source;
 mod stage;
 mod stages;

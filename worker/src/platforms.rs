@@ -41,7 +41,11 @@ pub(crate) struct Narrowed {
 }
 
 /// What goes to a destination of what the source shows.
-pub(crate) async fn narrow(cx: &TaskContext, source: &Source, platforms: &Platforms) -> Result<Narrowed, StageError> {
+pub(crate) async fn narrow(
+    cx: &TaskContext,
+    source: &Source<'_>,
+    platforms: &Platforms,
+) -> Result<Narrowed, StageError> {
     let top = source.manifest(&source.digest).await?;
     let whole = Narrowed { top, indexes: HashMap::new(), rewritten: BTreeMap::new(), is_sparse: false };
     let Platforms::Only { platforms: wanted, index: form } = platforms else { return Ok(whole) };
@@ -60,7 +64,7 @@ pub(crate) async fn narrow(cx: &TaskContext, source: &Source, platforms: &Platfo
 /// A manifest that is no index is copied whatever it is for, since that is known only by its configuration.
 async fn warn_of_other_platform(
     cx: &TaskContext,
-    source: &Source,
+    source: &Source<'_>,
     image: &Manifest,
     wanted: &BTreeSet<Platform>,
 ) -> Result<(), StageError> {
@@ -71,7 +75,7 @@ async fn warn_of_other_platform(
     let platform = if config.size > CONFIG_BYTES_MAX {
         None
     } else {
-        let blob = source.place.open(config).await.map_err(StageError::Source)?;
+        let blob = source.open(config).await.map_err(StageError::Source)?;
         Platform::of_config(&blob.bytes(CONFIG_BYTES_MAX).await.map_err(StageError::Source)?)
     };
     if platform.as_ref().is_none_or(|platform| !satisfies_any(platform, wanted)) {
@@ -82,7 +86,7 @@ async fn warn_of_other_platform(
 }
 
 /// All indexes below `top`, by the digests that their parents name.
-async fn indexes_below(source: &Source, top: &Arc<Manifest>) -> Result<HashMap<Digest, Arc<Manifest>>, StageError> {
+async fn indexes_below(source: &Source<'_>, top: &Arc<Manifest>) -> Result<HashMap<Digest, Arc<Manifest>>, StageError> {
     let mut known = HashMap::new();
     let mut level = vec![top.clone()];
     for _depth in 0..=INDEX_DEPTH_MAX {

@@ -56,7 +56,7 @@ pub struct Weight {
 pub async fn preview(tools: &Tools, task: &Task, weigh: bool) -> Preview {
     let TaskKind::Mirror(mirror) = &task.kind;
     let cx = TaskContext::new(tools, task, mirror, CancellationToken::new());
-    let source = match run_stage(&cx, Stage::Resolve, resolve::source(&cx, &mirror.source)).await {
+    let source = match run_stage(&cx, Stage::Resolve, resolve::source(&cx, mirror)).await {
         Ok(source) => source,
         Err(end) => return Preview { source: Err(end), destinations: Vec::new(), warnings: Vec::new() },
     };
@@ -73,7 +73,7 @@ pub async fn preview(tools: &Tools, task: &Task, weigh: bool) -> Preview {
 async fn prospect(
     cx: &TaskContext,
     mirror: &Mirror,
-    source: &Source,
+    source: &Source<'_>,
     destination: &Destination,
     images: Option<&Images<'_>>,
 ) -> Result<Prospect, End> {

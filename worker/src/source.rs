@@ -1,28 +1,53 @@
-//! The source of an attempt: what it shows, and its manifests, each read once for all destinations.
+//! The source of an attempt: what it shows, and its content, each part read once for all destinations.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use async_trait::async_trait;
 use proto::limits::{IMAGE_MANIFEST_BYTES_MAX, MANIFESTS_PER_IMAGE_MAX};
-use proto::{Digest, Manifest, Reference};
-use registry::Place;
+use proto::task::Sidecars;
+use proto::{Class, Descriptor, Digest, Manifest, Reference};
+use registry::{BlobSource, BlobStream, Kind, Place};
 use tokio::sync::OnceCell;
 
+use crate::context::TaskContext;
 use crate::failure::StageError;
 
 /// The source, and the digest that this attempt copies whatever the tag does meanwhile.
-pub(crate) struct Source {
+pub(crate) struct Source<'c> {
+    cx: &'c TaskContext,
     pub(crate) place: Place,
     pub(crate) digest: Digest,
+    /// The tags that hold what refers to its images.
+    pub(crate) sidecars: Sidecars,
+    /// Where else the same content is found; asked by digest, so it cannot be another.
+    others: Vec<Place>,
+    /// Whether the digest is a listing's, which may be older than what is there now.
+    is_listed: bool,
     manifests: Mutex<HashMap<Digest, Arc<OnceCell<Arc<Manifest>>>>>,
     /// Of all manifests read.
     bytes: AtomicUsize,
 }
 
-impl Source {
-    pub(crate) fn new(place: Place, digest: Digest) -> Self {
-        Self { place, digest, manifests: Mutex::default(), bytes: AtomicUsize::new(0) }
+impl<'c> Source<'c> {
+    /// The source of this digest.
+    pub(crate) fn new(cx: &'c TaskContext, place: Place, digest: Digest, sidecars: Sidecars) -> Self {
+        let (others, is_listed) = (place.alternatives(), false);
+        let (manifests, bytes) = (Mutex::default(), AtomicUsize::new(0));
+        Self { cx, place, digest, sidecars, others, is_listed, manifests, bytes }
+    }
+
+    /// The same, where a listing gave the digest.
+    pub(crate) fn listed(self) -> Self {
+        Self { is_listed: true, ..self }
+    }
+
+    /// The same, where the manifest was read already.
+    pub(crate) fn with(self, manifest: Manifest) -> Self {
+        let cell = OnceCell::new_with(Some(Arc::new(manifest)));
+        let manifests = Mutex::new(HashMap::from([(self.digest.clone(), Arc::new(cell))]));
+        Self { manifests, ..self }
     }
 
     /// A manifest, unless those of the image are too many, or together too large to be held.
@@ -39,11 +64,73 @@ impl Source {
     }
 
     async fn read(&self, digest: &Digest) -> Result<Arc<Manifest>, StageError> {
-        let manifest = self.place.manifest(&Reference::Digest(digest.clone())).await.map_err(StageError::Source)?;
+        let manifest = match self.cx.tools.ledger.manifest(digest).await {
+            Some(manifest) => manifest,
+            None => {
+                let manifest = self.ask(digest).await?;
+                self.cx.tools.ledger.keep_manifest(&manifest).await;
+                manifest
+            }
+        };
         let before = self.bytes.fetch_add(manifest.raw.len(), Ordering::Relaxed);
         if before + manifest.raw.len() > IMAGE_MANIFEST_BYTES_MAX {
             return Err(StageError::TooLarge);
         }
         Ok(Arc::new(manifest))
+    }
+
+    async fn ask(&self, digest: &Digest) -> Result<Manifest, StageError> {
+        let name = Reference::Digest(digest.clone());
+        let error = match self.place.manifest(&name).await {
+            Ok(manifest) => return Ok(manifest),
+            Err(error) => error,
+        };
+        if self.is_listed && *digest == self.digest && error.kind() == Kind::NotFound {
+            return Err(StageError::Outdated(digest.clone()));
+        }
+        for other in self.others.iter().filter(|_| is_for_others(&error)) {
+            match other.manifest(&name).await {
+                Ok(manifest) => {
+                    self.tell_of(other, &error);
+                    return Ok(manifest);
+                }
+                Err(refused) => tracing::debug!(%refused, "an alternative has it neither"),
+            }
+        }
+        Err(StageError::Source(error))
+    }
+
+    /// Says once in a run from where content came instead.
+    fn tell_of(&self, other: &Place, error: &registry::Error) {
+        if let (Some(own), Some(other)) = (self.place.repository(), other.repository()) {
+            let why = match error.kind() {
+                Kind::RateLimited => "allows no more for now",
+                _ => "did not answer",
+            };
+            self.cx.warn(format!("{} {why}: content was read from {} instead, by digest", own.host(), other.host()));
+        }
+    }
+}
+
+/// Whether another place may do what this one did not: it is throttled, or down.
+fn is_for_others(error: &registry::Error) -> bool {
+    error.class() == Class::Defer
+        || matches!(error.kind(), Kind::RateLimited | Kind::Unavailable | Kind::Stalled | Kind::Untrusted)
+}
+
+#[async_trait]
+impl BlobSource for Source<'_> {
+    async fn open(&self, blob: &Descriptor) -> Result<BlobStream, registry::Error> {
+        let error = match self.place.open(blob).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => error,
+        };
+        for other in self.others.iter().filter(|_| is_for_others(&error)) {
+            if let Ok(stream) = other.open(blob).await {
+                self.tell_of(other, &error);
+                return Ok(stream);
+            }
+        }
+        Err(error)
     }
 }

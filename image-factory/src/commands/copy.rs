@@ -1,9 +1,11 @@
 //! `copy`: one image through the worker's pipeline, without Store and Queue.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use backends::LocalLedger;
 use clap::Args;
 use daemon::Shutdown;
 use proto::content::{IndexForm, Platforms, ReferrerKind, Referrers};
@@ -73,7 +75,8 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
     let content = args.content.content();
     check_digest(&args.source, &args.destination, &content)?;
     let access = files::access(&args.settings)?;
-    let tools = Tools::new(Client::new(&access, args.patience.options())?, Activity::default());
+    let ledger = Arc::new(LocalLedger::in_memory().await);
+    let tools = Tools::new(Client::new(&access, args.patience.options())?, ledger, Activity::default());
     let shutdown = Shutdown::on_signals().context("listen for signals")?;
     let destination = named(args.destination, &args.source);
     let task = made_up_task(args.source.clone(), destination, content);

@@ -110,7 +110,7 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
         let path = other_version(&args.file, folder)?;
         let other = files::load(&path)?;
         // What was placed says nothing of what the change does, so nothing on record is asked.
-        let mut planner = Planner::new(client, None, two_delays(&args.retry_after)?);
+        let mut planner = Planner::new(client, None, two_delays(&args.retry_after)?).await;
         let name = |job: Option<&str>| job.map_or_else(|| files::stem(&args.file), str::to_owned);
         let (repositories, jobs) = planner.compare(&other, &file, name).await?;
         let against = path.display().to_string();
@@ -130,7 +130,7 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
             refuse_namesake(store, name, &plan.file).await?;
         }
     }
-    let mut planner = Planner::new(client, store, two_delays(&args.retry_after)?);
+    let mut planner = Planner::new(client, store, two_delays(&args.retry_after)?).await;
     let looked = AtomicU64::new(0);
     for (name, job) in jobs {
         let looking = planner.job(&name, &job.sources, || {

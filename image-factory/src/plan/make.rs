@@ -1,10 +1,11 @@
 //! Makes a plan: survey, expand and the resolve stage, without Store, Queue or any write.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use backends::Store;
 use backends::store::{NewTask, Placement, target_owned};
+use backends::{LocalLedger, Store};
 use coordinator::expand::Only;
 use coordinator::survey::Survey;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -41,8 +42,9 @@ struct Costs {
 }
 
 impl Planner {
-    pub(crate) fn new(client: Client, store: Option<Store>, retry_after: [Duration; 2]) -> Self {
-        let tools = Tools::new(client.clone(), Activity::default());
+    pub(crate) async fn new(client: Client, store: Option<Store>, retry_after: [Duration; 2]) -> Self {
+        // What a plan finds out is not kept: it leaves no trace.
+        let tools = Tools::new(client.clone(), Arc::new(LocalLedger::in_memory().await), Activity::default());
         Self { client, tools, store, retry_after, costs: Costs::default() }
     }
 

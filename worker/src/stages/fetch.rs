@@ -49,6 +49,41 @@ impl Image {
         all.filter(|blob| seen.insert(&blob.digest)).collect()
     }
 
+    /// The blob of this digest, if it is of the image.
+    pub(crate) fn blob(&self, digest: &Digest) -> Option<&Descriptor> {
+        self.blobs().into_iter().find(|blob| blob.digest == *digest)
+    }
+
+    /// The manifest of this digest, if it is below the top one.
+    pub(crate) fn part(&self, digest: &Digest) -> Option<&Part> {
+        self.below.iter().flatten().find(|part| part.manifest.digest == *digest)
+    }
+
+    /// Of all that it consists of, blobs and manifests.
+    pub(crate) fn digests(&self) -> Vec<Digest> {
+        let blobs = self.blobs().into_iter().map(|blob| blob.digest.clone());
+        self.digests_of_manifests().into_iter().chain(blobs).collect()
+    }
+
+    /// Of its manifests, the top one first.
+    pub(crate) fn digests_of_manifests(&self) -> Vec<Digest> {
+        let parts = self.below.iter().flatten().map(|part| &part.manifest.digest);
+        std::iter::once(&self.top.digest).chain(parts).cloned().collect()
+    }
+
+    /// How many manifests and blobs it consists of.
+    pub(crate) fn parts(&self) -> u32 {
+        u32::try_from(self.digests().len()).unwrap_or(u32::MAX)
+    }
+
+    /// What no manifest names: referrers, what cosign finds by a tag, and what is only theirs.
+    pub(crate) fn referring(&self) -> HashSet<Digest> {
+        let is_referring = |part: &&Part| part.manifest.subject.is_some() || !part.sidecars.is_empty();
+        let parts = self.below.iter().flatten().filter(is_referring);
+        let own = parts.clone().map(|part| part.manifest.digest.clone());
+        own.chain(parts.flat_map(|part| part.manifest.blobs()).map(|blob| blob.digest.clone())).collect()
+    }
+
     /// What it means that the destination did not take `manifest`.
     pub(crate) fn not_taken(&self, manifest: &Manifest, error: registry::Error) -> StageError {
         let is_refused = matches!(error.kind(), Kind::Refused | Kind::NotFound);
@@ -61,7 +96,7 @@ impl Image {
 }
 
 /// Reads everything, each manifest once, breadth first.
-pub(crate) async fn run(cx: &TaskContext, source: &Source, content: &Content) -> Result<Image, StageError> {
+pub(crate) async fn run(cx: &TaskContext, source: &Source<'_>, content: &Content) -> Result<Image, StageError> {
     let narrowed = narrow(cx, source, &content.platforms).await?;
     let top = narrowed.top.clone();
     let reading = Reading { source, narrowed: &narrowed, wanted: &content.referrers, left_behind: AtomicUsize::new(0) };
@@ -78,7 +113,7 @@ pub(crate) async fn run(cx: &TaskContext, source: &Source, content: &Content) ->
 }
 
 struct Reading<'a> {
-    source: &'a Source,
+    source: &'a Source<'a>,
     narrowed: &'a Narrowed,
     wanted: &'a Referrers,
     /// What refers to indexes at the source that were written anew.
@@ -146,14 +181,14 @@ impl Reading<'_> {
         if self.wanted.wants_nothing() {
             return Ok(Pointers::new());
         }
-        let place = &self.source.place;
-        let (referrers, sidecars) = try_join(place.referrers(subject), place.cosign_tags(subject, self.wanted))
-            .await
-            .map_err(StageError::Source)?;
+        let Source { place, sidecars, .. } = self.source;
+        let referrers = place.referrers(subject, sidecars);
+        let tags = place.cosign_tags(subject, self.wanted, sidecars);
+        let (referrers, tags) = try_join(referrers, tags).await.map_err(StageError::Source)?;
         let is_wanted = concurrently(CONCURRENCY, referrers.iter().map(|referrer| self.is_wanted(referrer))).await?;
         let referrers = referrers.into_iter().zip(is_wanted).filter(|(_, is_wanted)| *is_wanted);
         let mut found: Pointers = referrers.map(|(referrer, _)| (referrer.digest, Vec::new())).collect();
-        for (tag, head) in sidecars {
+        for (tag, head) in tags {
             found.entry(head.digest).or_default().push(tag);
         }
         Ok(found)

@@ -1,9 +1,9 @@
-//! Asks which digest the source has now, and what each destination shows.
+//! Asks which digest the source has now, and what each destination shows, as far as listings did not tell.
 
 use proto::content::Referrers;
-use proto::task::{Destination, Fingerprint, Mirror};
-use proto::{Digest, Location, Reference};
-use registry::{Kind, Place, cosign_tags};
+use proto::task::{Destination, Fingerprint, ListedTag, Mirror};
+use proto::{Digest, Location, Reference, Repository};
+use registry::{Client, Kind, Place, Reread, cosign_tags};
 
 use crate::context::TaskContext;
 use crate::failure::StageError;
@@ -11,13 +11,13 @@ use crate::source::Source;
 
 /// What a destination needs.
 pub(crate) enum Target<'a> {
-    /// Nothing: it shows this, which was placed there, and was made of what the source shows.
-    UpToDate(&'a Digest),
+    /// Nothing: it shows what was placed there, which was made of what the source shows.
+    UpToDate(OpenTarget<'a>),
     /// All further stages.
     Open(OpenTarget<'a>),
 }
 
-/// A destination that needs work.
+/// A destination, and what it shows.
 pub(crate) struct OpenTarget<'a> {
     pub(crate) place: Place,
     pub(crate) destination: &'a Destination,
@@ -25,15 +25,18 @@ pub(crate) struct OpenTarget<'a> {
     pub(crate) shown: Option<Digest>,
 }
 
-/// Finds the source's digest with a HEAD, which no registry counts as a pull.
-pub(crate) async fn source(cx: &TaskContext, location: &Location) -> Result<Source, StageError> {
-    let place = cx.tools.places.source(location).await.map_err(StageError::Source)?;
-    let digest = match pinned(location) {
-        Some(digest) => digest,
-        None => place.resolve().await.map_err(StageError::Source)?.ok_or(StageError::SourceAbsent)?.digest,
+/// Finds the source's digest in one request at most.
+pub(crate) async fn source<'c>(cx: &'c TaskContext, task: &Mirror) -> Result<Source<'c>, StageError> {
+    let place = cx.tools.places.source(&task.source).await.map_err(StageError::Source)?;
+    let source = match (pinned(&task.source), &task.listed) {
+        (Some(digest), _) => Source::new(cx, place, digest, task.sidecars.clone()),
+        (None, Some(digest)) if cx.is_first_attempt() => {
+            Source::new(cx, place, digest.clone(), task.sidecars.clone()).listed()
+        }
+        _ => ask(cx, task, place).await?,
     };
-    cx.note_source(&digest);
-    Ok(Source::new(place, digest))
+    cx.note_source(&source.digest);
+    Ok(source)
 }
 
 fn pinned(location: &Location) -> Option<Digest> {
@@ -44,54 +47,131 @@ fn pinned(location: &Location) -> Option<Digest> {
     }
 }
 
-/// Asks a destination what its tag shows, and compares with what is on record.
+/// Where reading is not counted, what is new is read at once, and what is known is read unless it is the same; else a
+/// HEAD asks.
+async fn ask<'c>(cx: &'c TaskContext, task: &Mirror, place: Place) -> Result<Source<'c>, StageError> {
+    if let Place::Repository { client, image } = &place
+        && !client.counts_pulls(&image.repository)
+    {
+        let (repository, name) = (&image.repository, image.reference());
+        let known = known_digest(task).filter(|_| cx.is_first_attempt());
+        let is_new = task.destinations.iter().all(|destination| destination.placed.is_none());
+        let read = match known {
+            Some(known) if is_conditional(client, repository).await? => {
+                client.manifest_unless(repository, &name, known).await.map_err(StageError::Source)?
+            }
+            _ if is_new => match client.manifest(repository, &name).await {
+                Ok(manifest) => Reread::Other(manifest),
+                Err(error) if error.kind() == Kind::NotFound => Reread::Gone,
+                Err(error) => return Err(StageError::Source(error)),
+            },
+            _ => return head(cx, task, place).await,
+        };
+        return match (read, known) {
+            (Reread::Same, Some(known)) => Ok(Source::new(cx, place, known.clone(), task.sidecars.clone())),
+            (Reread::Other(manifest), _) => {
+                cx.tools.ledger.keep_manifest(&manifest).await;
+                Ok(Source::new(cx, place, manifest.digest.clone(), task.sidecars.clone()).with(manifest))
+            }
+            _ => Err(StageError::SourceAbsent),
+        };
+    }
+    head(cx, task, place).await
+}
+
+async fn is_conditional(client: &Client, repository: &Repository) -> Result<bool, StageError> {
+    let known = client.capabilities(repository).await.map_err(StageError::Source)?;
+    Ok(known.conditional == Some(true))
+}
+
+async fn head<'c>(cx: &'c TaskContext, task: &Mirror, place: Place) -> Result<Source<'c>, StageError> {
+    let shown = place.resolve().await.map_err(StageError::Source)?.ok_or(StageError::SourceAbsent)?;
+    Ok(Source::new(cx, place, shown.digest, task.sidecars.clone()))
+}
+
+/// What the source showed when a destination was made of it, where that is what was placed.
+fn known_digest(task: &Mirror) -> Option<&Digest> {
+    let is_whole = |destination: &&Destination| {
+        let placed = destination.placed.as_ref();
+        placed.is_some_and(|placed| Fingerprint::of_copy(&placed.digest, &destination.content) == placed.fingerprint)
+    };
+    task.destinations.iter().find(is_whole)?.placed.as_ref().map(|placed| &placed.digest)
+}
+
+/// What a destination's tag shows, compared with what is on record.
 pub(crate) async fn destination<'a>(
     cx: &TaskContext,
     task: &Mirror,
-    source: &Source,
+    source: &Source<'_>,
     destination: &'a Destination,
 ) -> Result<Target<'a>, StageError> {
     let place = cx.tools.places.destination(&destination.location).await.map_err(StageError::Destination)?;
-    compare(place, task, source, destination).await
+    compare(cx, place, task, source, destination).await
 }
 
 /// The same for somebody who only looks; none if there is not even a layout, which [`destination`] would make.
 pub(crate) async fn look<'a>(
     cx: &TaskContext,
     task: &Mirror,
-    source: &Source,
+    source: &Source<'_>,
     destination: &'a Destination,
 ) -> Result<Option<Target<'a>>, StageError> {
     match cx.tools.places.source(&destination.location).await {
-        Ok(place) => compare(place, task, source, destination).await.map(Some),
+        Ok(place) => compare(cx, place, task, source, destination).await.map(Some),
         Err(error) if error.kind() == Kind::NotFound => Ok(None),
         Err(error) => Err(StageError::Destination(error)),
     }
 }
 
 async fn compare<'a>(
+    cx: &TaskContext,
     place: Place,
     task: &Mirror,
-    source: &Source,
+    source: &Source<'_>,
     destination: &'a Destination,
 ) -> Result<Target<'a>, StageError> {
-    let shown = place.resolve().await.map_err(StageError::Destination)?.map(|head| head.digest);
+    let shown = shown(cx, &place, destination).await?;
     let wanted = Fingerprint::of_copy(&source.digest, &destination.content);
+    let target = OpenTarget { place, destination, shown };
     if let Some(placed) = &destination.placed
         && placed.fingerprint == wanted
-        && shown.as_ref() == Some(&placed.digest)
-        && has_signatures(&place, task, &placed.digest, &destination.content.referrers).await?
+        && target.shown.as_ref() == Some(&placed.digest)
+        && has_signatures(cx, &target, task, &placed.digest).await?
     {
-        return Ok(Target::UpToDate(&placed.digest));
+        return Ok(Target::UpToDate(target));
     }
-    Ok(Target::Open(OpenTarget { place, destination, shown }))
+    Ok(Target::Open(target))
+}
+
+/// What the tag shows: by the listing, where it tells that, or names a tag that was placed; before the tag is moved it
+/// is asked in any case.
+async fn shown(cx: &TaskContext, place: &Place, destination: &Destination) -> Result<Option<Digest>, StageError> {
+    let listed = destination.listed.as_ref().filter(|_| cx.is_first_attempt() && !destination.read_back);
+    match (listed.map(|listed| &listed.tag), &destination.placed) {
+        (Some(ListedTag::Absent), _) => Ok(None),
+        (Some(ListedTag::Shows(digest)), _) => Ok(Some(digest.clone())),
+        (Some(ListedTag::Named), Some(placed)) => Ok(Some(placed.digest.clone())),
+        _ => Ok(place.resolve().await.map_err(StageError::Destination)?.map(|head| head.digest)),
+    }
 }
 
 /// Whether none of the signatures that the source lists for what was placed, and that are wanted, is missing.
-async fn has_signatures(place: &Place, task: &Mirror, placed: &Digest, wanted: &Referrers) -> Result<bool, StageError> {
+async fn has_signatures(
+    cx: &TaskContext,
+    target: &OpenTarget<'_>,
+    task: &Mirror,
+    placed: &Digest,
+) -> Result<bool, StageError> {
+    let OpenTarget { place, destination, .. } = target;
+    let listed = destination.listed.as_ref().filter(|_| cx.is_first_attempt());
+    let wanted: &Referrers = &destination.content.referrers;
     let wanted = cosign_tags(placed, wanted).into_iter().filter(|tag| task.sidecars.tags.contains(tag));
     for tag in wanted {
-        if place.head(&Reference::Tag(tag)).await.map_err(StageError::Destination)?.is_none() {
+        let is_there = match listed {
+            Some(listed) => listed.sidecars.contains(&tag),
+            None => place.head(&Reference::Tag(tag)).await.map_err(StageError::Destination)?.is_some(),
+        };
+        if !is_there {
             return Ok(false);
         }
     }

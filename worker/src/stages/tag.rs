@@ -2,39 +2,41 @@
 
 use daemon::crash::{Effect, around};
 use proto::Digest;
-use proto::outcome::Spent;
 use registry::Place;
 
-use crate::context::TaskContext;
 use crate::failure::StageError;
-use crate::stages::fetch::Image;
+use crate::shipment::{Name, Shipment};
 use crate::stages::resolve::OpenTarget;
 
 /// Moves the name only from what it `shown` when the attempt began: a late attempt must not move it back over what
 /// somebody put there since.
-pub(crate) async fn run(cx: &TaskContext, image: &Image, target: &OpenTarget<'_>) -> Result<Digest, StageError> {
+pub(crate) async fn run(shipment: &Shipment<'_>, target: &OpenTarget<'_>) -> Result<Digest, StageError> {
     let OpenTarget { place, destination, shown } = target;
-    let ours = &image.top.digest;
+    let ours = &shipment.image.top.digest;
     let current = shows(place).await?;
     if current.as_ref() != Some(ours) {
         if current != *shown {
             return Err(StageError::Moved { expected: shown.clone(), found: current });
         }
-        around(Effect::TagPut, place.tag(&image.top)).await.map_err(|error| image.not_taken(&image.top, error))?;
-        cx.note_spent(Spent { manifests_written: 1, ..Spent::default() });
-        let back = around(Effect::TagReadBack, shows(place)).await?;
-        if back.as_ref() != Some(ours) {
-            return Err(StageError::Moved { expected: Some(ours.clone()), found: back });
+        let answer = around(Effect::TagPut, shipment.put(Name::Own, &shipment.image.top)).await?;
+        // A registry that checks what it takes has read it, and says under which digest it keeps it.
+        let is_confirmed = answer.digest.as_ref() == Some(ours) && shipment.is_verified_there().await?;
+        if !is_confirmed {
+            let back = around(Effect::TagReadBack, shows(place)).await?;
+            if back.as_ref() != Some(ours) {
+                return Err(StageError::Moved { expected: Some(ours.clone()), found: back });
+            }
         }
         let placed = destination.placed.as_ref().map(|placed| &placed.digest);
         if let Some(other) = shown.as_ref().filter(|shown| Some(*shown) != placed) {
-            cx.warn(format!(
+            shipment.cx.warn(format!(
                 "{} showed {other}, which is not what was placed there; it was replaced",
                 destination.location
             ));
         }
     }
     place.finish().await.map_err(StageError::Destination)?;
+    shipment.stock.tell(&shipment.image.digests()).await;
     Ok(ours.clone())
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backends::{Delivery, Lane, MemoryQueue, Queue, QueueError};
+use backends::{Delivery, Lane, LocalLedger, MemoryQueue, Queue, QueueError};
 use daemon::Shutdown;
 use proto::envelope::EnvelopeError;
 use proto::outcome::End;
@@ -97,9 +97,10 @@ impl Bench {
     pub(crate) async fn new() -> Self {
         Self {
             source: Registry::builder().start().await.unwrap(),
-            destination: Registry::builder().start().await.unwrap(),
+            // As most are: a blob comes after the request that opens its upload.
+            destination: Registry::builder().features(|can| can.single_post = false).start().await.unwrap(),
             queue: Arc::default(),
-            tools: tools(),
+            tools: tools().await,
         }
     }
 
@@ -182,9 +183,10 @@ impl Bench {
 
     /// Starts a worker that gives running attempts this long when it drains.
     pub(crate) fn work_with_grace(&self, slots: usize, grace: Duration) -> Working {
-        let worker = Worker::new(self.queue.clone(), tools(), slots, grace);
-        let shutdown = Shutdown::default();
-        Working { handle: tokio::spawn(worker.run(shutdown.clone())), shutdown }
+        let (queue, shutdown) = (self.queue.clone(), Shutdown::default());
+        let ending = shutdown.clone();
+        let work = async move { Worker::new(queue, tools().await, slots, grace).run(ending).await };
+        Working { handle: tokio::spawn(work), shutdown }
     }
 
     pub(crate) fn work(&self, slots: usize) -> Working {
@@ -205,9 +207,10 @@ impl Bench {
 }
 
 /// Tools of a new worker.
-pub(crate) fn tools() -> Tools {
+pub(crate) async fn tools() -> Tools {
     let options = Options { retries: 1, retry_delay: Duration::from_millis(10), ..Options::default() };
-    Tools::new(Client::new(&Access::default(), options).unwrap(), Activity::default())
+    let ledger = Arc::new(LocalLedger::in_memory().await);
+    Tools::new(Client::new(&Access::default(), options).unwrap(), ledger, Activity::default())
 }
 
 /// Where a task is to go.

@@ -60,9 +60,8 @@ async fn destinations_of_one_task_get_each_what_they_want_of_one_read() {
     assert_eq!(store.manifests("mirror/app").len(), 9);
     assert_eq!(store.manifests("small/app"), store.manifests("same/app"));
     assert_eq!(store.manifests("small/app").len(), 4);
-    for (digest, _) in bench.source.store().manifests("team/app") {
-        assert_eq!(bench.source.log().count("GET", &format!("/manifests/{digest}")), 1);
-    }
+    let reads = bench.source.log().count("GET", "/manifests/");
+    assert_eq!(reads, bench.source.store().manifests("team/app").len(), "each once");
 
     // A signature of the source's index, which a listing names, is not missing where another index lies.
     let mut again = bench.again(&task, &result);
@@ -78,7 +77,7 @@ async fn killed_before_the_name_a_rewritten_index_is_made_again_the_same() {
     bench.put("1.0", &content::multi_platform(1, &["linux/amd64", "linux/arm64", "linux/s390x"]));
     let task = bench.task_for("1.0", &rewrite(&["linux/amd64", "linux/arm64"]));
     let hold = Hold::on(&bench.destination, "HEAD", "/manifests/1.0", 1);
-    let tools = tools();
+    let tools = tools().await;
     let killed = tokio::spawn({
         let task = task.clone();
         async move { worker::attempt(&tools, &task, Default::default()).await }

@@ -1,0 +1,166 @@
+//! An image on its way to one destination: what of it lies there, and what is still to be sent.
+//!
+//! What the Ledger says is assumed, and asked for before the name appears, unless the registry is proven to refuse
+//! manifests that name what it lacks: then its refusal tells what is missing, and that is sent.
+
+mod blobs;
+mod stock;
+
+use std::sync::atomic::AtomicUsize;
+
+use daemon::crash::{Effect, around};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use proto::outcome::Spent;
+use proto::{Descriptor, Digest, Manifest, Reference};
+use registry::{Place, PutAnswer};
+use tokio::sync::Semaphore;
+
+use crate::context::TaskContext;
+use crate::failure::StageError;
+use crate::source::Source;
+use crate::stage::concurrently;
+use crate::stages::fetch::{Image, Part};
+use crate::stages::resolve::OpenTarget;
+pub(crate) use stock::Stock;
+
+/// Blobs of one image under way to one destination at once; the registry's own limits come on top.
+const TRANSFERS: usize = 4;
+
+/// Manifests of one level under way at once.
+pub(crate) const CONCURRENCY: usize = 4;
+
+/// How often one manifest is put again after what it lacked was sent: each time the registry named something new, and a
+/// manifest names no more kinds of things than blobs and children.
+const SUPPLIES_MAX: usize = 3;
+
+/// An image on its way to a destination.
+pub(crate) struct Shipment<'a> {
+    pub(crate) cx: &'a TaskContext,
+    pub(crate) source: &'a Source<'a>,
+    pub(crate) image: &'a Image,
+    pub(crate) place: &'a Place,
+    pub(crate) stock: Stock,
+    transfers: Semaphore,
+    /// Transfers under way.
+    busy: AtomicUsize,
+}
+
+/// Under which name a manifest is put.
+#[derive(Clone, Copy)]
+pub(crate) enum Name<'n> {
+    /// The destination's own: what it leads to must be there.
+    Own,
+    /// Another one beside it.
+    Other(&'n Reference),
+}
+
+impl<'a> Shipment<'a> {
+    pub(crate) async fn new(
+        cx: &'a TaskContext,
+        source: &'a Source<'a>,
+        image: &'a Image,
+        target: &'a OpenTarget<'_>,
+    ) -> Result<Self, StageError> {
+        let stock = Stock::look(cx, image, target).await?;
+        let transfers = Semaphore::new(TRANSFERS);
+        Ok(Self { cx, source, image, place: &target.place, stock, transfers, busy: AtomicUsize::new(0) })
+    }
+
+    /// Whether what the destination takes is whole, so that what was assumed of it need not be asked for.
+    pub(crate) async fn is_verified_there(&self) -> Result<bool, StageError> {
+        match self.place {
+            Place::Repository { client, image } => {
+                client.verifies(&image.repository).await.map_err(StageError::Destination)
+            }
+            Place::Layout { .. } => Ok(false),
+        }
+    }
+
+    /// Puts a manifest; what the destination says it lacks is sent, and then the manifest again.
+    pub(crate) async fn put(&self, name: Name<'_>, manifest: &Manifest) -> Result<PutAnswer, StageError> {
+        let mut supplied = 0;
+        loop {
+            let put = match name {
+                Name::Own => self.place.tag(manifest).await,
+                Name::Other(reference) => self.place.put_manifest(reference, manifest).await,
+            };
+            let error = match put {
+                Ok(answer) => {
+                    self.cx.note_spent(Spent { manifests_written: 1, ..Spent::default() });
+                    self.stock.note_seen(&manifest.digest);
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            if !self.supply(error.missing()).await? {
+                return Err(self.image.not_taken(manifest, error));
+            }
+            supplied += 1;
+            if supplied > SUPPLIES_MAX {
+                return Err(StageError::Incomplete(error));
+            }
+        }
+    }
+
+    /// Sends what the destination lacks, whatever was assumed; whether any of it is of this image.
+    pub(crate) fn supply<'s>(&'s self, missing: &'s [Digest]) -> BoxFuture<'s, Result<bool, StageError>> {
+        async move {
+            self.stock.note_missing(missing).await;
+            let blobs: Vec<&Descriptor> = missing.iter().filter_map(|digest| self.image.blob(digest)).collect();
+            let parts: Vec<&Part> = missing.iter().filter_map(|digest| self.image.part(digest)).collect();
+            concurrently(usize::MAX, blobs.iter().map(|blob| self.blob(blob))).await?;
+            for part in &parts {
+                let name = Reference::Digest(part.manifest.digest.clone());
+                self.put(Name::Other(&name), &part.manifest).await?;
+            }
+            Ok(!blobs.is_empty() || !parts.is_empty())
+        }
+        .boxed()
+    }
+
+    /// Puts a manifest below the top one, unless it is there.
+    pub(crate) async fn part(&self, part: &Part) -> Result<(), StageError> {
+        let manifest = &part.manifest;
+        for tag in &part.sidecars {
+            self.sidecar(&Reference::Tag(tag.clone()), manifest).await?;
+        }
+        if self.stock.has(&manifest.digest) {
+            return Ok(());
+        }
+        let name = Reference::Digest(manifest.digest.clone());
+        if !self.stock.is_known && self.is_there(&name, manifest).await.map_err(StageError::Destination)? {
+            self.stock.note_seen(&manifest.digest);
+            return Ok(());
+        }
+        let effect = if manifest.subject.is_some() { Effect::ReferrerPut } else { Effect::ChildPut };
+        around(effect, self.put(Name::Other(&name), manifest)).await?;
+        Ok(())
+    }
+
+    /// Signatures that the destination has and the source has not stay: nothing else may have them.
+    async fn sidecar(&self, name: &Reference, manifest: &Manifest) -> Result<(), StageError> {
+        match self.place.head(name).await.map_err(StageError::Destination)? {
+            None => {
+                around(Effect::SidecarPut, self.put(Name::Other(name), manifest)).await?;
+            }
+            Some(head) if head.digest == manifest.digest => {}
+            Some(head) => self.cx.warn(format!(
+                "`{name}` shows {} at the destination and {} at the source; it was left alone",
+                head.digest, manifest.digest
+            )),
+        }
+        Ok(())
+    }
+
+    /// Whether the destination shows the manifest under `name`, and finds it by what it refers to: whoever put it may
+    /// have been killed before it was listed there.
+    async fn is_there(&self, name: &Reference, manifest: &Manifest) -> Result<bool, registry::Error> {
+        if self.place.head(name).await?.is_none_or(|head| head.digest != manifest.digest) {
+            return Ok(false);
+        }
+        let Some(subject) = &manifest.subject else { return Ok(true) };
+        let listed = self.place.referrers(&subject.digest, &Default::default()).await?;
+        Ok(listed.iter().any(|referrer| referrer.digest == manifest.digest))
+    }
+}

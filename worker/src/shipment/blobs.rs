@@ -1,0 +1,245 @@
+//! Brings one blob to a destination, in the cheapest way that does.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use backends::ledger::LEASE_LASTS;
+use backends::{Holders, Lease};
+use daemon::crash::{self, Effect, around};
+use proto::outcome::Spent;
+use proto::{Descriptor, Digest, Manifest, Reference, Repository};
+use registry::{Place, Progress, Pushed};
+
+use super::{CONCURRENCY, Shipment};
+use crate::failure::StageError;
+use crate::stage::concurrently;
+
+/// How long somebody else's upload is waited for at once.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// After so many waits with nothing else under way the attempt is given back: its slot does better elsewhere.
+const IDLE_WAITS_MAX: u32 = 5;
+
+/// From this attempt on nobody is waited for: whatever says that somebody else sends the blob is wrong.
+const PATIENT_ATTEMPTS: u32 = 20;
+
+impl Shipment<'_> {
+    /// Brings all blobs there, the largest first: they take longest.
+    pub(crate) async fn blobs(&self) -> Result<(), StageError> {
+        let mut blobs = self.image.blobs();
+        blobs.sort_by_key(|blob| std::cmp::Reverse(blob.size));
+        let is_open = |blob: &&Descriptor| !self.stock.has(&blob.digest);
+        if !self.stock.is_known && blobs.iter().any(is_open) && self.is_verified_there().await? {
+            self.ask_by_putting().await?;
+        }
+        // All at once, since who waits for others must not keep those from being sent that nobody brings; transfers
+        // themselves are limited.
+        concurrently(usize::MAX, blobs.iter().map(|blob| self.blob(blob))).await?;
+        Ok(())
+    }
+
+    /// Puts the images' manifests before it is known what of them is there: the registry takes them, or says what it
+    /// lacks. One question for all blobs of an image.
+    async fn ask_by_putting(&self) -> Result<(), StageError> {
+        let parts = self.image.below.iter().flatten().map(|part| &part.manifest);
+        let images = parts.chain([&self.image.top]).filter(|manifest| !manifest.is_index());
+        concurrently(CONCURRENCY, images.map(|manifest| self.put_to_ask(manifest))).await?;
+        Ok(())
+    }
+
+    async fn put_to_ask(&self, manifest: &Manifest) -> Result<(), StageError> {
+        // A referrer must not be listed before it is whole.
+        if manifest.subject.is_some() || manifest.blobs().all(|blob| self.stock.has(&blob.digest)) {
+            return Ok(());
+        }
+        let name = Reference::Digest(manifest.digest.clone());
+        let missing = match around(Effect::ChildPut, self.place.put_manifest(&name, manifest)).await {
+            Ok(_) => {
+                self.stock.note_seen(&manifest.digest);
+                Vec::new()
+            }
+            Err(error) if !error.missing().is_empty() => error.missing().to_vec(),
+            // Each blob is asked for, then.
+            Err(_) => return Ok(()),
+        };
+        self.stock.note_missing(&missing).await;
+        for blob in manifest.blobs().filter(|blob| !missing.contains(&blob.digest)) {
+            self.stock.note_seen(&blob.digest);
+        }
+        Ok(())
+    }
+
+    /// Brings a blob there, unless it is.
+    pub(super) async fn blob(&self, blob: &Descriptor) -> Result<(), StageError> {
+        let spent = match self.place.repository() {
+            Some(repository) => self.into_repository(repository, blob).await?,
+            None => self.into_layout(blob).await?,
+        };
+        self.cx.activity.saved(spent.bytes_skipped + spent.bytes_mounted);
+        self.cx.note_spent(spent);
+        Ok(())
+    }
+
+    async fn into_layout(&self, blob: &Descriptor) -> Result<Spent, StageError> {
+        let _permit = self.transfers.acquire().await;
+        if self.is_found(blob).await? { Ok(skipped(blob)) } else { self.send(blob, None).await }
+    }
+
+    async fn into_repository(&self, repository: &Repository, blob: &Descriptor) -> Result<Spent, StageError> {
+        if self.stock.has(&blob.digest) {
+            return Ok(skipped(blob));
+        }
+        // Only one attempt of this worker at a time brings it to this repository; the others find it there.
+        let _turn = self.cx.tools.flights.turn(repository, &blob.digest).await;
+        let ledger = &self.cx.tools.ledger;
+        let mut idle = 0;
+        loop {
+            let holders = ledger.holders(repository, std::slice::from_ref(&blob.digest)).await;
+            if self.is_told_here(&holders, &blob.digest) || self.is_worth_asking(blob) && self.is_found(blob).await? {
+                return Ok(skipped(blob));
+            }
+            if let Some(spent) = self.try_to_bring(repository, &holders, blob).await? {
+                return Ok(spent);
+            }
+            ledger.lease_ended(repository.host(), &blob.digest, WAIT).await;
+            idle = if self.busy.load(Ordering::Relaxed) == 0 { idle + 1 } else { 0 };
+            if idle >= IDLE_WAITS_MAX {
+                return Err(StageError::Elsewhere(blob.digest.clone()));
+            }
+        }
+    }
+
+    /// Mounts or sends the blob; none while somebody else sends it to this registry, from where it may be mounted then.
+    async fn try_to_bring(
+        &self,
+        repository: &Repository,
+        holders: &Holders,
+        blob: &Descriptor,
+    ) -> Result<Option<Spent>, StageError> {
+        // Before the lease: nothing is waited for with that in hand.
+        let _permit = self.transfers.acquire().await;
+        if !self.may_mount().await? {
+            return self.transfer(blob, None, None).await.map(Some);
+        }
+        if let Some(near) = self.near(repository, holders, &blob.digest) {
+            return self.transfer(blob, Some(&near), None).await.map(Some);
+        }
+        let ledger = &self.cx.tools.ledger;
+        let lease = ledger.lease(repository.host(), &blob.digest).await;
+        if lease.is_none() && self.cx.attempt.0 < PATIENT_ATTEMPTS {
+            return Ok(None);
+        }
+        // Who had it before may have brought the blob meanwhile.
+        let holders = ledger.holders(repository, std::slice::from_ref(&blob.digest)).await;
+        let near = self.near(repository, &holders, &blob.digest);
+        self.transfer(blob, near.as_ref(), lease).await.map(Some)
+    }
+
+    /// Whether the Ledger says that the blob is here by now; the registry's own word goes before that.
+    fn is_told_here(&self, holders: &Holders, digest: &Digest) -> bool {
+        let is_here = holders.here.contains(digest) && !self.stock.lacks(digest);
+        if is_here {
+            self.stock.note_assumed(digest);
+        }
+        is_here
+    }
+
+    /// Whether the blob may be there although nobody knows of it.
+    fn is_worth_asking(&self, blob: &Descriptor) -> bool {
+        !self.stock.is_known && !self.stock.lacks(&blob.digest)
+    }
+
+    /// Asks whether it is there.
+    async fn is_found(&self, blob: &Descriptor) -> Result<bool, StageError> {
+        let size = self.place.blob_size(&blob.digest).await.map_err(StageError::Destination)?;
+        let is_found = size == Some(blob.size);
+        if is_found {
+            self.stock.note_seen(&blob.digest);
+            self.stock.tell(std::slice::from_ref(&blob.digest)).await;
+        } else {
+            self.stock.note_missing(std::slice::from_ref(&blob.digest)).await;
+        }
+        Ok(is_found)
+    }
+
+    /// A repository of the same registry to mount the blob from.
+    fn near(&self, repository: &Repository, holders: &Holders, digest: &Digest) -> Option<Repository> {
+        let beside = holders.beside.get(digest).and_then(|holders| holders.first()).cloned();
+        let own = || self.source.place.repository().filter(|source| source.host() == repository.host()).cloned();
+        beside.or_else(own).filter(|near| near != repository)
+    }
+
+    /// Whether the registry may mount blobs, as far as is known.
+    async fn may_mount(&self) -> Result<bool, StageError> {
+        let Place::Repository { client, image } = self.place else { return Ok(false) };
+        let known = client.capabilities(&image.repository).await.map_err(StageError::Destination)?;
+        Ok(known.mounts != Some(false))
+    }
+
+    async fn transfer(
+        &self,
+        blob: &Descriptor,
+        near: Option<&Repository>,
+        lease: Option<Lease>,
+    ) -> Result<Spent, StageError> {
+        let _busy = Busy::begin(&self.busy);
+        let spent = match &lease {
+            None => self.send(blob, near).await?,
+            Some(lease) => tokio::select! {
+                sent = self.send(blob, near) => sent?,
+                never = keep(lease) => match never {},
+            },
+        };
+        // Before the lease ends, or the next one would send it again.
+        self.stock.tell(std::slice::from_ref(&blob.digest)).await;
+        Ok(spent)
+    }
+
+    async fn send(&self, blob: &Descriptor, near: Option<&Repository>) -> Result<Spent, StageError> {
+        let effect = if near.is_some() { Effect::BlobMount } else { Effect::BlobUpload };
+        let activity = self.cx.activity.clone();
+        let progress: Progress = Arc::new(move |bytes| {
+            crash::before(Effect::BlobPiece);
+            activity.wrote(bytes);
+            crash::after(Effect::BlobPiece);
+        });
+        let pushed = around(effect, self.place.push_blob(blob, near, self.source, &progress)).await?;
+        self.stock.note_seen(&blob.digest);
+        Ok(match pushed {
+            Pushed::Mounted => Spent { blobs_mounted: 1, bytes_mounted: blob.size, ..Spent::default() },
+            Pushed::Uploaded => {
+                Spent { blobs_written: 1, bytes_written: blob.size, bytes_read: blob.size, ..Spent::default() }
+            }
+        })
+    }
+}
+
+/// Makes a lease last for as long as this is polled: what moves has a watch of its own, and ends if it does not.
+async fn keep(lease: &Lease) -> Infallible {
+    loop {
+        tokio::time::sleep(LEASE_LASTS / 3).await;
+        lease.renew();
+    }
+}
+
+/// Counts a transfer while it is under way.
+struct Busy<'a>(&'a AtomicUsize);
+
+impl<'a> Busy<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn skipped(blob: &Descriptor) -> Spent {
+    Spent { blobs_skipped: 1, bytes_skipped: blob.size, ..Spent::default() }
+}
