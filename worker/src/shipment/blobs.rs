@@ -97,7 +97,7 @@ impl Shipment<'_> {
         let mut idle = 0;
         loop {
             let holders = ledger.holders(repository, std::slice::from_ref(&blob.digest)).await;
-            if self.is_told_here(&holders, &blob.digest) || self.is_worth_asking(blob) && self.is_found(blob).await? {
+            if self.is_here(&holders, blob).await? {
                 return Ok(skipped(blob));
             }
             if let Some(spent) = self.try_to_bring(repository, &holders, blob).await? {
@@ -137,18 +137,17 @@ impl Shipment<'_> {
         self.transfer(blob, near.as_ref(), lease).await.map(Some)
     }
 
-    /// Whether the Ledger says that the blob is here by now; the registry's own word goes before that.
-    fn is_told_here(&self, holders: &Holders, digest: &Digest) -> bool {
-        let is_here = holders.here.contains(digest) && !self.stock.lacks(digest);
-        if is_here {
-            self.stock.note_assumed(digest);
+    /// Whether the blob is here by now. The registry is asked where it said otherwise before (somebody may have brought
+    /// the blob since, or the Ledger is wrong), and where nobody knows.
+    async fn is_here(&self, holders: &Holders, blob: &Descriptor) -> Result<bool, StageError> {
+        let is_told = holders.here.contains(&blob.digest);
+        let is_denied = self.stock.lacks(&blob.digest);
+        if is_told && !is_denied {
+            self.stock.note_assumed(&blob.digest);
+            return Ok(true);
         }
-        is_here
-    }
-
-    /// Whether the blob may be there although nobody knows of it.
-    fn is_worth_asking(&self, blob: &Descriptor) -> bool {
-        !self.stock.is_known && !self.stock.lacks(&blob.digest)
+        let is_worth_asking = is_told || !is_denied && !self.stock.is_known;
+        Ok(is_worth_asking && self.is_found(blob).await?)
     }
 
     /// Asks whether it is there.

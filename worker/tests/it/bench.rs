@@ -9,7 +9,7 @@ use backends::{Delivery, Lane, LocalLedger, MemoryQueue, Queue, QueueError};
 use daemon::Shutdown;
 use proto::envelope::EnvelopeError;
 use proto::outcome::End;
-use proto::settings::Access;
+use proto::settings::{Access, Alternative, RegistrySettings};
 use proto::task::{Destination, Mirror, Placed, TaskKind};
 use proto::{Attempt, Content, Digest, Envelope, Failure, RunId, Task, TaskId, TaskResult};
 use registry::{Client, Options};
@@ -146,7 +146,12 @@ impl Bench {
 
     /// Runs a task without Queue and worker, with tools that remember the tasks before.
     pub(crate) async fn run(&self, task: &Task) -> TaskResult {
-        within(Box::pin(worker::attempt(&self.tools, task, CancellationToken::new()))).await
+        self.run_with(&self.tools, task).await
+    }
+
+    /// The same with other tools.
+    pub(crate) async fn run_with(&self, tools: &Tools, task: &Task) -> TaskResult {
+        within(Box::pin(worker::attempt(tools, task, CancellationToken::new()))).await
     }
 
     /// The task to do the same again after it ended as `result` says; both registries' logs begin anew.
@@ -208,9 +213,19 @@ impl Bench {
 
 /// Tools of a new worker.
 pub(crate) async fn tools() -> Tools {
+    tools_for(&Access::default()).await
+}
+
+/// The same, where the source has these alternatives.
+pub(crate) async fn tools_with(source: &Registry, alternatives: Vec<Alternative>) -> Tools {
+    let settings = RegistrySettings { pattern: source.host(), alternatives, ..RegistrySettings::default() };
+    tools_for(&Access { registries: vec![settings], ..Access::default() }).await
+}
+
+async fn tools_for(access: &Access) -> Tools {
     let options = Options { retries: 1, retry_delay: Duration::from_millis(10), ..Options::default() };
     let ledger = Arc::new(LocalLedger::in_memory().await);
-    Tools::new(Client::new(&Access::default(), options).unwrap(), ledger, Activity::default())
+    Tools::new(Client::new(access, options).unwrap(), ledger, Activity::default())
 }
 
 /// Where a task is to go.

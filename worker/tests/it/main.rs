@@ -5,6 +5,7 @@
 mod bench;
 mod consuming;
 mod draining;
+mod frugal;
 mod narrowing;
 mod placing;
 mod referring;
