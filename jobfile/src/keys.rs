@@ -242,5 +242,9 @@ const NEWEST_KEYS: &[Known] = &[
     key!("minors", "So many minors: in each major, if `majors` is given.", Number(1, NEWEST_MAX)),
     key!("patches", "So many patches in each minor.", Number(1, NEWEST_MAX)),
     key!("count", "So many in all.", Number(1, NEWEST_MAX)),
-    key!("by", "`time`: by when tags were set, if the registry lists it; with `count` alone.", Words(&["version", "time"])),
+    key!(
+        "by",
+        "`time`: by when tags were set, if the registry lists it; with `count` alone.",
+        Words(&["version", "time"])
+    ),
 ];

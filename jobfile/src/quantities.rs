@@ -23,44 +23,49 @@ const BANDWIDTHS: [(&str, u64); 5] =
 
 /// Reads a time that is not zero.
 pub(crate) fn duration(walk: &mut Walk, node: &Node, what: &str) -> Option<Duration> {
-    let text = text(walk, node, what)?;
-    let seconds = of_units(text, &TIMES).filter(|seconds| *seconds <= TIME_MAX);
+    let read = |text: &str| of_units(text, &TIMES).filter(|seconds| *seconds <= TIME_MAX);
     let mend = "write a number and `s`, `m`, `h` or `d`, as in `6h`, and at most `366d`";
-    read_or_fault(walk, node, &format!("{what} is `{text}`, which is no time"), mend, seconds.map(Duration::from_secs))
+    quantity(walk, node, what, ("a time", mend), read).map(Duration::from_secs)
 }
 
 /// Reads a bandwidth that is not zero, as bytes per second.
 pub(crate) fn bandwidth(walk: &mut Walk, node: &Node, what: &str) -> Option<u64> {
-    let text = text(walk, node, what)?;
     let mend = "write a number and `kbit/s`, `Mbit/s`, `Gbit/s`, `MB/s` or `MiB/s`, as in `400Mbit/s`";
-    read_or_fault(walk, node, &format!("{what} is `{text}`, which is no bandwidth"), mend, of_units(text, &BANDWIDTHS))
+    quantity(walk, node, what, ("a bandwidth", mend), |text| of_units(text, &BANDWIDTHS))
 }
 
 /// Reads a whole percentage from 0 to 100.
 pub(crate) fn percent(walk: &mut Walk, node: &Node, what: &str) -> Option<u8> {
-    let text = text(walk, node, what)?;
-    let within = |number: &u32| *number <= 100;
-    let read = number_before(text, "%").filter(within).and_then(|number| u8::try_from(number).ok());
-    let mend = match number_before(text, "").filter(within) {
-        Some(number) => format!("write `{number}%`"),
-        None => "write a whole number from 0 to 100 and `%`, as in `5%`".to_owned(),
+    let within = |number: Option<u32>| number.filter(|number| *number <= 100);
+    let mend = match &node.value {
+        Value::Typed(Kind::Number, text) if within(number_before(text, "")).is_some() => format!("write `{text}%`"),
+        _ => "write a whole number from 0 to 100 and `%`, as in `5%`".to_owned(),
     };
-    read_or_fault(walk, node, &format!("{what} is `{text}`, which is no percentage"), &mend, read)
+    let read = |text: &str| u8::try_from(within(number_before(text, "%"))?).ok();
+    quantity(walk, node, what, ("a percentage", &mend), read)
 }
 
-/// The text; of a number without its unit too.
-fn text<'t>(walk: &mut Walk, node: &'t Node, what: &str) -> Option<&'t str> {
-    match &node.value {
-        Value::Typed(Kind::Number, text) => Some(text),
-        _ => walk.text(node, what),
+/// What `read` makes of the text; a number without its unit is none.
+fn quantity<T>(
+    walk: &mut Walk,
+    node: &Node,
+    what: &str,
+    (expected, mend): (&str, &str),
+    read: impl Fn(&str) -> Option<T>,
+) -> Option<T> {
+    let text = match &node.value {
+        Value::Typed(Kind::Number, text) => text,
+        Value::Text(_) => walk.text(node, what)?,
+        _ => {
+            walk.wrong_type(node, what, expected, mend);
+            return None;
+        }
+    };
+    let found = read(text);
+    if found.is_none() {
+        walk.fault(node.position, RuleId::Value, format!("{what} is `{text}`, expected {expected}"), mend);
     }
-}
-
-fn read_or_fault<T>(walk: &mut Walk, node: &Node, message: &str, mend: &str, read: Option<T>) -> Option<T> {
-    if read.is_none() {
-        walk.fault(node.position, RuleId::Value, message, mend);
-    }
-    read
+    found
 }
 
 /// The product of number and unit; none if it is zero.

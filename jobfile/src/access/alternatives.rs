@@ -57,14 +57,13 @@ fn check_paths(text: &str, host: &str) -> Result<(), Wrong> {
         return Err((format!("`{text}` begins with the registry"), format!("write its path alone: `{path}`")));
     }
     let hub = Host::docker_hub();
-    let is_of_hub = hub.as_str() == host;
-    let repository = Repository::new(hub, &example)
-        .map_err(|error| (format!("`{text}` is no path: {error}"), format!("write it as in `{EXAMPLE}`")))?;
     // There a name alone stands for another path.
-    if is_of_hub && !repository.path().contains('/') && text != "*" {
+    if hub.as_str() == host && !text.contains(['/', '*']) {
         return Err((format!("no path at Docker Hub is `{text}`"), format!("write `library/{text}`")));
     }
-    Ok(())
+    let repository = Repository::new(hub, &example);
+    let wrong = |error| (format!("`{text}` is no path: {error}"), format!("write it as in `{EXAMPLE}`"));
+    repository.map(drop).map_err(wrong)
 }
 
 fn check_to(text: &str, host: &str) -> Result<(), Wrong> {
@@ -77,13 +76,16 @@ fn check_to(text: &str, host: &str) -> Result<(), Wrong> {
     if text.split('/').next().is_some_and(|own| own.contains('*')) {
         return Err((format!("the `*` of `{text}` stands in its registry"), "write it in the path".to_owned()));
     }
-    let image: ImageRef = example
-        .parse()
-        .map_err(|error| (format!("`{text}` is no repository: {error}"), format!("write it as in `{EXAMPLE}`")))?;
-    if image.tag.is_some() || image.digest.is_some() {
-        return Err((format!("`{text}` names one image"), "leave out tag and digest".to_owned()));
-    }
-    if is_at(host, &image.repository) {
+    let repository: Repository = match example.parse() {
+        Ok(repository) => repository,
+        Err(_) if example.parse::<ImageRef>().is_ok() => {
+            return Err((format!("`{text}` names one image"), "leave out tag and digest".to_owned()));
+        }
+        Err(error) => {
+            return Err((format!("`{text}` is no repository: {error}"), format!("write it as in `{EXAMPLE}`")));
+        }
+    };
+    if is_at(host, &repository) {
         let message = format!("`{text}` is at the registry itself");
         return Err((message, "name a repository at another registry, or leave it out".to_owned()));
     }
