@@ -6,17 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use backends::store::{NewDestination, NewTask, Origin};
 use jobfile::{Line, Source, Taken};
-use proto::{Class, Code, Failure, Location, Tag};
+use proto::{Class, Code, Failure, Location};
+use registry::Tags;
 
 use only::Pin;
 pub use only::{Only, Pins, ReferenceGlob};
+
+/// Why a line with `by: time` selects nothing.
+pub const UNTIMED: &str = "the registry's listing does not say when tags were set";
 
 /// What a job wants of a repository, now that its tags are known.
 #[derive(Debug, Default)]
 pub struct Expansion {
     /// One task for each image that some line takes, with the destinations of all that do.
     pub tasks: Vec<NewTask>,
-    /// Why nothing is taken for lines that find another number of tags than they expect; none if all is as expected.
+    /// Why nothing is taken for lines that find another number of tags than they expect, or cannot tell which are the
+    /// newest; none if all is as expected.
     pub failure: Option<Failure>,
     /// What is worth a look: rules that found nothing.
     pub warnings: Vec<String>,
@@ -26,12 +31,16 @@ pub struct Expansion {
 
 /// Applies the rules of all lines for a repository to the tags that it has, and makes tasks of those that `only` allows;
 /// what lines expect holds of all that they take.
-pub fn expand(source: &Source, listed: &[Tag], only: &Only) -> Expansion {
+pub fn expand(source: &Source, listed: &Tags, only: &Only) -> Expansion {
     let mut expansion = Expansion::default();
     let mut found = Found::default();
-    let mut unexpected = Vec::new();
+    let (mut unexpected, mut untimed) = (Vec::new(), Vec::new());
     for line in &source.lines {
-        let selection = line.rules.select(listed);
+        let selection = line.rules.select_timed(&listed.tags, &listed.times);
+        if selection.untimed > 0 {
+            untimed.push(line.place.to_string());
+            continue;
+        }
         if !line.expect.allows(selection.taken.len()) {
             unexpected.push(describe_unexpected(line, selection.taken.len()));
             continue;
@@ -42,14 +51,23 @@ pub fn expand(source: &Source, listed: &[Tag], only: &Only) -> Expansion {
             found.note(source, line, taken, only);
         }
     }
-    if !unexpected.is_empty() {
+    if let Some(hint) = hint(&unexpected, &untimed) {
+        unexpected.extend(untimed.iter().map(|place| format!("{UNTIMED}, by which {place} selects")));
         let message = format!("select tags of `{}`: {}", source.location, unexpected.join("; "));
-        let hint = "look with `image-factory tags`; if it is right, change `expect`";
         let code = Code::SelectionUnexpected;
         expansion.failure = Some(Failure::new(None, code, Class::Reject, &message, Some(hint)));
     }
     (expansion.tasks, expansion.met) = (found.tasks, found.met);
     expansion
+}
+
+/// What to do about lines of which nothing is taken.
+fn hint(unexpected: &[String], untimed: &[String]) -> Option<&'static str> {
+    match (unexpected, untimed) {
+        ([], []) => None,
+        ([], _) => Some("select by version or by name: without `by: time`"),
+        _ => Some("look with `image-factory tags`; if it is right, change `expect`"),
+    }
 }
 
 fn describe_unexpected(line: &Line, tags: usize) -> String {

@@ -111,7 +111,7 @@ impl Survey<'_> {
             Ok(listed) => listed,
             Err(failure) => return Ok(Expansion { failure: Some(failure), ..Expansion::default() }),
         };
-        let mut expansion = expand(source, &listed.tags, only);
+        let mut expansion = expand(source, &listed, only);
         expansion.warnings.extend(warning_of_invalid(&source.location, &listed));
         self.note_sidecars(&mut expansion.tasks, &listed.tags).await?;
         Ok(expansion)

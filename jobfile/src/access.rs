@@ -1,18 +1,23 @@
 //! `registries` and `network`: how to reach registries, without any secret.
 
+mod alternatives;
+mod auth;
+mod limits;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use proto::settings::{Access, Auth, ClientCertificate, Limits, Network, RegistrySettings, Secret, Tls};
+use proto::settings::{Access, Auth, ClientCertificate, Limits, Network, RegistrySettings, Tls, Trick};
 use proto::{Host, Repository};
 
 use crate::fault::{Place, RuleId};
-use crate::keys::{self, Table};
-use crate::tree::{Node, Value};
-use crate::walk::{Key, Walk, is_path_part, list};
+use crate::keys;
+use crate::tree::Node;
+use crate::walk::{Key, Walk, closest, is_path_part, list};
 
-/// Most requests at once that may be asked for: one process has not many more connections to give.
-pub(crate) const CONCURRENCY_MAX: u32 = 1_000;
+use auth::secret;
+
+pub(crate) use limits::{CONCURRENCY_MAX, PULLS_MAX, RATE_MAX};
 
 /// What the file says of registries.
 #[derive(Default)]
@@ -39,10 +44,14 @@ impl Registries {
         Some((self.texts.get(pattern)?, self.places.get(pattern)?))
     }
 
-    /// Patterns that match none of `repositories`.
+    /// Patterns that match none of `repositories`, and none of what is an alternative of one.
     pub(crate) fn unused<'r>(&self, repositories: impl Iterator<Item = &'r Repository>) -> Vec<(&str, &Place)> {
-        let settings = repositories.filter_map(|repository| self.access.settings(repository));
-        let used: BTreeSet<&str> = settings.map(|settings| settings.pattern.as_str()).collect();
+        let mut used = BTreeSet::new();
+        for (repository, settings) in repositories.filter_map(|found| Some((found, self.access.settings(found)?))) {
+            used.insert(settings.pattern.as_str());
+            let others = settings.alternatives.iter().filter_map(|alternative| alternative.of(repository));
+            used.extend(others.filter_map(|other| Some(self.access.settings(&other)?.pattern.as_str())));
+        }
         let unused = self.places.iter().filter(|(pattern, _)| !used.contains(pattern.as_str()));
         unused.map(|(pattern, place)| (pattern.as_str(), place)).collect()
     }
@@ -76,21 +85,20 @@ impl Registries {
                 walk.fault(node.position, RuleId::Value, message, "write lower-case letters and digits");
             }
         }
-        let limits = fields.get("limits").and_then(|node| walk.filled(node, &keys::LIMITS));
-        let concurrency = limits.and_then(|limits| limits.get("concurrency"));
         let plain_http = fields.get("plain_http").is_some_and(|node| walk.flag(node, "`plain_http`"));
         if let Some(node) = fields.get("tls").filter(|_| plain_http) {
             let message = "`tls` has no meaning beside `plain_http: true`";
             walk.fault(node.position, RuleId::Value, message, "leave out one of both");
         }
-        let concurrency = concurrency.and_then(|node| walk.number(node, "`concurrency`", 1..=CONCURRENCY_MAX));
+        let alternatives = fields.get("alternatives").map(|node| alternatives::read(walk, node, &pattern));
         self.access.registries.push(RegistrySettings {
             pattern,
-            auth: fields.get("auth").map_or(Auth::Ambient, |node| auth(walk, node)),
+            auth: fields.get("auth").map_or(Auth::Ambient, |node| auth::read(walk, node)),
             tls: fields.get("tls").map_or_else(Tls::default, |node| tls(walk, node)),
             plain_http,
-            limits: Limits { concurrency, ..Limits::default() },
-            ..RegistrySettings::default()
+            limits: fields.get("limits").map_or_else(Limits::default, |node| limits::read(walk, node)),
+            without: fields.get("without").map(|node| without(walk, node)).unwrap_or_default(),
+            alternatives: alternatives.unwrap_or_default(),
         });
     }
 }
@@ -110,64 +118,23 @@ fn pattern(text: &str) -> Option<String> {
     Some(format!("{host}/{prefix}"))
 }
 
-fn auth(walk: &mut Walk, node: &Node) -> Auth {
-    let mend = "write `anonymous` or `{ username: …, password: { env: NAME } }`";
-    if let Value::Text(text) = &node.value {
-        if text != "anonymous" {
-            walk.fault(node.position, RuleId::Value, "`auth` is a text other than `anonymous`", mend);
-        }
-        return Auth::Anonymous;
-    }
-    let Some(fields) = walk.fields(node, &keys::AUTH) else { return Auth::Ambient };
-    let username = fields.get("username").map(|node| walk.text(node, "`username`"));
-    let password = fields.get("password").map(|node| secret(walk, node, &keys::PASSWORD));
-    for (missing, key) in [(username.is_none(), "username"), (password.is_none(), "password")] {
-        if missing {
-            walk.fault(fields.position, RuleId::MissingKey, format!("`auth` has no `{key}`"), mend);
-        }
-    }
-    match (username.flatten(), password.flatten()) {
-        (Some(username), Some(password)) => Auth::Basic { username: username.to_owned(), password },
-        _ => Auth::Ambient,
-    }
+/// Reads `without`.
+fn without(walk: &mut Walk, node: &Node) -> BTreeSet<Trick> {
+    let items = walk.one_or_more(node, "`without`");
+    items.iter().filter_map(|node| trick(walk, node)).collect()
 }
 
-/// A secret is only ever `{ env | file | helper }`. What stands there instead is not repeated: it may be the secret.
-fn secret(walk: &mut Walk, node: &Node, table: &'static Table) -> Option<Secret> {
-    let what = table.what;
-    let mend = "write `{ env: NAME }`, `{ file: PATH }` or `{ helper: NAME }`";
-    if matches!(node.value, Value::Text(_) | Value::Typed(..)) {
-        let message = format!("{what} stands in the file in clear text");
-        walk.fault(node.position, RuleId::ClearSecret, message, format!("{mend}, and change the secret"));
-        return None;
+fn trick(walk: &mut Walk, node: &Node) -> Option<Trick> {
+    let text = walk.text(node, "a value of `without`")?;
+    let found = Trick::ALL.into_iter().find(|trick| trick.as_str() == text);
+    if found.is_none() {
+        let mend = match closest(text, keys::TRICKS) {
+            Some(close) => format!("did you mean `{close}`?"),
+            None => format!("known are {}", list(keys::TRICKS)),
+        };
+        walk.fault(node.position, RuleId::Value, format!("`{text}` is nothing that can be left out"), mend);
     }
-    let is_known = |key: &Node| matches!(&key.value, Value::Text(text) if table.has(text));
-    // To YAML `{hunter2}` is a map, and the secret its key.
-    if matches!(&node.value, Value::Map(map) if !map.iter().all(|(key, _)| is_known(key))) {
-        let message = format!("{what} has a key other than {}", list(&table.names()));
-        walk.fault(node.position, RuleId::UnknownKey, message, mend);
-        return None;
-    }
-    let fields = walk.fields(node, table)?;
-    match (fields.get("env"), fields.get("file"), fields.get("helper")) {
-        (Some(node), None, None) => variable(walk, node).map(Secret::Env),
-        (None, Some(node), None) => walk.path(node, "`file`").map(Secret::File),
-        (None, None, Some(node)) => walk.text(node, "`helper`").map(|name| Secret::Helper(name.to_owned())),
-        _ => {
-            walk.fault(node.position, RuleId::Value, format!("{what} does not name exactly one place"), mend);
-            None
-        }
-    }
-}
-
-fn variable(walk: &mut Walk, node: &Node) -> Option<String> {
-    let name = walk.text(node, "`env`")?;
-    if name.contains(|c: char| "${}%=".contains(c) || c.is_whitespace()) {
-        let message = "the value of `env` is no name of an environment variable";
-        walk.fault(node.position, RuleId::Value, message, "write the name alone, as in `HUB_PAT`");
-        return None;
-    }
-    Some(name.to_owned())
+    found
 }
 
 fn tls(walk: &mut Walk, node: &Node) -> Tls {
@@ -240,4 +207,14 @@ fn direct(walk: &mut Walk, node: &Node) -> Option<String> {
     let message = format!("`{text}` is neither host nor network");
     walk.fault(node.position, RuleId::Value, message, "write `host`, `.domain` or `10.0.0.0/8`");
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_trick_can_be_left_out() {
+        assert_eq!(Trick::ALL.map(Trick::as_str), keys::TRICKS);
+    }
 }

@@ -84,9 +84,10 @@ rules! {
     UnusedGroup = "unused-group": "A group is in some job, and mirrors something.",
     UnusedDestination = "unused-destination": "A destination is named by some `to`.",
     NewDigest = "new-digest": "Images keep their digests.",
-    UnusedRegistry = "unused-registry": "Settings of a registry are used by some source or destination.",
+    UnusedRegistry = "unused-registry": "Settings of a registry are used by some source, alternative or destination.",
     TagSet = "tag-set": "A tag set has a name of its form, is defined, and names no other.",
     UnusedTagSet = "unused-tag-set": "A tag set is used by some selection of tags.",
+    Alternative = "alternative": "An alternative is a repository at another registry, for paths at this one.",
     UnsafeTls = "unsafe-tls": "Certificates are verified.",
     RemovedTag = "removed-tag": "A tag that is asked for by name is not removed by another rule.",
 }

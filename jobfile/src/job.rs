@@ -13,6 +13,8 @@ pub struct Job {
     pub name: Option<String>,
     /// What to mirror, in the order of the files; no two are of the same repository.
     pub sources: Vec<Source>,
+    /// How many percent of a run's requests may be spent on reading back what was placed before: 0 to 100.
+    pub verify_at_most: u8,
 }
 
 /// A repository to mirror.

@@ -8,9 +8,13 @@ use crate::fault::{Place, RuleId};
 use crate::groups::Group;
 use crate::job::{Job, Source};
 use crate::keys;
+use crate::quantities::percent;
 use crate::template::RepositoryLocation;
 use crate::tree::Node;
 use crate::walk::{Key, Walk, closest, list};
+
+/// Percent of the requests for reading back, if a job says nothing else.
+const VERIFY_AT_MOST: u8 = 5;
 
 /// A job, by the groups that it runs.
 pub(crate) struct Selected {
@@ -18,12 +22,21 @@ pub(crate) struct Selected {
     pub(crate) place: Place,
     /// Positions of groups, sorted.
     groups: Vec<usize>,
+    verify_at_most: u8,
 }
 
 /// Reads a job.
 pub(crate) fn read(walk: &mut Walk, key: Key, node: &Node, groups: &[Group]) -> Selected {
-    let mut selected = Selected { name: key.text.to_owned(), place: walk.place(key.position), groups: Vec::new() };
+    let mut selected = Selected {
+        name: key.text.to_owned(),
+        place: walk.place(key.position),
+        groups: Vec::new(),
+        verify_at_most: VERIFY_AT_MOST,
+    };
     let Some(fields) = walk.fields(node, &keys::JOB) else { return selected };
+    if let Some(percent) = fields.get("verify").and_then(|node| verify(walk, node)) {
+        selected.verify_at_most = percent;
+    }
     let Some(node) = fields.get("groups") else {
         let mend = "write which, as in `groups: [\"*\"]`";
         walk.fault(fields.position, RuleId::MissingKey, format!("the job `{}` has no `groups`", key.text), mend);
@@ -49,6 +62,11 @@ pub(crate) fn read(walk: &mut Walk, key: Key, node: &Node, groups: &[Group]) -> 
         walk.fault(node.position, RuleId::Jobs, message, "write which, as in `groups: [\"*\", \"!scanner-db\"]`");
     }
     selected
+}
+
+fn verify(walk: &mut Walk, node: &Node) -> Option<u8> {
+    let fields = walk.filled(node, &keys::VERIFY)?;
+    fields.get("at_most").and_then(|node| percent(walk, node, "`at_most`"))
 }
 
 /// The groups that a name or a glob means. A name that is none is a fault; a glob that finds nothing may be meant.
@@ -112,10 +130,10 @@ pub(crate) fn of_groups(walk: &mut Walk, jobs: &[Selected], groups: &[Group]) ->
 
 /// The jobs with what they mirror; one without a name if the file has no `jobs`.
 pub(crate) fn assemble(jobs: Vec<Selected>, groups: Vec<Group>, of_groups: &[Option<usize>]) -> Vec<Job> {
-    let mut assembled: Vec<Job> =
-        jobs.into_iter().map(|job| Job { name: Some(job.name), sources: Vec::new() }).collect();
+    let job = |name, verify_at_most| Job { name, sources: Vec::new(), verify_at_most };
+    let mut assembled: Vec<Job> = jobs.into_iter().map(|found| job(Some(found.name), found.verify_at_most)).collect();
     if assembled.is_empty() {
-        assembled.push(Job { name: None, sources: Vec::new() });
+        assembled.push(job(None, VERIFY_AT_MOST));
     }
     let mut known: BTreeMap<(usize, RepositoryLocation), usize> = BTreeMap::new();
     for (group, number) in groups.into_iter().zip(of_groups) {

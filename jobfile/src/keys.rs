@@ -2,7 +2,8 @@
 
 use Shape::{AnyOf, Flag, List, Map, MapOf, Matching, Nothing, Number, OneOrMore, Text, Version, Words};
 
-use crate::access::CONCURRENCY_MAX;
+use crate::access::{CONCURRENCY_MAX, PULLS_MAX, RATE_MAX};
+use crate::quantities::{BANDWIDTH, DURATION, PERCENT};
 use crate::rules::NEWEST_MAX;
 
 /// The keys of a map.
@@ -72,9 +73,16 @@ pub(crate) const EXPECT_MAX: u32 = 10_000_000;
 /// What an included file may be allowed to define.
 pub(crate) const DEFINABLE: &[&str] = &["registries", "destinations", "tag_sets", "groups", "jobs"];
 
+/// What a registry can be used without.
+pub(crate) const TRICKS: &[&str] = &["mount", "single_post", "optimistic_put", "conditional_get", "bulk_listing"];
+
+/// Credentials that need no more than a word.
+pub(crate) const IDENTITIES: &[&str] = &["anonymous", "aws", "azure", "gcp"];
+
 /// Names that become parts of repositories and of folders.
 const NAME: &str = "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$";
 const ANY: &str = ".";
+const ONE_STAR: &str = "^[^*]*[*]?[^*]*$";
 const PATHS: Shape = OneOrMore(&Text);
 
 pub(crate) static FILE: Table = Table { what: "the file", parts: &[FILE_KEYS] };
@@ -115,14 +123,28 @@ const NETWORK_KEYS: &[Known] = &[
 pub(crate) static REGISTRY: Table = Table { what: "a registry", parts: &[REGISTRY_KEYS] };
 const REGISTRY_KEYS: &[Known] = &[
     key!("name", "What `{registry}` stands for in a destination.", Matching(NAME)),
-    key!("auth", "Credentials; without it, those of Docker.", AnyOf(&[Words(&["anonymous"]), Map(&AUTH)])),
+    key!("auth", "Credentials; without it, those of Docker.", AnyOf(&[Words(IDENTITIES), Map(&AUTH)])),
     key!("tls", "How TLS is spoken.", Map(&TLS)),
     key!("plain_http", "Speak HTTP without TLS.", Flag),
-    key!("limits", "How much is asked of it at once.", Map(&LIMITS)),
+    key!("limits", "How much is asked of it; without it, what it bears is found out.", Map(&LIMITS)),
+    key!(
+        "alternatives",
+        "Where else the same is found, by paths at this registry: `\"library/*\": \"public.ecr.aws/docker/library/*\"`.",
+        MapOf(ONE_STAR, &Matching(ONE_STAR)),
+    ),
+    key!("without", "What saves requests elsewhere, and is not tried here.", OneOrMore(&Words(TRICKS))),
 ];
 pub(crate) static AUTH: Table = Table { what: "`auth`", parts: &[AUTH_KEYS] };
-const AUTH_KEYS: &[Known] =
-    &[key!("username", "The user's name.", Text), key!("password", "Where the password is.", Map(&PASSWORD))];
+const AUTH_KEYS: &[Known] = &[
+    key!("username", "The user's name.", Text),
+    key!("password", "Where the password is.", Map(&PASSWORD)),
+    key!("github_app", "An app of GitHub's, installed at the owner of the repositories.", Map(&GITHUB_APP)),
+];
+pub(crate) static GITHUB_APP: Table = Table { what: "`github_app`", parts: &[GITHUB_APP_KEYS] };
+const GITHUB_APP_KEYS: &[Known] = &[
+    key!("id", "The app's id.", Number(1, u32::MAX)),
+    key!("key", "Where its private key is, as PEM.", Map(&PRIVATE_KEY)),
+];
 pub(crate) static PASSWORD: Table = Table { what: "`password`", parts: &[SECRET_KEYS] };
 pub(crate) static PRIVATE_KEY: Table = Table { what: "`key`", parts: &[SECRET_KEYS] };
 const SECRET_KEYS: &[Known] = &[
@@ -142,7 +164,19 @@ const CLIENT_KEYS: &[Known] = &[
     key!("key", "Where its PEM key is.", Map(&PRIVATE_KEY)),
 ];
 pub(crate) static LIMITS: Table = Table { what: "`limits`", parts: &[LIMITS_KEYS] };
-const LIMITS_KEYS: &[Known] = &[key!("concurrency", "Requests under way at once.", Number(1, CONCURRENCY_MAX))];
+const LIMITS_KEYS: &[Known] = &[
+    key!("concurrency", "Requests under way at once.", Number(1, CONCURRENCY_MAX)),
+    key!("requests_per_second", "Requests per second, of all kinds together.", Number(1, RATE_MAX)),
+    key!("manifest_writes_per_second", "Manifests written per second.", Number(1, RATE_MAX)),
+    key!("bandwidth", "Of blobs in both directions together, as in `400Mbit/s` or `50MB/s`.", Matching(BANDWIDTH)),
+    key!("pulls", "Manifests that are read.", Map(&PULLS)),
+];
+pub(crate) static PULLS: Table = Table { what: "`pulls`", parts: &[PULLS_KEYS] };
+const PULLS_KEYS: &[Known] = &[
+    key!("count", "So many; without it, what the registry says of itself.", Number(1, PULLS_MAX)),
+    key!("per", "In this time, as in `30s`, `5m`, `6h` or `7d`; without it, `6h`.", Matching(DURATION)),
+    key!("keep_free", "So many are left to the people behind the same account.", Number(0, PULLS_MAX)),
+];
 
 pub(crate) static DESTINATION: Table = Table { what: "a destination", parts: &[DESTINATION_KEYS] };
 const DESTINATION_KEYS: &[Known] =
@@ -183,13 +217,19 @@ const EXPECT_KEYS: &[Known] =
     &[key!("min", "At least so many.", Number(0, EXPECT_MAX)), key!("max", "At most so many.", Number(0, EXPECT_MAX))];
 
 pub(crate) static JOB: Table = Table { what: "a job", parts: &[JOB_KEYS] };
-const JOB_KEYS: &[Known] = &[key!("groups", "Names of groups, or globs; `!` removes.", PATHS)];
+const JOB_KEYS: &[Known] = &[
+    key!("groups", "Names of groups, or globs; `!` removes.", PATHS),
+    key!("verify", "How much of what was mirrored before is read back in each run.", Map(&VERIFY)),
+];
+pub(crate) static VERIFY: Table = Table { what: "`verify`", parts: &[VERIFY_KEYS] };
+const VERIFY_KEYS: &[Known] =
+    &[key!("at_most", "Of its requests, as in `5%`, which holds without it; `0%` for none.", Matching(PERCENT))];
 
 const TAGS: Shape = OneOrMore(&AnyOf(&[Text, Map(&RULE)]));
 pub(crate) static RULE: Table = Table { what: "a rule for tags", parts: &[RULE_KEYS] };
 const RULE_KEYS: &[Known] = &[
     key!("versions", "A range, as in `>=1.20 <2`.", Text),
-    key!("pattern", "A regex for the whole tag, with a group `version`.", Text),
+    key!("pattern", "A regex for the whole tag, with a group `version` unless times are compared.", Text),
     key!("variants", "What follows the version, as names or globs; `\"\"` is the plain one.", OneOrMore(&Matching(""))),
     key!("pre_releases", "Pre-releases too.", Flag),
     key!("aliases", "Other names of a version that is taken too.", Flag),
@@ -202,4 +242,9 @@ const NEWEST_KEYS: &[Known] = &[
     key!("minors", "So many minors: in each major, if `majors` is given.", Number(1, NEWEST_MAX)),
     key!("patches", "So many patches in each minor.", Number(1, NEWEST_MAX)),
     key!("count", "So many in all.", Number(1, NEWEST_MAX)),
+    key!(
+        "by",
+        "`time`: by when tags were set, if the registry lists it; with `count` alone.",
+        Words(&["version", "time"])
+    ),
 ];

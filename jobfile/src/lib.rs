@@ -14,6 +14,7 @@
 //! - `groups`, `source`, `lists`, `jobs`: what is mirrored
 //! - `collisions`: what cannot be mirrored together
 //! - `rules`, `version`: the rules for tags, and `tag_sets`
+//! - `quantities`: times, bandwidths, percentages
 //! - `schema`: the keys, for editors
 //! - `fault`: what is wrong
 
@@ -30,6 +31,7 @@ mod keys;
 mod layers;
 mod lines;
 mod lists;
+mod quantities;
 mod read;
 mod rules;
 mod schema;

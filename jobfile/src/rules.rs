@@ -7,9 +7,10 @@ mod read;
 mod rule;
 mod versions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
+use jiff::Timestamp;
 use proto::{Digest, Tag};
 
 use listing::Listing;
@@ -35,6 +36,9 @@ pub struct Selection {
     /// Rules that found no tag at all in the listing, and variants of which a rule found none; those that name a tag
     /// are never among them.
     pub idle: Vec<String>,
+    /// How many tags the listing has of which it does not say when they were set, though a rule takes the newest by
+    /// time: with any of these, what is taken may not be the newest.
+    pub untimed: usize,
 }
 
 /// A tag to carry.
@@ -74,6 +78,8 @@ pub enum Why {
     AliasOfLeft(String),
     /// Older than these.
     Older(String),
+    /// A rule takes the newest by time, and the listing does not say when it was set.
+    Untimed,
     /// It holds a signature or another referrer, and travels with its image.
     Referrer,
     /// This rule removes it, as written.
@@ -121,16 +127,22 @@ impl Rules {
         self.remove.iter().find(|rule| rule.removes(tag)).map(Rule::text)
     }
 
-    /// What the rules make of the tags of a repository.
+    /// What the rules make of the tags of a repository whose listing says nothing of times.
+    pub fn select(&self, listed: &[Tag]) -> Selection {
+        self.select_timed(listed, &HashMap::new())
+    }
+
+    /// What the rules make of the tags of a repository, of which some were last set at `times`.
     ///
     /// A tag that is asked for by name is taken even if it is not listed: it must be there, and what fetches it says so
     /// if it is not.
-    pub fn select(&self, listed: &[Tag]) -> Selection {
-        let listing = Listing::of(listed, self.exact().map(|(tag, _)| tag));
+    pub fn select_timed(&self, listed: &[Tag], times: &HashMap<Tag, Timestamp>) -> Selection {
+        let listing = Listing::of(listed, times, self.exact().map(|(tag, _)| tag));
         let judged: Vec<_> = self.take.iter().map(|rule| (rule, rule.judge(&listing))).collect();
         let mut selection = Selection { idle: idle(&judged, &listing), ..Selection::default() };
         for (at, entry) in listing.entries().iter().enumerate() {
             let tag = entry.tag.clone();
+            selection.untimed += usize::from(judged.iter().any(|(_, verdicts)| verdicts[at] == Err(Why::Untimed)));
             let taken = judged.iter().find(|(_, verdicts)| verdicts[at].is_ok());
             match (taken, self.removed(&tag)) {
                 (Some((rule, _)), None) => {
@@ -154,7 +166,8 @@ impl Rules {
 /// What found nothing: rules, tag sets of which no rule did, and variants of rules.
 fn idle(judged: &[(&Rule, Vec<Result<(), Why>>)], listing: &Listing) -> Vec<String> {
     let mut idle = BTreeSet::new();
-    let (busy, empty): (Vec<_>, Vec<_>) = judged.iter().partition(|(_, verdicts)| verdicts.iter().any(Result::is_ok));
+    let (busy, empty): (Vec<_>, Vec<_>) =
+        judged.iter().partition(|(_, verdicts)| verdicts.iter().any(Why::may_be_taken));
     for (rule, _) in empty.into_iter().filter(|(rule, _)| rule.exact().is_none()) {
         idle.insert(rule.text().to_owned());
     }
@@ -163,6 +176,13 @@ fn idle(judged: &[(&Rule, Vec<Result<(), Why>>)], listing: &Listing) -> Vec<Stri
         idle.extend(rule.idle_variants(listing, verdicts));
     }
     idle.into_iter().collect()
+}
+
+impl Why {
+    /// Whether a rule that says this of a tag takes it, or would if the listing said when it was set.
+    fn may_be_taken(verdict: &Result<(), Self>) -> bool {
+        matches!(verdict, Ok(()) | Err(Self::Untimed))
+    }
 }
 
 impl fmt::Display for Why {
@@ -177,6 +197,7 @@ impl fmt::Display for Why {
             Self::Alias(tag) => write!(f, "an alias, `{tag}` says more; taken only with `aliases: true`"),
             Self::AliasOfLeft(tag) => write!(f, "an alias of `{tag}`, which is not taken"),
             Self::Older(newest) => write!(f, "older than {newest}"),
+            Self::Untimed => write!(f, "the registry's listing does not say when it was set"),
             Self::Referrer => write!(f, "belongs to another image and travels with it"),
             Self::Removed(rule) => write!(f, "removed by `{rule}`"),
         }

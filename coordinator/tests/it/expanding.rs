@@ -1,15 +1,45 @@
 //! From a file and the tags of its sources to tasks.
 
 use coordinator::expand::{Only, expand};
-use proto::Tag;
+use jiff::Timestamp;
+use proto::{Class, Code, Tag};
+use registry::Tags;
 use sandbox::{Effect, Fault, Registry, content};
 
 use crate::office::{Office, file};
 
+fn listing(tags: &[&str]) -> Tags {
+    Tags { tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(), ..Tags::default() }
+}
+
+#[test]
+fn the_newest_by_time_are_those_of_the_listing_and_without_its_times_the_line_fails() {
+    let file = file(
+        "  source.test/app: [{ pattern: \"main-.*\", newest: { count: 1, by: time } }]\n  source.test/b: \"main-a\"\n",
+    );
+    let [source, named] = &file.jobs[0].sources[..] else { panic!("two sources") };
+    let mut listed = listing(&["main-a", "main-b", "dev"]);
+    let failure = expand(source, &listed, &Only::All).failure.unwrap();
+    assert_eq!((failure.code, failure.class), (Code::SelectionUnexpected, Class::Reject));
+    assert!(failure.message.contains("the registry's listing does not say when tags were set"), "{}", failure.message);
+    assert!(failure.hint.unwrap().contains("by: time"));
+    assert!(expand(source, &listed, &Only::All).tasks.is_empty());
+    assert_eq!(expand(named, &listed, &Only::All).failure, None, "who names tags needs no times");
+    let mut set = |tag: &str, second| {
+        listed.times.insert(tag.parse::<Tag>().unwrap(), Timestamp::from_second(second).unwrap());
+    };
+    set("main-a", 2);
+    set("main-b", 1);
+    let expansion = expand(source, &listed, &Only::All);
+    assert_eq!(expansion.failure, None);
+    let sources: Vec<_> = expansion.tasks.iter().map(|task| task.source.to_string()).collect();
+    assert_eq!(sources, ["source.test/app:main-a"]);
+}
+
 #[test]
 fn rules_turn_a_listing_into_tasks() {
     let file = file("  source.test/app: [\">=1.2\", \"edge\", \"9.*\", \"!*-rc*\"]\n");
-    let listed: Vec<Tag> = ["1.1", "1.2", "1.3", "1.3-rc1", "2.0", "edge", "latest"].map(|t| t.parse().unwrap()).into();
+    let listed = listing(&["1.1", "1.2", "1.3", "1.3-rc1", "2.0", "edge", "latest"]);
     let lines = || {
         let expansion = expand(&file.jobs[0].sources[0], &listed, &Only::All);
         let tasks = expansion.tasks.iter().map(|task| {

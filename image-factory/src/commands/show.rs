@@ -2,10 +2,12 @@
 
 mod access;
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
+use jiff::Timestamp;
 use jobfile::{JobFile, Setting, printable};
 use proto::Tag;
 use serde::Serialize;
@@ -183,7 +185,9 @@ impl Shown {
 impl Fate {
     fn of(tag: &Tag, found: &Found<'_>) -> Self {
         let rules = &found.line.rules;
-        let selection = rules.select(std::slice::from_ref(tag));
+        // Whenever it was set: where it is the only one, it is the newest.
+        let times = HashMap::from([(tag.clone(), Timestamp::UNIX_EPOCH)]);
+        let selection = rules.select_timed(std::slice::from_ref(tag), &times);
         let taken = selection.taken.into_iter().find(|taken| taken.tag == *tag);
         let dropped = selection.dropped.into_iter().find(|dropped| dropped.tag == *tag);
         Self {

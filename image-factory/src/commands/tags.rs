@@ -7,9 +7,8 @@ use std::path::PathBuf;
 use clap::Args;
 use coordinator::survey;
 use jobfile::{JobFile, RepositoryLocation, Rules};
-use proto::Tag;
 use proto::settings::Access;
-use registry::Client;
+use registry::{Client, Tags as Listed};
 
 use crate::cli::args::PatienceArgs;
 use crate::exit::{Exit, UsageError};
@@ -82,7 +81,7 @@ pub(crate) async fn run(args: TagsArgs) -> anyhow::Result<Exit> {
     if let Some(warning) = survey::warning_of_invalid(location, &listed) {
         say(&format!("warning  {warning}"));
     }
-    print(&args, location, &wanted, &listed.tags)?;
+    print(&args, location, &wanted, &listed)?;
     Ok(Exit::Done)
 }
 
@@ -122,13 +121,13 @@ fn failed(why: &str) -> Exit {
     Exit::Failed
 }
 
-fn print(args: &TagsArgs, location: &RepositoryLocation, wanted: &Wanted<'_>, listed: &[Tag]) -> anyhow::Result<()> {
+fn print(args: &TagsArgs, location: &RepositoryLocation, wanted: &Wanted<'_>, listed: &Listed) -> anyhow::Result<()> {
     let lines = match wanted {
         Wanted::All => vec![Judged::all(listed)?],
         Wanted::Rules(rules) => vec![Judged::by_rules(rules, listed)],
         Wanted::Lines(lines) => lines.iter().map(|found| Judged::by_line(found, listed)).collect(),
     };
-    let tags = Tags { version: VERSION, repository: location.to_string(), listed: listed.len(), lines };
+    let tags = Tags { version: VERSION, repository: location.to_string(), listed: listed.tags.len(), lines };
     let mut out = text::stdout();
     if args.json {
         text::write_json(&mut out, &tags)?;

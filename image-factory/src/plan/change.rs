@@ -6,7 +6,7 @@ use backends::store::{NewDestination, NewTask};
 use coordinator::expand::{Only, expand};
 use futures_util::{StreamExt, stream};
 use jobfile::{JobFile, RepositoryLocation, Source};
-use proto::{Digest, Failure, ImageRef, Location, Reference, Tag};
+use proto::{Digest, Failure, ImageRef, Location, Reference};
 use registry::Tags;
 use serde::{Deserialize, Serialize};
 
@@ -86,12 +86,13 @@ impl Planner {
         for (location, both) in pairs {
             let mut change = RepositoryChange { repository: location.to_string(), ..Default::default() };
             match listings.get(location) {
-                Some(Ok(Tags { tags: listed, .. })) => {
+                Some(Ok(listed)) => {
                     let (old, now) = (wanted(&both.before, listed), wanted(&both.after, listed));
                     let before: BTreeSet<_> = old.values().flatten().flat_map(places).collect();
                     for (job, source) in &both.after {
-                        let tasks = expand(source, listed, &Only::All).tasks.into_iter();
-                        let tasks = tasks.filter_map(|task| only_new(task, &before));
+                        let expansion = expand(source, listed, &Only::All);
+                        change.failure = change.failure.take().or(expansion.failure);
+                        let tasks = expansion.tasks.into_iter().filter_map(|task| only_new(task, &before));
                         new.entry(name(*job)).or_default().extend(tasks);
                     }
                     change.tags_in = only_in(&now, &old);
@@ -142,7 +143,7 @@ fn sources_of_both<'f>(before: &'f JobFile, after: &'f JobFile) -> BTreeMap<&'f 
     pairs
 }
 
-fn wanted(sources: &[(Option<&str>, &Source)], listed: &[Tag]) -> Wanted {
+fn wanted(sources: &[(Option<&str>, &Source)], listed: &Tags) -> Wanted {
     let mut wanted = Wanted::new();
     for task in sources.iter().flat_map(|(_, source)| expand(source, listed, &Only::All).tasks) {
         wanted.entry(tag_of(&task.source)).or_default().push(task);

@@ -129,6 +129,29 @@ async fn each_setting_in_force_is_shown_with_the_file_and_line_that_it_comes_fro
 }
 
 #[tokio::test]
+async fn what_is_said_of_a_registry_is_shown_in_words_with_the_alternatives_of_the_image_alone() {
+    let hub = "limits: { requests_per_second: 20, manifest_writes_per_second: 8, bandwidth: 50MiB/s, \
+               pulls: { count: 100, keep_free: 50 } }\n    \
+               alternatives: { \"library/*\": \"public.ecr.aws/docker/library/*\", \"oracle/*\": \"oracle.test/*\" }\n    \
+               without: [single_post, mount]";
+    let others = "  registry.example.com: { auth: gcp }\n  ghcr.io: { auth: { github_app: { id: 4711, key: { \
+                  env: GH_KEY } } }, limits: { pulls: { per: 12h, keep_free: 9 } } }\n";
+    let file =
+        FILE.replace("limits: { concurrency: 4 }", hub).replace("  oci:", "  ghcr.io/a/app: v1\n  oci:") + others;
+    let shown = told(&file, &["show", "job.yaml", "nginx", "ghcr.io/a/app"]).await.expect(0).stdout;
+    let logins: Vec<_> = shown.lines().filter(|line| line.trim_start().starts_with("login")).collect();
+    insta::assert_snapshot!(logins.join("\n"));
+}
+
+#[tokio::test]
+async fn a_tag_that_may_be_the_newest_by_time_depends_on_the_listing() {
+    let rule = "[{ pattern: \"v.*\", newest: { count: 1, by: time } }]";
+    let shown = told(&FILE.replace("\">=3.18\"", rule), &["show", "job.yaml", "alpine:v7"]).await.expect(0).stdout;
+    let tag = shown.lines().find(|line| line.trim_start().starts_with("tag ")).unwrap();
+    assert!(tag.contains("by: time }") && tag.contains("unless other tags of the repository change that"), "{tag}");
+}
+
+#[tokio::test]
 async fn what_the_file_does_not_have_is_answered_with_what_is_close() {
     let ended =
         told(FILE, &["show", "job.yaml", "alpin:3.20", "ghcr.io/other/nginx", "nothing/like-it"]).await.expect(1);
@@ -178,6 +201,12 @@ async fn rules_of_the_command_line_are_tried_on_what_the_registry_has() {
     insta::assert_snapshot!(tags(None, &[&args[..], &["--all"]].concat()).await.expect(0).stdout);
     let wrong = tags(None, &["tags", "HOST/team/app", "--rule", "!edge", "--rule", "a b"]).await.expect(2);
     insta::assert_snapshot!(wrong.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_by_time_are_not_guessed_where_the_listing_has_no_times() {
+    let rule = "{ versions: '>=3', newest: { count: 1, by: time } }";
+    insta::assert_snapshot!(tags(None, &["tags", "HOST/team/app", "--rule", rule]).await.expect(0).stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

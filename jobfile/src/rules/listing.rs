@@ -1,8 +1,9 @@
 //! The tags of a repository, read and in the order in which people look for them: newest version first.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
+use jiff::Timestamp;
 use proto::{Digest, Tag};
 
 use crate::version::{Version, numbers_within};
@@ -15,6 +16,8 @@ pub(super) struct Entry<'a> {
     pub(super) tag: &'a Tag,
     /// What it says as a version; none for a name.
     pub(super) version: Option<Version<'a>>,
+    /// When it was last set, if the listing says it.
+    pub(super) time: Option<Timestamp>,
     /// False if it is only asked for.
     pub(super) is_listed: bool,
     /// Whether it belongs to another image.
@@ -22,12 +25,13 @@ pub(super) struct Entry<'a> {
 }
 
 impl<'a> Listing<'a> {
-    pub(super) fn of(listed: &'a [Tag], asked: impl Iterator<Item = &'a Tag>) -> Self {
+    pub(super) fn of(listed: &'a [Tag], times: &HashMap<Tag, Timestamp>, asked: impl Iterator<Item = &'a Tag>) -> Self {
         let listed: BTreeSet<&Tag> = listed.iter().collect();
         let asked: BTreeSet<&Tag> = asked.filter(|tag| !listed.contains(tag)).collect();
         let entry = |tag: &'a Tag, is_listed| Entry {
             tag,
             version: Version::read(tag.as_str()),
+            time: times.get(tag).copied(),
             is_listed,
             is_referrer: is_referrer(tag),
         };

@@ -1,10 +1,25 @@
-//! `newest`: how many versions are carried, counted from the newest.
+//! `newest`: how many are carried, counted from the newest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How many of one variant, by what is newest.
+#[derive(Debug, Clone)]
+pub(super) enum Newest {
+    /// By the version that a tag says.
+    ByVersion(Limits),
+    /// So many, by when tags were set.
+    ByTime(u32),
+}
+
+impl Default for Newest {
+    fn default() -> Self {
+        Self::ByVersion(Limits::default())
+    }
+}
+
 /// Limits to the versions of one variant; none means all.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Newest {
+pub(super) struct Limits {
     /// First numbers.
     pub(super) majors: Option<u32>,
     /// Minors, within each major if majors are limited too.
@@ -18,7 +33,7 @@ pub(super) struct Newest {
 /// Goes through the versions of one variant from the newest to the oldest. What it says of one depends on newer ones
 /// only, so an older one that comes into being changes nothing.
 pub(super) struct Counter<'n> {
-    limits: &'n Newest,
+    limits: &'n Limits,
     majors: BTreeSet<u64>,
     /// Of each major, or of all.
     minors: BTreeMap<Option<u64>, BTreeSet<Vec<u64>>>,
@@ -29,7 +44,7 @@ pub(super) struct Counter<'n> {
     of_three: BTreeSet<u64>,
 }
 
-impl Newest {
+impl Limits {
     pub(super) fn counter(&self) -> Counter<'_> {
         Counter {
             limits: self,
@@ -45,7 +60,7 @@ impl Newest {
 impl Counter<'_> {
     /// Whether the next version is among the newest; else, the newest of what.
     pub(super) fn next(&mut self, numbers: &[u64]) -> Result<(), String> {
-        let Newest { majors, minors, patches, count } = self.limits;
+        let Limits { majors, minors, patches, count } = self.limits;
         let major = numbers.first().copied().unwrap_or(0);
         let minor = self.minor(numbers, major);
         if let Some(limit) = majors
@@ -92,6 +107,6 @@ fn admit<T: Ord + Clone>(set: &mut BTreeSet<T>, value: &T, limit: u32) -> bool {
     set.contains(value) || (u32::try_from(set.len()).is_ok_and(|len| len < limit) && set.insert(value.clone()))
 }
 
-fn the_newest(limit: u32, what: &str) -> String {
+pub(super) fn the_newest(limit: u32, what: &str) -> String {
     if limit == 1 { format!("the newest {what}") } else { format!("the newest {limit} {what}s") }
 }

@@ -1,5 +1,7 @@
 //! One rule for tags: how it is written, and which tags it matches.
 
+use std::collections::HashMap;
+
 use globset::{GlobBuilder, GlobMatcher};
 use proto::{Digest, Tag};
 use regex::{Regex, RegexBuilder};
@@ -127,8 +129,8 @@ impl Rule {
     /// Whether the rule takes `tag` if there is no other.
     pub(super) fn may_take(&self, tag: &Tag) -> bool {
         let Matcher::Versions(rule) = &self.matcher else { return self.takes_by_text(tag) };
-        let listing = Listing::of(std::slice::from_ref(tag), std::iter::empty());
-        rule.judge(&listing).iter().any(Result::is_ok)
+        let listing = Listing::of(std::slice::from_ref(tag), &HashMap::new(), std::iter::empty());
+        rule.judge(&listing).iter().any(Why::may_be_taken)
     }
 
     fn matches_text(&self, tag: &Tag) -> bool {

@@ -1,5 +1,7 @@
 //! Properties of the rules, whatever the tags; the lists of real shape are among the tests from outside.
 
+mod by_time;
+
 use std::path::Path;
 use std::sync::Arc;
 

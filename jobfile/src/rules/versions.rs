@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::Why;
 use super::listing::{Entry, Listing};
-use super::newest::Newest;
+use super::newest::{Limits, Newest, the_newest};
 use crate::version::{Place, Range, Scheme, Version, numbers_within};
 
 /// Takes versions; a range as text has the defaults for all but `versions`.
@@ -28,7 +28,7 @@ pub(super) struct VersionRule {
 pub(super) enum Versions {
     /// Those within.
     Range(Range, Scheme),
-    /// What the group `version` captures; the whole tag matches.
+    /// What the group `version` captures; the whole tag matches. By time, the group need not be there.
     Pattern(Regex),
 }
 
@@ -102,7 +102,7 @@ impl VersionRule {
 
     /// Variants of which nothing is taken.
     pub(super) fn idle_variants(&self, listing: &Listing, verdicts: &[Result<(), Why>]) -> impl Iterator<Item = &str> {
-        let taken = listing.entries().iter().zip(verdicts).filter(|(_, verdict)| verdict.is_ok());
+        let taken = listing.entries().iter().zip(verdicts).filter(|(_, verdict)| Why::may_be_taken(verdict));
         let taken: Vec<_> = taken.filter_map(|(entry, _)| self.read(entry).map(|found| found.variant)).collect();
         let is_idle = move |variant: &&Variant| !taken.iter().any(|found| variant.matches(found));
         self.variants.iter().filter(is_idle).map(Variant::text)
@@ -116,6 +116,9 @@ impl VersionRule {
         match &self.versions {
             Versions::Range(_, Scheme::Versions) => entry.version.clone(),
             Versions::Range(_, Scheme::Dates) => Version::read_date(entry.tag.as_str()),
+            Versions::Pattern(regex) if matches!(self.newest, Newest::ByTime(_)) => regex
+                .is_match(entry.tag.as_str())
+                .then_some(Version { numbers: Vec::new(), pre_release: None, variant: "" }),
             Versions::Pattern(regex) => {
                 let numbers = numbers_within(regex.captures(entry.tag.as_str())?.name("version")?.as_str());
                 (!numbers.is_empty()).then_some(Version { numbers, pre_release: None, variant: "" })
@@ -158,7 +161,10 @@ impl VersionRule {
             }
         }
         versions.retain(|found| self.contains(&found.version));
-        self.count(versions, verdicts);
+        match &self.newest {
+            Newest::ByVersion(limits) => count(limits, versions, verdicts),
+            Newest::ByTime(limit) => count_by_time(*limit, &versions, listing, verdicts),
+        }
         for (at, named) in aliases {
             let left = |why: Why| match why {
                 Why::NoRule => Why::NoRule,
@@ -167,21 +173,34 @@ impl VersionRule {
             verdicts[at] = verdicts[named].clone().map_err(left);
         }
     }
+}
 
-    /// Takes the newest of the versions that are left.
-    fn count(&self, versions: Vec<Candidate>, verdicts: &mut [Result<(), Why>]) {
-        let mut placed: Vec<(Place, Candidate)> =
-            versions.into_iter().map(|found| (found.version.place(), found)).collect();
-        placed.sort_by(|(a, _), (b, _)| b.cmp(a));
-        let mut counter = self.newest.counter();
-        for same in placed.chunk_by(|(a, _), (b, _)| a == b) {
-            let longest = same.iter().map(|(_, found)| numbers_of_release(&found.version)).max_by_key(Vec::len);
-            let verdict = counter.next(&longest.unwrap_or_default()).map_err(Why::Older);
-            for (_, found) in same {
-                verdicts[found.at] = verdict.clone();
-            }
+/// Takes the newest of the versions that are left.
+fn count(limits: &Limits, versions: Vec<Candidate>, verdicts: &mut [Result<(), Why>]) {
+    let mut placed: Vec<(Place, Candidate)> =
+        versions.into_iter().map(|found| (found.version.place(), found)).collect();
+    placed.sort_by(|(a, _), (b, _)| b.cmp(a));
+    let mut counter = limits.counter();
+    for same in placed.chunk_by(|(a, _), (b, _)| a == b) {
+        let longest = same.iter().map(|(_, found)| numbers_of_release(&found.version)).max_by_key(Vec::len);
+        let verdict = counter.next(&longest.unwrap_or_default()).map_err(Why::Older);
+        for (_, found) in same {
+            verdicts[found.at] = verdict.clone();
         }
     }
+}
+
+/// Takes the tags that were set last, each counted on its own; of those that were set at once, the first of the listing.
+fn count_by_time(limit: u32, found: &[Candidate], listing: &Listing, verdicts: &mut [Result<(), Why>]) {
+    let time = |at: usize| listing.entries()[at].time;
+    let (mut timed, untimed): (Vec<usize>, Vec<usize>) =
+        found.iter().map(|found| found.at).partition(|at| time(*at).is_some());
+    timed.sort_by_key(|at| (Reverse(time(*at)), *at));
+    for (at, number) in timed.into_iter().zip(0..) {
+        let older = || Why::Older(format!("{} by time", the_newest(limit, "tag")));
+        verdicts[at] = (number < limit).then_some(()).ok_or_else(older);
+    }
+    untimed.into_iter().for_each(|at| verdicts[at] = Err(Why::Untimed));
 }
 
 /// The numbers of the release that this is or will be: `1.25rc1` becomes 1.25.0, and `18rc1` becomes 18.0.

@@ -56,6 +56,10 @@ fn right_files_are_allowed() {
         "version: 1\nregistries: { a.io: { tls: { ca_file: a, client: { certificate: b, key: { helper: c } } } } }",
         "version: 1\ndefaults: { platforms: { only: linux/arm/v7, index: rewrite }, referrers: { only: [sbom] } }",
         "version: 1\nimages: { a: { kind: chart, referrers: none, to: [b], expect: { min: 0 } }, b: skip, c: , '[::1]:5/a': '1' }",
+        "version: 1\nregistries: { a.io: { auth: azure, without: mount, limits: { pulls: { count: 9, per: 1d, keep_free: 0 } } } }",
+        "version: 1\nregistries: { b.io: { limits: { requests_per_second: 5, bandwidth: 1MiB/s }, alternatives: { a: c.io/b } } }",
+        "version: 1\ntag_sets: { t: { pattern: a, newest: { count: 1, by: time } }, v: { versions: '1', newest: { count: 1, by: version } } }",
+        "version: 1\njobs: { a: { groups: a, verify: { at_most: 0% } }, b: { groups: a, verify: { at_most: 100% } } }",
         "version: 1\ntag_sets: { a: [{ versions: '1', scheme: date, pre_releases: true }, '!b'] }\njobs: { a: { groups: '*' } }",
     ] {
         assert_eq!(faults(text), [""; 0], "{text}");
@@ -70,17 +74,25 @@ fn unknown_keys_and_wrong_values_are_not_allowed_anywhere() {
         ("files:", "file:"),
         ("may_use: {", "may_use: { x: y, "),
         ("{ proxy:", "{ proxi:"),
-        ("limits: { concurrency", "limits: { pulls"),
+        ("limits: { concurrency", "limits: { requests"),
+        ("per: 6h", "per: 6"),
+        ("keep_free: 50", "keep_free: -1"),
+        ("400Mbit/s", "400Mbps"),
+        ("at_most: 5%", "at_most: 101%"),
+        ("\"library/*\":", "\"*/*\":"),
+        ("[single_post]", "[mounts]"),
+        ("github_app: { id: 4711", "github_app: { id: app"),
+        ("by: time", "by: date"),
         ("concurrency: 16", "concurrency: 0"),
         ("password: { env", "password: { evn"),
-        ("auth: anonymous", "auth: gcp"),
+        ("auth: anonymous", "auth: azur"),
         ("repositories: [", "repository: ["),
         ("platforms: all", "platforms: some"),
         ("expect: {", "expect: { about: 5, "),
         ("    owner: platform", "    policy: standard"),
         ("postgres: {", "postgres: { policy: standard, "),
         ("{ majors: 3", "{ major: 3"),
-        ("nightly: {", "nightly: { schedule: x, "),
+        ("hourly: {", "hourly: { schedule: x, "),
         ("stable, \"1.29", "1.29, \"1.29"),
         ("version: 1", "version: 2"),
     ] {
@@ -101,9 +113,9 @@ fn every_key_is_described() {
 /// Values of every kind, in which keys of the file are likely.
 fn value() -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
-    let keys = "only|index|min|max|to|tags|images|groups|from|files|may_define|env|repositories|versions|newest";
+    let keys = "only|index|min|max|to|tags|images|groups|from|files|may_define|env|repositories|versions|newest|pulls|per|at_most";
     let scalar = prop_oneof![
-        "(all|none|skip|rewrite|harbor|own|stable|true|~|1|0|99999999999|linux/amd64)",
+        "(all|none|skip|rewrite|harbor|own|stable|true|~|1|0|99999999999|linux/amd64|aws|mount|6h|5%|1MB/s)",
         "'[a-z0-9./:*@!$<>={}-]{0,12}'",
         Just("''".to_owned()),
     ];
@@ -121,7 +133,7 @@ proptest::proptest! {
     fn any_value_at_any_key_is_refused_or_read_and_then_allowed(
         top in "include|network|registries|destinations|defaults|tag_sets|to|groups|images|jobs",
         name in "own|harbor|quay.io|files|from|to|tags|platforms",
-        key in "to|tags|owner|kind|platforms|referrers|expect|from|images|lists|repositories|auth|tls|limits|groups|versions",
+        key in "to|tags|owner|kind|platforms|referrers|expect|from|images|lists|repositories|auth|tls|limits|without|alternatives|groups|verify|versions",
         value in value(),
         depth in 0..3,
     ) {

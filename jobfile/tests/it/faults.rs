@@ -1,5 +1,7 @@
 //! Faulty files, and what a person is told about each: line, rule, and how to mend it.
 
+mod registries;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -40,6 +42,7 @@ fn files() -> Vec<(&'static str, String)> {
     let mut files = files_of_repositories();
     files.extend(files_of_groups());
     files.extend(files_of_settings());
+    files.extend(registries::files());
     files
 }
 
@@ -125,6 +128,12 @@ fn files_of_settings() -> Vec<(&'static str, String)> {
             .replace("{path}", "{owner}/{path}"),
         ),
         (
+            "jobs that read back what is no percentage",
+            groups("  a: { images: { alpine: \"1\" } }")
+                + "jobs:\n  b: { groups: a, verify: { at_most: 5 } }\n  c: { verify: { at_most: 101% } }\n  d: { verify: {} }\n  \
+                   e: { verify: { at_most: 0.5% } }\n  f: { verify: 5% }\n  g: { verify: { atmost: [5%] } }\n  h: { verify: { at_most: [5%] } }\n",
+        ),
+        (
             "jobs that cannot be read",
             groups("  a: { images: { alpine: \"1\" } }")
                 + "jobs: { a: {}, b: { groups: [] }, c: { groups: [A, \"[\"] }, d: { groups: \"!a\", schedule: x }, e: [a] }\n",
@@ -203,23 +212,7 @@ fn files_of_repositories() -> Vec<(&'static str, String)> {
         ("text with control characters", images("  alpine: \"a\\n\\e[31mb\"")),
         ("a destination that no registry allows", to("registry.example.com/Mirror/{path}")),
         ("a number as destination", to("5000")),
-        ("a password in clear text", registry("{ auth: { username: bank, password: hunter2 } }")),
         ("a proxy with a password", and("network: { proxy: 'http://bank:hunter2@proxy.example.com' }\n")),
-        ("a secret in two places", registry("{ auth: { username: bank, password: { env: A, file: b } } }")),
-        ("credentials of which a half is missing", registry("{ auth: { username: bank } }")),
-        ("an identity of a later part", registry("{ auth: gcp }")),
-        ("a list as credentials", registry("{ auth: [hunter2] }")),
-        ("words for booleans", registry("{ plain_http: yes, tls: { skip_verify: 1, ca_fil: a.pem } }")),
-        ("a client certificate without key", registry("{ tls: { client: { certificate: a.pem } } }")),
-        ("limits out of range", registry("{ limits: { concurrency: 0 } }")),
-        ("settings that say nothing", registry("{ limits: {}, tls: {} }")),
-        ("a variable that is no name", registry("{ auth: { username: bank, password: { env: $HUB_PAT } } }")),
-        ("limits of a later part", registry("{ limits: { concurrency: \"16\", pulls: { per: 6h } } }")),
-        ("a name that is no path", registry("{ name: Quay/IO }")),
-        (
-            "settings for what is no registry",
-            and("registries:\n  harbor: {}\n  quay.io/UP: {}\n  Quay.io: {}\n  quay.io: {}\n"),
-        ),
         ("a network that cannot be read", and("network: { proxy: proxy.example.com, direct: [10.0.0.0/33, a b] }\n")),
     ]
 }
@@ -247,6 +240,14 @@ fn tag_rules() -> Vec<(&'static str, String)> {
             images(
                 "  alpine:\n  - { versions: \">=3\", newest: { minor: 3, patches: 0, count: \"2\", majors: 99999 } }\n  \
                    - { versions: \">=3\", newest: {} }",
+            ),
+        ),
+        (
+            "newest by time with more than a count",
+            images(
+                "  alpine:\n  - { versions: \">=3\", newest: { majors: 1, minors: 1, patches: 1, count: 1, by: time } }\n  \
+                   - { versions: \">=3\", newest: { by: time } }\n  - { versions: \">=3\", newest: { by: version } }\n  \
+                   - { pattern: \"v.*\", newest: { count: 1, by: date } }\n  - { pattern: \"v.*\", newest: { count: 1, by: version } }",
             ),
         ),
         (
@@ -323,6 +324,11 @@ fn no_fault_repeats_what_may_be_a_secret() {
         registry("{ auth: { username: bank, password: { hunter2: } } }"),
         registry("{ auth: { username: bank, password: { env: \"${hunter2}\" } } }"),
         registry("{ auth: hunter2 }"),
+        registry("{ auth: { github_app: hunter2 } }"),
+        registry("{ auth: { github_app: { id: [hunter2], key: hunter2 } } }"),
+        registry("{ auth: { github_app: { id: 1, key: { hunter2: } } } }"),
+        registry("{ auth: { github_app: { id: 1, key: -----hunter2----- } } }"),
+        registry("{ alternatives: { a: \"https://bank:hunter2@b.io/a\", \"bank:hunter2@b.io/*\": c.io/d } }"),
         and("registries: { \"https://bank:hunter2@quay.io\": {} }\n"),
         to("\"https://bank:hunter2@quay.io/{path}\""),
         images("  https://bank:hunter2@quay.io/a/b: latest\n  https://bank:hunter2@quay.io/a/b: latest"),

@@ -19,6 +19,16 @@ fn a_job_takes_groups_by_name_and_glob_and_removes_some() {
 }
 
 #[test]
+fn a_job_says_how_much_is_read_back_and_five_percent_are_without_a_word() {
+    let file = good(&jobs(
+        "  a: { groups: team-a, verify: { at_most: 100% } }\n  b: { groups: team-b, verify: { at_most: 0% } }\n  c: { groups: scanner-db }\n",
+    ));
+    assert_eq!(file.jobs.iter().map(|job| job.verify_at_most).collect::<Vec<_>>(), [100, 0, 5]);
+    let file = good("version: 1\nto: example.com/{path}\nimages: { a: '1' }\n");
+    assert_eq!((file.jobs.len(), file.jobs[0].verify_at_most), (1, 5), "a file without `jobs`");
+}
+
+#[test]
 fn groups_in_no_job_and_globs_without_a_group_are_warnings() {
     let file = good(&jobs("  nightly: { groups: ['team-*', 'x*'] }\n"));
     assert_eq!(

@@ -12,6 +12,7 @@ mod include;
 mod jobs;
 mod lists;
 mod many;
+mod registries;
 mod semver;
 mod settings;
 mod tag_lists;

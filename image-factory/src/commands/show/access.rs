@@ -3,8 +3,11 @@
 use std::fmt;
 
 use jobfile::RepositoryLocation;
-use proto::settings::{Access, Auth, RegistrySettings, Secret};
+use proto::Repository;
+use proto::settings::{Access, Auth, Limits, PullLimit, RegistrySettings, Secret};
 use serde::Serialize;
+
+use crate::text;
 
 /// The settings of the registry of a repository.
 #[derive(Debug, Serialize)]
@@ -24,7 +27,7 @@ impl Reached {
         Some(Self {
             repository: repository.to_string(),
             pattern: settings.map(|settings| settings.pattern.clone()),
-            settings: settings.map_or_else(|| vec![login(&Auth::Ambient)], in_words),
+            settings: settings.map_or_else(|| vec![login(&Auth::Ambient)], |settings| in_words(settings, repository)),
         })
     }
 }
@@ -39,21 +42,43 @@ impl fmt::Display for Reached {
     }
 }
 
-fn in_words(settings: &RegistrySettings) -> Vec<String> {
-    let RegistrySettings { pattern: _, auth, tls, plain_http, limits, without: _, alternatives: _ } = settings;
+fn in_words(settings: &RegistrySettings, repository: &Repository) -> Vec<String> {
+    let RegistrySettings { pattern: _, auth, tls, plain_http, limits, without, alternatives } = settings;
     let client = tls.client.as_ref();
-    [
+    let reached = [
         Some(login(auth)),
         plain_http.then(|| "plain HTTP".to_owned()),
         tls.ca_file.as_ref().map(|path| format!("CA of `{}`", path.display())),
         client.map(|client| format!("client certificate `{}`", client.certificate.display())),
         client.map(|client| format!("its key from {}", place(&client.key))),
         tls.skip_verify.then(|| "certificates are not checked".to_owned()),
-        limits.concurrency.map(|most| format!("at most {most} requests at once")),
+    ];
+    let others = alternatives.iter().filter_map(|alternative| alternative.of(repository));
+    let others = others.map(|other| format!("the same at `{other}`"));
+    let without = without.iter().map(|trick| format!("without `{}`", trick.as_str()));
+    reached.into_iter().flatten().chain(limits_in_words(limits)).chain(others).chain(without).collect()
+}
+
+fn limits_in_words(limits: &Limits) -> impl Iterator<Item = String> {
+    let Limits { concurrency, requests_per_second, manifest_writes_per_second, bandwidth, pulls } = limits;
+    [
+        concurrency.map(|most| format!("at most {most} requests at once")),
+        requests_per_second.map(|most| format!("at most {most} requests per second")),
+        manifest_writes_per_second.map(|most| format!("at most {most} manifests written per second")),
+        bandwidth.map(|most| format!("at most {} per second", text::bytes(most))),
+        pulls.as_ref().map(pulls_in_words),
     ]
     .into_iter()
     .flatten()
-    .collect()
+}
+
+fn pulls_in_words(PullLimit { count, per, keep_free }: &PullLimit) -> String {
+    let per = text::duration(*per);
+    match (count, keep_free) {
+        (Some(count), 0) => format!("at most {count} pulls in {per}"),
+        (Some(count), kept) => format!("at most {count} pulls in {per}, {kept} of them left to others"),
+        (None, kept) => format!("{kept} of its pulls in {per} left to others"),
+    }
 }
 
 fn login(auth: &Auth) -> String {

@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 
+use coordinator::expand::UNTIMED;
 use jobfile::{Rules, Selection, Why, printable};
 use proto::Tag;
+use registry::Tags as Listed;
 use serde::Serialize;
 
 use crate::find::Found;
@@ -58,13 +60,13 @@ struct Dropped {
 
 impl Judged {
     /// All tags, in the order in which rules give them.
-    pub(super) fn all(listed: &[Tag]) -> Result<Self, jobfile::Faults> {
+    pub(super) fn all(listed: &Listed) -> Result<Self, jobfile::Faults> {
         Ok(Self::by_rules(&Rules::parse_all(&["*".to_owned()], "all", None)?, listed))
     }
 
-    pub(super) fn by_rules(rules: &Rules, listed: &[Tag]) -> Self {
-        let Selection { taken, dropped, idle } = rules.select(listed);
-        let known: std::collections::HashSet<_> = listed.iter().collect();
+    pub(super) fn by_rules(rules: &Rules, listed: &Listed) -> Self {
+        let Selection { taken, dropped, idle, untimed } = rules.select_timed(&listed.tags, &listed.times);
+        let known: std::collections::HashSet<_> = listed.tags.iter().collect();
         let taken = taken.into_iter().map(|taken| Taken {
             listed: known.contains(&taken.tag),
             tag: taken.tag,
@@ -76,20 +78,23 @@ impl Judged {
             reason: reason(&dropped.why),
             why: dropped.why.to_string(),
         });
-        Self { taken: taken.collect(), dropped: dropped.collect(), idle, ..Self::default() }
+        let refused = (untimed > 0).then(|| format!("a run copies none of them: {UNTIMED}"));
+        Self { taken: taken.collect(), dropped: dropped.collect(), idle, refused, ..Self::default() }
     }
 
-    pub(super) fn by_line(found: &Found<'_>, listed: &[Tag]) -> Self {
+    pub(super) fn by_line(found: &Found<'_>, listed: &Listed) -> Self {
         let line = found.line;
         let judged = Self::by_rules(&line.rules, listed);
         let number = judged.taken.len();
         let bound = |word, bound: Option<u32>| bound.map(|bound| format!("{word} {bound}"));
         let bounds = [bound("at least", line.expect.min), bound("at most", line.expect.max)];
         let bounds = bounds.into_iter().flatten().collect::<Vec<_>>().join(" and ");
+        let unexpected =
+            || (!line.expect.allows(number)).then(|| format!("a run copies none of them: `expect` is {bounds}"));
         Self {
             place: Some(line.place.to_string()),
             group: line.group.clone(),
-            refused: (!line.expect.allows(number)).then(|| format!("a run copies none of them: `expect` is {bounds}")),
+            refused: judged.refused.or_else(unexpected),
             ..judged
         }
     }
@@ -169,6 +174,6 @@ fn reason(why: &Why) -> String {
         Why::Alias(_) => "an alias of a tag that says more".to_owned(),
         Why::AliasOfLeft(_) => "an alias of a tag that is left".to_owned(),
         Why::Older(_) => "older than the newest that a rule wants".to_owned(),
-        Why::NoRule | Why::Date | Why::Referrer | Why::Removed(_) => why.to_string(),
+        Why::NoRule | Why::Date | Why::Untimed | Why::Referrer | Why::Removed(_) => why.to_string(),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::fault::RuleId;
 use crate::keys;
-use crate::rules::newest::Newest;
+use crate::rules::newest::{Limits, Newest};
 use crate::rules::rule::{Rule, glob, is_glob, regex};
 use crate::rules::versions::{Variant, VersionRule, Versions};
 use crate::tree::{Node, Value};
@@ -16,9 +16,10 @@ pub(crate) const NEWEST_MAX: u32 = 10_000;
 pub(super) fn read(walk: &mut Walk, node: &Node) -> Option<Rule> {
     let fields = walk.fields(node, &keys::RULE)?;
     let before = walk.faults.len();
+    let newest = fields.get("newest").map(|node| newest(walk, node)).unwrap_or_default();
     let versions = match (fields.get("versions"), fields.get("pattern")) {
         (Some(versions), None) => range(walk, &fields, versions),
-        (None, Some(pattern)) => self::pattern(walk, &fields, pattern),
+        (None, Some(pattern)) => self::pattern(walk, &fields, pattern, &newest),
         (Some(_), Some(pattern)) => {
             let message = "a rule for tags has `versions` and `pattern`";
             walk.fault(pattern.position, RuleId::Value, message, "leave out one of both");
@@ -39,7 +40,6 @@ pub(super) fn read(walk: &mut Walk, node: &Node) -> Option<Rule> {
     };
     let mut flag = |key: &str| fields.get(key).is_some_and(|node| walk.flag(node, &format!("`{key}`")));
     let (pre_releases, aliases) = (flag("pre_releases"), flag("aliases"));
-    let newest = fields.get("newest").map(|node| newest(walk, node)).unwrap_or_default();
     if walk.faults.len() > before {
         return None;
     }
@@ -70,7 +70,7 @@ fn range(walk: &mut Walk, fields: &Fields, node: &Node) -> Option<Versions> {
     read.ok().map(|range| Versions::Range(range, scheme))
 }
 
-fn pattern(walk: &mut Walk, fields: &Fields, node: &Node) -> Option<Versions> {
+fn pattern(walk: &mut Walk, fields: &Fields, node: &Node, newest: &Newest) -> Option<Versions> {
     for key in ["variants", "pre_releases", "aliases", "scheme"] {
         if let Some(node) = fields.get(key) {
             let message = format!("`{key}` means nothing beside `pattern`");
@@ -81,6 +81,7 @@ fn pattern(walk: &mut Walk, fields: &Fields, node: &Node) -> Option<Versions> {
     // Alone it must be right too, so that it cannot close the group that makes it match the whole tag.
     let read = regex(text).and_then(|_| regex(&format!("^(?:{text})$")));
     match read {
+        Ok(regex) if matches!(newest, Newest::ByTime(_)) => Some(Versions::Pattern(regex)),
         Ok(regex) if regex.capture_names().flatten().any(|name| name == "version") => Some(Versions::Pattern(regex)),
         Ok(_) => {
             let mend = "write which part is the version, as in `v(?<version>[0-9.]+)`";
@@ -118,21 +119,46 @@ fn variant(walk: &mut Walk, node: &Node) -> Option<Variant> {
 }
 
 fn newest(walk: &mut Walk, node: &Node) -> Newest {
-    let Some(fields) = walk.fields(node, &keys::NEWEST) else {
-        return Newest::default();
-    };
+    let Some(fields) = walk.fields(node, &keys::NEWEST) else { return Newest::default() };
     let mut number = |key: &str| walk.number(fields.get(key)?, &format!("`{key}`"), 1..=NEWEST_MAX);
-    let newest = Newest {
+    let limits = Limits {
         majors: number("majors"),
         minors: number("minors"),
         patches: number("patches"),
         count: number("count"),
     };
-    if matches!(&node.value, Value::Map(map) if map.is_empty()) {
+    let by_time = fields.get("by").is_some_and(|node| by_time(walk, node));
+    let is_by = |(key, _): &(Node, Node)| matches!(&key.value, Value::Text(text) if text == "by");
+    if matches!(&node.value, Value::Map(map) if map.iter().all(is_by)) {
         let mend = "write how many, as in `newest: { minors: 3, patches: 2 }`";
         walk.fault(node.position, RuleId::Value, "`newest` limits nothing", mend);
     }
-    newest
+    if !by_time {
+        return Newest::ByVersion(limits);
+    }
+    for (key, _) in fields.entries().filter(|(key, _)| !matches!(key.text, "by" | "count")) {
+        let message = format!("`{}` means nothing beside `by: time`", key.text);
+        walk.fault(
+            key.position,
+            RuleId::Value,
+            message,
+            "write `count` alone: times have no majors, minors or patches",
+        );
+    }
+    // Without a count there is a fault.
+    Newest::ByTime(limits.count.unwrap_or(NEWEST_MAX))
+}
+
+fn by_time(walk: &mut Walk, node: &Node) -> bool {
+    match walk.text(node, "`by`") {
+        Some("time") => true,
+        Some("version") | None => false,
+        Some(other) => {
+            let message = format!("`{other}` is nothing by which tags are compared");
+            walk.fault(node.position, RuleId::Value, message, "write `time`, or leave it out for versions");
+            false
+        }
+    }
 }
 
 /// The rule on one line, its keys in one order, without those that say what holds anyway.
@@ -155,10 +181,14 @@ fn text(fields: &Fields, rule: &VersionRule) -> String {
             parts.push(format!("{key}: true"));
         }
     }
-    let Newest { majors, minors, patches, count } = &rule.newest;
-    let limits = [("majors", majors), ("minors", minors), ("patches", patches), ("count", count)];
-    let limits = limits.into_iter().filter_map(|(key, limit)| Some(format!("{key}: {}", (*limit)?)));
-    let limits = limits.collect::<Vec<_>>().join(", ");
+    let limits = match &rule.newest {
+        Newest::ByTime(count) => format!("count: {count}, by: time"),
+        Newest::ByVersion(Limits { majors, minors, patches, count }) => {
+            let limits = [("majors", majors), ("minors", minors), ("patches", patches), ("count", count)];
+            let limits = limits.into_iter().filter_map(|(key, limit)| Some(format!("{key}: {}", (*limit)?)));
+            limits.collect::<Vec<_>>().join(", ")
+        }
+    };
     if !limits.is_empty() {
         parts.push(format!("newest: {{ {limits} }}"));
     }
