@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::tags::Listing;
+
 /// What was seen of one registry so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capabilities {
@@ -12,6 +14,8 @@ pub struct Capabilities {
     pub mounts: bool,
     /// It refused a blob in one `PUT`, and took it in chunks (end-5).
     pub chunks_only: bool,
+    /// How its tags are listed; `None` while none were.
+    pub listing: Option<Listing>,
 }
 
 /// What is learned of one registry.
