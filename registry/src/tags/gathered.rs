@@ -77,7 +77,8 @@ impl Gathered {
             return;
         }
         self.tags.digests.insert(tag.clone(), digest);
-        if let Some(time) = time {
+        // Of a time that nobody set, Go writes the year 1.
+        if let Some(time) = time.filter(|time| *time > Timestamp::UNIX_EPOCH) {
             self.tags.times.insert(tag.clone(), time);
         }
     }
@@ -101,7 +102,7 @@ mod tests {
     fn gathered(entries: &[(&str, &str)]) -> Gathered {
         let mut gathered = Gathered::default();
         for (name, digest) in entries {
-            let time = Some(Timestamp::UNIX_EPOCH);
+            let time = Timestamp::from_second(1_700_000_000).ok();
             gathered.add(&Entry { name: (*name).to_owned(), digest: Some((*digest).to_owned()), time });
         }
         gathered

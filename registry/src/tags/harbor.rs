@@ -5,7 +5,6 @@
 //! keeps, which is neither all nor new, so it is listed as the specification has it. Source: harbor,
 //! `api/v2.0/swagger.yaml`.
 
-use jiff::Timestamp;
 use proto::Repository;
 use reqwest::Method;
 use serde::Deserialize;
@@ -29,7 +28,7 @@ struct Artifact {
 #[derive(Deserialize)]
 struct Named {
     name: String,
-    push_time: Option<Timestamp>,
+    push_time: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -66,7 +65,10 @@ pub(super) async fn list(registry: &Registry, repository: &Repository) -> Result
 
 fn entries(artifact: Artifact) -> impl Iterator<Item = Entry> {
     let Artifact { digest, tags } = artifact;
-    tags.into_iter().flatten().map(move |tag| Entry { name: tag.name, digest: digest.clone(), time: tag.push_time })
+    tags.into_iter().flatten().map(move |tag| {
+        let time = tag.push_time.and_then(|time| time.parse().ok());
+        Entry { name: tag.name, digest: digest.clone(), time }
+    })
 }
 
 /// Asked once for each project.

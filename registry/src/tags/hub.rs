@@ -3,7 +3,6 @@
 //! Nothing that proves who we are goes there: what is private is not found, and is listed as the specification has it.
 //! Signatures and the like are listed as any tag. It has a limit of its own, apart from that of pulls (429).
 
-use jiff::Timestamp;
 use proto::Repository;
 use reqwest::Url;
 use serde::Deserialize;
@@ -27,7 +26,7 @@ struct Named {
     name: String,
     /// None where nobody knows: of old, only what is below an index had one.
     digest: Option<String>,
-    last_updated: Option<Timestamp>,
+    last_updated: Option<String>,
 }
 
 /// None for paths that Docker Hub does not have.
@@ -57,6 +56,7 @@ pub(super) async fn list(registry: &Registry, repository: &Repository) -> Result
 
 impl Named {
     fn entry(self) -> Entry {
-        Entry { name: self.name, digest: self.digest, time: self.last_updated }
+        let time = self.last_updated.and_then(|time| time.parse().ok());
+        Entry { name: self.name, digest: self.digest, time }
     }
 }

@@ -31,16 +31,16 @@ pub enum Listing {
 }
 
 impl Listing {
-    /// The name for people.
+    /// By what tags are listed, for people.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Plain => "tags/list",
-            Self::Gcr => "tags/list with digests",
-            Self::Hub => "the interface of Docker Hub",
-            Self::Ecr => "the interface of ECR",
-            Self::Harbor => "the interface of Harbor",
-            Self::Quay => "the interface of Quay",
-            Self::Zot => "the search of zot",
+            Self::Plain => "name only",
+            Self::Gcr => "the interface of Google's registries, with digests",
+            Self::Hub => "the interface of Docker Hub, with digests",
+            Self::Ecr => "the interface of ECR, with digests",
+            Self::Harbor => "the interface of Harbor, with digests",
+            Self::Quay => "the interface of Quay, with digests",
+            Self::Zot => "the search of zot, with digests",
         }
     }
 

@@ -10,18 +10,20 @@ mod plain;
 mod quay;
 mod zot;
 
+use proto::manifest::media_type;
 use proto::settings::{Access, Network, RegistrySettings, Trick};
 use proto::{Repository, Tag};
 use registry::{Client, Env, Options, Tags};
-use sandbox::{Account, Auth, Builder, Features, Registry, Store, Tokens, Vendor, content};
+use sandbox::{Account, Auth, Builder, Features, Registry, Store, Tokens, Vendor};
 
 use crate::setup::{client_with, options, options_with_password, settings, with_user};
 
-/// Fills `a/b/c` with `count` tags of as many images, or what else `path` is.
+/// Fills `path` with `count` tags of as many manifests, of which only the digests count here.
 fn fill(store: &Store, path: &str, count: usize) {
     for number in 0..count {
-        let image = content::image(number as u64).build();
-        store.put_image(path, Some(&format!("t{number:04}")), &image);
+        let raw = format!(r#"{{"schemaVersion":2,"number":{number}}}"#);
+        let digest = store.put_manifest(path, media_type::OCI_MANIFEST, raw.into());
+        store.put_tag(path, &format!("t{number:04}"), &digest);
     }
 }
 

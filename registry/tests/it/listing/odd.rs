@@ -79,7 +79,7 @@ async fn a_map_of_manifests_of_another_shape_is_no_reason_not_to_list() {
         ("[1]", 0, 0),
         (r#"{"A":7}"#, 0, 0),
         (r#"{"A":{"tag":null}}"#, 0, 0),
-        (r#"{"A":{"tag":["x","no tag"],"timeUploadedMs":{}}}"#, 1, 0),
+        (r#"{"A":{"tag":["x","no tag"],"timeUploadedMs":[7]}}"#, 1, 0),
         (
             r#"{"A":{"tag":["x"],"timeUploadedMs":"1700000000000"},"B":{"tag":["y"],"timeUploadedMs":1700000000000}}"#,
             2,
