@@ -165,7 +165,7 @@ impl Drop for Open {
 /// The host of the URL, as a proxy gets it, else that of the header.
 fn host(head: &Parts) -> &str {
     let header = head.headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    head.uri.authority().map(|authority| authority.as_str()).or(header).unwrap_or_default()
+    head.uri.authority().map(hyper::http::uri::Authority::as_str).or(header).unwrap_or_default()
 }
 
 fn without_signature(query: &str) -> String {

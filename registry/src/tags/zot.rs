@@ -91,7 +91,7 @@ pub(super) async fn add_digests(
     match search(registry, repository).await {
         Ok(known) => listed.add_digests_of(&known),
         Err(error) if is_for_good(&error, Some(Listing::Zot)) => {
-            listing::note_refusal(registry, repository, Listing::Zot, &error)
+            listing::note_refusal(registry, repository, Listing::Zot, &error);
         }
         Err(error) => return Err(error),
     }
