@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use proto::settings::Trick;
 use serde::{Deserialize, Serialize};
 
+use crate::tags::Listing;
+
 /// What was seen of one registry so far; `None` while it was not tried.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -26,6 +28,9 @@ pub struct Capabilities {
     pub conditional: Option<bool>,
     /// It refused a blob in one `PUT`, and took it in chunks (end-5).
     pub chunks_only: bool,
+    /// How its tags are listed; `None` while none were.
+    #[serde(skip)]
+    pub listing: Option<Listing>,
     /// Mounts that it answered with an upload, since the last that it did.
     #[serde(skip)]
     pub(crate) mounts_declined: u32,
@@ -95,6 +100,11 @@ impl Learned {
             known.conditional = known.conditional.or(told.conditional);
             known.chunks_only |= told.chunks_only;
         });
+    }
+
+    /// Whether this may be tried.
+    pub(crate) fn may_try(&self, trick: Trick) -> bool {
+        !self.without.contains(&trick)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Capabilities> {

@@ -7,6 +7,7 @@
 //! - [`Place`]: a registry, a layout or an archive, under the same verbs
 //! - `transport`: one registry under one set of settings: slots, authorization, retries
 //! - `wire`: one request: timeouts, redirects, errors told apart (`unanswered`); below it `tls`, `proxy`, `dns`
+//! - `tags`: the tags of a repository, with their digests where the vendor lists them
 //! - `pages`: how listings go on
 //! - `auth`: credentials, challenges, tokens
 //! - `proof`: whether it refuses manifests that name what it lacks
@@ -46,7 +47,7 @@ pub use manifests::{ManifestHead, PutAnswer, Reread};
 pub use options::{Env, Options};
 pub use place::{Place, Places};
 pub use referrers::{cosign_tags, fallback_tag};
-pub use tags::Tags;
+pub use tags::{Listing, Tags};
 pub use tls::{TlsFacts, Trust};
 
 /// The example of the README is compiled.

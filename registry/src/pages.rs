@@ -15,8 +15,7 @@ pub(crate) const PAGES_MAX: usize = 10_000;
 /// `Refused`: it leads to another host, or back to the same page.
 pub(crate) fn next(answer: &Answer, url: &Url) -> Result<Option<Url>, Error> {
     let refused = |why: &str| answer.error(Kind::Refused).because(why);
-    let values = answer.headers().get_all(LINK).iter().filter_map(|value| value.to_str().ok());
-    let Some(target) = values.flat_map(targets).next() else { return Ok(None) };
+    let Some(target) = target(answer) else { return Ok(None) };
     let mut next = url.join(&target).map_err(|_| refused("the next page is not a URL"))?;
     if next.host_str() == url.host_str() && next.port_or_known_default() != url.port_or_known_default() {
         // A registry behind a proxy that does TLS often names itself by plain HTTP.
@@ -31,6 +30,16 @@ pub(crate) fn next(answer: &Answer, url: &Url) -> Result<Option<Url>, Error> {
         return Err(refused("the next page is the same page"));
     }
     Ok(Some(next))
+}
+
+/// Whether the answer names a next page, wherever that is.
+pub(crate) fn has_next(answer: &Answer) -> bool {
+    target(answer).is_some()
+}
+
+fn target(answer: &Answer) -> Option<String> {
+    let values = answer.headers().get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(targets).next()
 }
 
 fn on_origin_of(url: &Url, other: &Url) -> Url {

@@ -14,12 +14,13 @@ use crate::capabilities::Learned;
 use crate::error::{Error, Kind};
 use crate::options::Options;
 use crate::proxy::Proxies;
+use crate::tags::Listings;
 use crate::tls;
 use crate::wire::{Answer, Request, Upload, Wire};
 
 /// One registry under one set of settings.
 pub(crate) struct Registry {
-    host: Host,
+    pub(crate) host: Host,
     /// Plain HTTP: `Some` if the settings say, `None` if it is found out (loopback).
     plain_http: Option<bool>,
     pub(crate) wire: Wire,
@@ -31,6 +32,7 @@ pub(crate) struct Registry {
     pub(crate) learned: Learned,
     /// Held while it is found out whether the registry verifies manifests.
     pub(crate) proof: tokio::sync::Mutex<()>,
+    pub(crate) listings: Listings,
     pub(crate) tls_seen: Arc<tls::Seen>,
     pub(crate) options: Arc<Options>,
     /// Reads and writes have slots of their own: an upload holds one while it waits for the read of its source, which
@@ -44,19 +46,38 @@ pub(crate) struct Registry {
 pub(crate) struct Purpose {
     path: String,
     scopes: Scopes,
+    proof: Proof,
+}
+
+/// How a request shows who sends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// As the registry asks for it, and again if it asks for more.
+    AsAsked,
+    /// As the registry asked for it before, and no login for this: nobody knows yet whether there is an answer.
+    AsBefore,
+    /// User and password, where there are some: interfaces beside the registry's take no tokens of it.
+    Password,
+    /// Not at all.
+    None,
 }
 
 impl Purpose {
     pub(crate) fn pull(repository: &Repository) -> Self {
-        Self { path: repository.path().to_owned(), scopes: Scopes::pull(repository) }
+        Self { path: repository.path().to_owned(), scopes: Scopes::pull(repository), proof: Proof::AsAsked }
     }
 
     pub(crate) fn push(repository: &Repository) -> Self {
-        Self { path: repository.path().to_owned(), scopes: Scopes::push(repository) }
+        Self { path: repository.path().to_owned(), scopes: Scopes::push(repository), proof: Proof::AsAsked }
     }
 
     pub(crate) fn and_pull(mut self, repository: &Repository) -> Self {
         self.scopes = self.scopes.and_pull(repository);
+        self
+    }
+
+    pub(crate) fn shown_by(mut self, proof: Proof) -> Self {
+        self.proof = proof;
         self
     }
 }
@@ -95,6 +116,7 @@ impl Registry {
             auth: Authenticator::new(wire.clone(), Keyring::new(host.clone(), keyring, options.clone())),
             proof: tokio::sync::Mutex::default(),
             learned: Learned::new(settings.map(|settings| settings.without.clone()).unwrap_or_default()),
+            listings: Listings::default(),
             tls_seen,
             reads: Arc::new(Semaphore::new(concurrency as usize)),
             writes: Arc::new(Semaphore::new(concurrency as usize)),
@@ -203,7 +225,7 @@ impl Registry {
         let mut answer = self.wire.send(request, authorization.as_ref()).await?;
         let base = self.base().await?;
         // Only the registry's own challenge: where it redirects to could name any place for our credentials.
-        if answer.status() == 401 && answer.is_from(base) {
+        if answer.status() == 401 && answer.is_from(base) && purpose.proof == Proof::AsAsked {
             let headers = answer.headers();
             let refused = authorization.as_ref();
             let renewed = self.auth.renew(&purpose.path, &purpose.scopes, base, headers, refused).await?;
@@ -242,7 +264,11 @@ impl Registry {
         if base.origin() != url.origin() {
             return Ok(None);
         }
-        self.auth.authorize(&purpose.path, &purpose.scopes).await
+        match purpose.proof {
+            Proof::AsAsked | Proof::AsBefore => self.auth.authorize(&purpose.path, &purpose.scopes).await,
+            Proof::Password => self.auth.password_header(&purpose.path).await,
+            Proof::None => Ok(None),
+        }
     }
 
     /// A 401 in spite of credentials that were good for a token means that they do not suffice.

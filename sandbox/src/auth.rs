@@ -139,7 +139,7 @@ pub(crate) struct Need<'a> {
 pub(crate) enum Door {
     Open,
     Basic(Vec<Account>),
-    Bearer { realm: String, tokens: std::sync::Arc<TokenTable> },
+    Bearer { realm: String, service: &'static str, settings: Tokens, tokens: std::sync::Arc<TokenTable> },
 }
 
 impl Door {
@@ -160,12 +160,39 @@ impl Door {
                 }
                 Err(Answer::error(StatusCode::FORBIDDEN, "DENIED", "requested access to the resource is denied").into())
             }
-            Self::Bearer { realm, tokens } => {
+            Self::Bearer { realm, service, tokens, .. } => {
                 let token = bearer(&head.headers);
                 let known = token.is_some_and(|token| tokens.is_valid(token));
                 let allowed = |need: &Need<'_>| token.is_some_and(|token| tokens.allows(token, need));
-                if known && needs.iter().all(allowed) { Ok(()) } else { Err(challenge(realm, needs, known).into()) }
+                if known && needs.iter().all(allowed) {
+                    Ok(())
+                } else {
+                    Err(challenge(realm, service, needs, known).into())
+                }
             }
+        }
+    }
+
+    /// Whether somebody of whom nothing is known may pull from `repository`.
+    pub(crate) fn lets_anyone_pull(&self, repository: &str) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Basic(_) => false,
+            Self::Bearer { settings, .. } => {
+                settings.anonymous.as_ref().is_some_and(|rights| rights.allow(repository, "pull"))
+            }
+        }
+    }
+
+    /// The check of an interface that takes user and password, and no token, even where the registry takes tokens.
+    pub(crate) fn admit_by_password(&self, head: &Parts, repository: &str) -> Result<(), Box<Answer>> {
+        let is_anonymous = !head.headers.contains_key(AUTHORIZATION);
+        match self {
+            Self::Bearer { settings, .. } if !(is_anonymous && self.lets_anyone_pull(repository)) => {
+                Self::Basic(settings.accounts.clone()).admit(head, &[Need { repository, action: "pull" }])
+            }
+            Self::Bearer { .. } => Ok(()),
+            Self::Open | Self::Basic(_) => self.admit(head, &[Need { repository, action: "pull" }]),
         }
     }
 
@@ -176,7 +203,7 @@ impl Door {
 }
 
 /// The refusal that tells where to get which token (distribution, "Token Authentication Specification").
-fn challenge(realm: &str, needs: &[Need<'_>], known: bool) -> Answer {
+fn challenge(realm: &str, service: &str, needs: &[Need<'_>], known: bool) -> Answer {
     let mut repositories: Vec<(&str, Vec<&str>)> = Vec::new();
     for need in needs {
         match repositories.iter_mut().find(|(repository, _)| *repository == need.repository) {
@@ -186,7 +213,7 @@ fn challenge(realm: &str, needs: &[Need<'_>], known: bool) -> Answer {
     }
     let scopes: Vec<_> =
         repositories.iter().map(|(name, actions)| format!("repository:{name}:{}", actions.join(","))).collect();
-    let mut value = format!("Bearer realm=\"{realm}\",service=\"sandbox\"");
+    let mut value = format!("Bearer realm=\"{realm}\",service=\"{service}\"");
     if !scopes.is_empty() {
         value += &format!(",scope=\"{}\"", scopes.join(" "));
     }

@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 pub struct Request {
     /// `GET`, `HEAD`, …
     pub method: String,
+    /// The host that was meant, with its port if it was named: of a proxy, any.
+    pub host: String,
     /// Path without query, as sent.
     pub path: String,
     /// Query without the question mark, as sent, but without signatures; empty if there was none.
@@ -95,6 +97,7 @@ impl Log {
         let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let entry = Arc::new(Entry {
             method: head.method.to_string(),
+            host: host(head).to_owned(),
             path: head.uri.path().to_owned(),
             query: without_signature(head.uri.query().unwrap_or_default()),
             range: header(header::RANGE),
@@ -119,6 +122,7 @@ impl Log {
 #[derive(Debug)]
 pub(crate) struct Entry {
     method: String,
+    host: String,
     path: String,
     query: String,
     range: Option<String>,
@@ -133,6 +137,7 @@ impl Entry {
     fn request(&self) -> Request {
         Request {
             method: self.method.clone(),
+            host: self.host.clone(),
             path: self.path.clone(),
             query: self.query.clone(),
             range: self.range.clone(),
@@ -155,6 +160,12 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.log.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// The host of the URL, as a proxy gets it, else that of the header.
+fn host(head: &Parts) -> &str {
+    let header = head.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    head.uri.authority().map(hyper::http::uri::Authority::as_str).or(header).unwrap_or_default()
 }
 
 fn without_signature(query: &str) -> String {

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sandbox::{Delay, Line, Log, Registry, Store, Tls, content};
+use sandbox::{Delay, Line, Log, Registry, Store, Tls, Vendor, content};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,6 +29,7 @@ const USAGE: &str = "usage: sandbox [OPTION VALUE]…
   --tags N           with this many tags each (20)
   --synthetic BYTES  serve `library/large:1` with one layer of this size, made while it is sent
   --keep BYTES       of uploads, keep only blobs up to this size; hash and count larger ones
+  --vendor NAME      list tags as this vendor does too: gcr, harbor, quay, zot, hub, ecr
   --round-trip MS    stand at the other end of a line that takes so many milliseconds there and back
 ";
 
@@ -41,6 +42,7 @@ struct Options {
     catalogue: usize,
     synthetic: Option<u64>,
     keep: Option<u64>,
+    vendor: Vendor,
     round_trip: Duration,
 }
 
@@ -57,12 +59,18 @@ impl Options {
                 "--catalogue" => options.catalogue = value.parse()?,
                 "--synthetic" => options.synthetic = Some(value.parse()?),
                 "--keep" => options.keep = Some(value.parse()?),
+                "--vendor" => options.vendor = vendor(&value)?,
                 "--round-trip" => options.round_trip = Duration::from_millis(value.parse()?),
                 _ => return Err(format!("unknown option `{name}`").into()),
             }
         }
         Ok(options)
     }
+}
+
+fn vendor(name: &str) -> Result<Vendor, String> {
+    let found = Vendor::ALL.into_iter().find(|vendor| vendor.as_str() == name);
+    found.ok_or_else(|| format!("unknown vendor `{name}`"))
 }
 
 #[tokio::main]
@@ -96,7 +104,8 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         store.put_image("library/large", Some("1"), &content::image(1).layer_elsewhere(&layer).build());
     }
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-    let mut builder = Registry::builder().address(address).store(store);
+    let mut builder =
+        Registry::builder().address(address).store(store).features(|features| features.vendor = options.vendor);
     if let Some(keep) = options.keep {
         builder = builder.keep_blob_bytes(keep);
     }

@@ -6,10 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
 use proto::{Descriptor, Digest};
 
 use crate::content::Image;
 use crate::synthetic::Synthetic;
+
+/// Before all tags: 2024-01-01.
+const FIRST_TAG: Timestamp = Timestamp::constant(1_704_067_200, 0);
 
 /// A registry's content. Cloning gives another handle to the same content.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +23,8 @@ pub struct Store(Arc<Mutex<State>>);
 struct State {
     blobs: HashMap<Digest, Content>,
     repositories: BTreeMap<String, Repository>,
+    /// Tags that were set so far: their pretended clock.
+    tags_set: i64,
 }
 
 #[derive(Debug, Default)]
@@ -26,6 +32,7 @@ struct Repository {
     blobs: HashSet<Digest>,
     manifests: BTreeMap<Digest, StoredManifest>,
     tags: BTreeMap<String, Digest>,
+    times: BTreeMap<String, Timestamp>,
     /// Subject and referrer, for every manifest that has a subject.
     referrers: BTreeSet<(Digest, Digest)>,
 }
@@ -45,6 +52,15 @@ impl StoredManifest {
         let document: serde_json::Value = serde_json::from_slice(&self.raw).ok()?;
         document["subject"]["digest"].as_str()?.parse().ok()
     }
+}
+
+/// A tag, and what it shows.
+#[derive(Debug, Clone)]
+pub(crate) struct Tagged {
+    pub(crate) name: String,
+    pub(crate) digest: Digest,
+    pub(crate) media_type: String,
+    pub(crate) time: Timestamp,
 }
 
 /// The bytes of a blob.
@@ -120,9 +136,42 @@ impl Store {
         digest
     }
 
-    /// Lets a tag point to a digest, whether it is there or not.
+    /// Lets a tag point to a digest, whether it is there or not. Each is set a second after the last one, however fast
+    /// that goes.
     pub fn put_tag(&self, repository: &str, tag: &str, digest: &Digest) {
-        self.state().repository(repository).tags.insert(tag.to_owned(), digest.clone());
+        let mut state = self.state();
+        state.tags_set += 1;
+        let time = FIRST_TAG + SignedDuration::from_secs(state.tags_set);
+        let repository = state.repository(repository);
+        repository.times.insert(tag.to_owned(), time);
+        repository.tags.insert(tag.to_owned(), digest.clone());
+    }
+
+    /// Pretends that a tag was set then.
+    pub fn set_tag_time(&self, repository: &str, tag: &str, time: Timestamp) {
+        self.state().repository(repository).times.insert(tag.to_owned(), time);
+    }
+
+    /// When a tag was set, as the interfaces of vendors tell it.
+    pub fn tag_time(&self, repository: &str, tag: &str) -> Option<Timestamp> {
+        self.state().repositories.get(repository)?.times.get(tag).copied()
+    }
+
+    /// The tags of a repository with digests and times, sorted by name; `None` if there is no such repository.
+    pub(crate) fn tagged(&self, repository: &str) -> Option<Vec<Tagged>> {
+        let state = self.state();
+        let repository = state.repositories.get(repository)?;
+        let tagged = |(name, digest): (&String, &Digest)| Tagged {
+            name: name.clone(),
+            digest: digest.clone(),
+            media_type: repository
+                .manifests
+                .get(digest)
+                .map(|manifest| manifest.media_type.clone())
+                .unwrap_or_default(),
+            time: repository.times.get(name).copied().unwrap_or(FIRST_TAG),
+        };
+        Some(repository.tags.iter().map(tagged).collect())
     }
 
     /// All tags of all repositories with their digests.

@@ -105,7 +105,7 @@ impl Service for TokenService {
     }
 
     async fn answer(&self, head: &Parts, body: RequestBody) -> Answer {
-        if head.uri.path() != "/token" {
+        if !matches!(head.uri.path(), "/token" | "/v2/auth") {
             return Answer::error(StatusCode::NOT_FOUND, "UNSUPPORTED", "only /token is served here");
         }
         match head.method {

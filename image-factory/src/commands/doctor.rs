@@ -123,6 +123,9 @@ async fn look_at(out: &mut impl Write, client: &Client, subject: &Subject) -> an
         }
         None => {}
     }
+    if let Some(listing) = check.capabilities.listing {
+        writeln!(out, "  tags         listed by {}", listing.as_str())?;
+    }
     let is_there = matches!(listed, None | Some(Ok(_)));
     writeln!(out, "  referrers    {}", if is_there { referrers(&check) } else { "not asked" })?;
     Ok(look_at_others(out, client, &subject.others).await? && healthy)

@@ -1,6 +1,7 @@
 //! Authorizes requests to one registry: credentials, challenge, and a token cache with single flight.
 
 mod challenge;
+pub(crate) mod cloud;
 mod credentials;
 mod helper;
 mod token;
@@ -107,6 +108,14 @@ impl Authenticator {
         }
     }
 
+    /// Where tokens come from, and for which service they are asked, if the registry takes tokens.
+    pub(crate) fn token_service(&self) -> Option<(Url, Option<String>)> {
+        match self.scheme() {
+            Scheme::Bearer(service) => Some((service.realm, service.service)),
+            Scheme::None | Scheme::Basic => None,
+        }
+    }
+
     fn scheme(&self) -> Scheme {
         self.scheme.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -121,7 +130,7 @@ impl Authenticator {
     pub(crate) async fn authorize(&self, path: &str, scopes: &Scopes) -> Result<Option<HeaderValue>, Error> {
         match self.scheme() {
             Scheme::None => Ok(None),
-            Scheme::Basic => Ok(self.password(path).await?.map(|(username, password)| basic(&username, &password))),
+            Scheme::Basic => self.password_header(path).await,
             Scheme::Bearer(service) => self.token(path, scopes, &service, None, None).await.map(Some),
         }
     }
@@ -155,6 +164,11 @@ impl Authenticator {
     /// Whether there are credentials for `path`: it decides what a refusal means.
     pub(crate) async fn has_credentials(&self, path: &str) -> bool {
         matches!(self.credentials(path).await, Ok(Some(_)))
+    }
+
+    /// User and password as a header, if there are some.
+    pub(crate) async fn password_header(&self, path: &str) -> Result<Option<HeaderValue>, Error> {
+        Ok(self.password(path).await?.map(|(username, password)| basic(&username, &password)))
     }
 
     async fn password(&self, path: &str) -> Result<Option<(String, String)>, Error> {

@@ -7,6 +7,7 @@ mod auth;
 mod check;
 mod judge;
 mod layout;
+mod listing;
 mod manifests;
 mod network;
 mod place;

@@ -44,6 +44,10 @@ pub struct Features {
     pub page_max: Option<usize>,
     /// Blobs are served by another host and port, to which their GET is redirected (307).
     pub redirect_blobs: bool,
+    /// Whose interfaces stand beside that of the specification. How the registry asks for tokens is fixed at its start.
+    pub vendor: Vendor,
+    /// The projects of a [`Vendor::Harbor`] are caches of another registry.
+    pub harbor_cache: bool,
 }
 
 impl Default for Features {
@@ -69,7 +73,57 @@ impl Default for Features {
             tag_paging: TagPaging::Links,
             page_max: None,
             redirect_blobs: false,
+            vendor: Vendor::Plain,
+            harbor_cache: false,
         }
+    }
+}
+
+/// Who made a registry: each has an interface of its own that lists tags with their digests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Vendor {
+    /// Nobody in particular: there is none.
+    #[default]
+    Plain,
+    /// GCR and Artifact Registry: `tags/list` has a map of manifests, of at most 10,000.
+    Gcr,
+    /// Harbor: artifacts, by user and password. Signatures under tags of their own are not among them.
+    Harbor,
+    /// Quay: for nobody in particular only.
+    Quay,
+    /// zot: a search by GraphQL, without signatures and Docker types.
+    Zot,
+    /// Docker Hub: for nobody in particular only.
+    Hub,
+    /// ECR: `ListImages`. Signatures of requests are not checked.
+    Ecr,
+}
+
+impl Vendor {
+    /// All of them.
+    pub const ALL: [Self; 7] = [Self::Plain, Self::Gcr, Self::Harbor, Self::Quay, Self::Zot, Self::Hub, Self::Ecr];
+
+    /// The name on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Gcr => "gcr",
+            Self::Harbor => "harbor",
+            Self::Quay => "quay",
+            Self::Zot => "zot",
+            Self::Hub => "hub",
+            Self::Ecr => "ecr",
+        }
+    }
+
+    /// For which service tokens are asked.
+    pub(crate) fn token_service(self) -> &'static str {
+        if self == Self::Harbor { "harbor-registry" } else { "sandbox" }
+    }
+
+    /// Where the token service has them.
+    pub(crate) fn token_path(self) -> &'static str {
+        if self == Self::Quay { "/v2/auth" } else { "/token" }
     }
 }
 

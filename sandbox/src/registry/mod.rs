@@ -22,8 +22,9 @@ mod referrers;
 mod routes;
 mod tags;
 mod uploads;
+mod vendors;
 
-pub use features::{Features, Missing, TagPaging};
+pub use features::{Features, Missing, TagPaging, Vendor};
 pub use pull_limit::PullLimit;
 
 /// A registry that runs until this is dropped, with its token service and storage.
@@ -150,11 +151,13 @@ impl Builder {
             Auth::Basic(accounts) => Door::Basic(accounts),
             Auth::Tokens(settings) => {
                 let (listener, address) = listen(loopback).await?;
-                let service = TokenService { settings, table: tokens.clone() };
+                let service = TokenService { settings: settings.clone(), table: tokens.clone() };
                 let log = Arc::clone(&token_log);
                 let server = Server { service, log, faults: faults.clone(), store: store.clone() };
                 server.serve(listener, config.clone(), end.clone());
-                Door::Bearer { realm: format!("{scheme}://{address}/token"), tokens: tokens.clone() }
+                let vendor = self.features.vendor;
+                let realm = format!("{scheme}://{address}{}", vendor.token_path());
+                Door::Bearer { realm, service: vendor.token_service(), settings, tokens: tokens.clone() }
             }
         };
         let storage = blobs::Storage { store: store.clone() };

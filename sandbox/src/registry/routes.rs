@@ -6,6 +6,7 @@ use proto::Digest;
 use url::form_urlencoded;
 
 use super::RegistryService;
+use super::vendors::Call;
 use crate::answer::{Answer, Handled, name};
 use crate::auth::Need;
 use crate::body::RequestBody;
@@ -89,6 +90,9 @@ impl Query {
 
 impl Service for RegistryService {
     fn admit(&self, head: &Parts) -> Result<(), Box<Answer>> {
+        if let Some(call) = Call::parse(self.features().vendor, head) {
+            return self.admit_call(&call, head);
+        }
         let route = Route::parse(head.uri.path());
         let mut needs = route.as_ref().map(|route| route.needs(&head.method)).unwrap_or_default();
         let query = Query::of(head);
@@ -100,6 +104,9 @@ impl Service for RegistryService {
     }
 
     async fn answer(&self, head: &Parts, body: RequestBody) -> Answer {
+        if let Some(call) = Call::parse(self.features().vendor, head) {
+            return self.answer_call(&call, head, body).await.unwrap_or_else(|refused| *refused);
+        }
         let answer = match Route::parse(head.uri.path()) {
             Some(route) if !route.repository().is_none_or(is_name) => {
                 Answer::error(StatusCode::BAD_REQUEST, "NAME_INVALID", "invalid repository name")

@@ -4,7 +4,7 @@ use hyper::{StatusCode, header};
 use serde_json::json;
 
 use super::routes::{Query, unsupported};
-use super::{RegistryService, TagPaging};
+use super::{RegistryService, TagPaging, Vendor};
 use crate::answer::{Answer, Handled};
 
 impl RegistryService {
@@ -12,7 +12,11 @@ impl RegistryService {
         let unknown = || Answer::error(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "repository name not known to registry");
         let tags = self.store.tag_names(repository).ok_or_else(unknown)?;
         let (tags, next) = self.page(tags, query);
-        let answer = Answer::json(StatusCode::OK, &json!({ "name": repository, "tags": tags }));
+        let mut page = json!({ "name": repository, "tags": tags });
+        if self.features().vendor == Vendor::Gcr {
+            page["manifest"] = self.map_of_manifests(repository);
+        }
+        let answer = Answer::json(StatusCode::OK, &page);
         Ok(linked(answer, &format!("/v2/{repository}/tags/list"), next))
     }
 

@@ -11,3 +11,4 @@ mod features;
 mod help;
 mod tls;
 mod uploads;
+mod vendors;

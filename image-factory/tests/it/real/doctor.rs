@@ -202,6 +202,7 @@ async fn a_source_needs_no_latest_if_its_rules_name_no_tag() {
     registry.store().put_image("team/app", Some("1.0"), &image);
     let told = of_sources(&registry, &["team/app: '*'"], 0).await;
     assert!(told.contains(&format!("  pull         yes, it has 1 tag; `1.0` shows {}\n", image.digest())), "{told}");
+    assert!(told.contains("\n  tags         listed by name only\n"), "{told}");
 }
 
 const SOURCES: &str = "\
