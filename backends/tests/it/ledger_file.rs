@@ -98,7 +98,8 @@ async fn is_here(ledger: &dyn Ledger, name: &str, blob: &Digest) -> bool {
 
 /// Does behind the Ledger's back what it has no verb for.
 async fn execute(path: &Path, sql: &'static str) {
-    let mut connection = sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    let mut connection = options.connect().await.unwrap();
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }
@@ -212,9 +213,8 @@ async fn a_file_that_is_damaged_anywhere_costs_knowledge_only() {
         noise(page, whole.len()),
         noise(middle, middle + 2 * page),
     ];
-    for (n, bytes) in damaged.into_iter().enumerate() {
+    for bytes in damaged {
         let (_folder, path) = file();
-        println!("damage {n}");
         std::fs::write(&path, bytes).unwrap();
         costs_knowledge_only(&path).await;
     }
