@@ -320,7 +320,9 @@ async fn what_is_noted_is_found_at_any_moment_while_it_is_written() {
                 let (app, blob) = (format!("app{task}"), blob(n));
                 ledger.note_held(&repository(&app), std::slice::from_ref(&blob)).await;
                 assert!(is_here(&*ledger, &app, &blob).await);
-                assert!(ledger.holders(&repository("other"), &[blob.clone()]).await.beside.contains_key(&blob));
+                assert!(
+                    ledger.holders(&repository("other"), std::slice::from_ref(&blob)).await.beside.contains_key(&blob)
+                );
             }
         })
     });
