@@ -1,5 +1,6 @@
 -- Who holds which of the digests $3 (JSON, a list of hex) at registry $1: rows without path are of repository $2 itself,
--- the row without place says that it is known. Of each other digest the newest $4, and more if they are of the same time.
+-- the row without place says that it is known. Of each digest the newest $4, and more if they are of the same time,
+-- what is here too: memory may know that it is gone.
 -- A cross join keeps its order: digest by digest, and never through all that is held.
 with
     at as (select id from registries where host = $1),
@@ -20,7 +21,5 @@ cross join held on held.registry = (select id from at) and held.digest = wanted.
          order by newer.noted desc limit 1 offset $4 - 1),
         0)
 cross join repositories on repositories.id = held.repository
-where not exists (
-    select 1 from held as here
-    where here.registry = (select id from at) and here.digest = wanted.digest and here.repository = (select id from me))
+where held.repository is not (select id from me)
 order by noted desc
