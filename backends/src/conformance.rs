@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a suite says by a panic that it failed")]
 
+pub mod ledger;
 pub mod queue;
 pub mod store;
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
+mod ledger_file;
 mod sqlite_file;
 
 mod memory_queue {
@@ -24,5 +25,37 @@ mod store_in_a_file {
     backends::store_suite!(async {
         let folder = tempfile::tempdir().unwrap();
         (Store::open(&folder.path().join("store.db")).await.unwrap(), folder)
+    });
+}
+
+mod ledger_in_memory {
+    use std::sync::Arc;
+
+    use backends::{Ledger, LocalLedger};
+
+    backends::ledger_suite!(async { (Arc::new(LocalLedger::in_memory().await) as Arc<dyn Ledger>, ()) });
+}
+
+mod ledger_above_a_file {
+    use std::sync::Arc;
+
+    use backends::{Ledger, LocalLedger};
+
+    backends::ledger_suite!(async {
+        let folder = tempfile::tempdir().unwrap();
+        (Arc::new(LocalLedger::open(&folder.path().join("ledger.db")).await) as Arc<dyn Ledger>, folder)
+    });
+}
+
+mod ledger_from_its_file {
+    use std::sync::Arc;
+
+    use backends::Ledger;
+
+    use super::ledger_file::Reopened;
+
+    backends::ledger_suite!(async {
+        let folder = tempfile::tempdir().unwrap();
+        (Arc::new(Reopened::new(folder.path().join("ledger.db")).await) as Arc<dyn Ledger>, folder)
     });
 }

@@ -39,6 +39,11 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
         Some(&entry.value)
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Puts a value in the place of what was there; others go if there is no room. What is heavier than the whole map
     /// is not put.
     pub(super) fn put(&mut self, key: K, value: V, weight: usize) {

@@ -121,3 +121,28 @@ impl Memory {
         self.learned.put(registry.clone(), learned.to_owned(), learned.len() + OVERHEAD);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_whatever_is_noted() {
+        let room = Room { notes: 100, manifest_bytes: 10 * (OVERHEAD + 100) };
+        let mut memory = Memory::new(&room);
+        let registry: Host = "registry.example.com".parse().unwrap();
+        let digest = |n: usize| Digest::of(&n.to_be_bytes());
+        for n in 0..REPOSITORIES_MAX + 10 {
+            let repository = Repository::new(registry.clone(), &format!("app{n}")).unwrap();
+            memory.note(&repository, &[digest(0), digest(n)], true);
+            memory.note(&repository, &[digest(n + 1)], false);
+            memory.keep_manifest(&digest(n), Kept { media_type: String::new(), raw: vec![0; 100].into() });
+            let host = format!("registry{n}.example.com").parse().unwrap();
+            memory.keep_learned(&host, &"x".repeat(LEARNED_BYTES_MAX));
+        }
+        let Memory { here, holders, repositories, manifests, learned } = &memory;
+        let counts = [here.len(), repositories.len(), manifests.len()];
+        assert_eq!(counts, [100, REPOSITORIES_MAX, 10]);
+        assert!(holders.len() <= 100 && learned.len() <= LEARNED_ROOM / LEARNED_BYTES_MAX);
+    }
+}
