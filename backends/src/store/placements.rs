@@ -65,8 +65,13 @@ pub(super) async fn update_placements(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     for destination in &result.destinations {
-        let End::Placed { digest, fingerprint, moved, read_back, parts } = &destination.end else { continue };
         let target = destination.location.to_string();
+        let End::Placed { digest, fingerprint, moved, read_back, parts } = &destination.end else {
+            if !late && matches!(destination.end, End::Failed(_)) {
+                doubt_unread(tx, result, target).await?;
+            }
+            continue;
+        };
         if late && !confirm_late(tx, run, &target, digest, now).await? {
             continue;
         }
@@ -112,6 +117,18 @@ const UPDATE: &str = "
             when $10 = 1 or placements.digest <> excluded.digest or placements.fingerprint <> excluded.fingerprint
                 then excluded.seen_at
             else placements.verified_at end";
+
+/// What could not be read back to its end is in doubt until it is: else the next run would pass it over.
+async fn doubt_unread(tx: &mut Tx, result: &TaskResult, target: String) -> Result<(), StoreError> {
+    tx.execute(
+        "doubt a placement",
+        "update placements set verified_at = null where project = 'default' and target = $1
+             and exists (select 1 from destinations where task = $2 and target = $1 and read_back = 1)",
+        &[target.into(), result.task.into()],
+    )
+    .await?;
+    Ok(())
+}
 
 /// Whether a late result may change the placement; notes the audit if they disagree.
 async fn confirm_late(

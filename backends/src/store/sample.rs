@@ -17,8 +17,10 @@ struct Budget {
 
 impl Store {
     /// The placements of a job that its next run is to read back, least recently verified first: as many of each registry
-    /// as about `percent` of the requests of such a run can pay for, and at least [`limits::READ_BACK_MIN`] requests. What
-    /// was verified within [`limits::READ_BACK_AFTER`] is not among them. None where `percent` is 0.
+    /// as about `percent` of the requests of such a run can pay for, and at least [`limits::READ_BACK_MIN`] requests. Not
+    /// among them are those verified within [`limits::READ_BACK_AFTER`], those in doubt, which are read back anyway, and
+    /// those that the newest finished run of all the job did not see: nobody may want them any more. None where `percent`
+    /// is 0.
     ///
     /// # Errors
     /// The database failed.
@@ -26,8 +28,15 @@ impl Store {
         if percent == 0 {
             return Ok(HashSet::new());
         }
-        let sql = "select target, parts, verified_at from placements where project = 'default' and job = $1
-             order by verified_at nulls first, target";
+        let sql = "select placements.target, placements.parts, placements.verified_at
+             from placements left join unchanged
+                 on unchanged.project = placements.project and unchanged.target = placements.target
+             join (
+                 select started_at from runs where job = $1 and ended_as = 'finished' and only_text is null
+                 order by started_at desc limit 1
+             ) as last on placements.seen_at >= last.started_at or unchanged.seen_at >= last.started_at
+             where placements.project = 'default' and placements.job = $1 and placements.verified_at is not null
+             order by placements.verified_at, placements.target";
         let rows = self.db.rows("list placements to verify", sql, &[job.into()]).await?;
         let (mut budgets, mut due) = (HashMap::<String, Budget>::new(), Vec::new());
         let before = now.checked_sub(limits::READ_BACK_AFTER).unwrap_or(Timestamp::MIN);
@@ -35,8 +44,7 @@ impl Store {
             let location: Location = row.parse("target")?;
             let host = host(&location);
             budgets.entry(host.clone()).or_insert(Budget { placements: 0, spent: 0 }).placements += 1;
-            let verified_at: Option<Timestamp> = row.opt_parse("verified_at")?;
-            if verified_at.is_none_or(|at| at <= before) {
+            if row.parse::<Timestamp>("verified_at")? <= before {
                 let requests = row.opt_number("parts")?.unwrap_or(limits::PARTS_USUAL);
                 due.push((location, host, u64::from(requests)));
             }
