@@ -31,6 +31,9 @@ pub struct Tags {
     pub times: HashMap<Tag, Timestamp>,
     /// Whether there may be more: then what is not named may be there all the same.
     pub is_partial: bool,
+    /// Whether signatures and the like are not listed though they may be there under tags of their own
+    /// (`sha256-….sig`): that none is named says nothing about them.
+    pub hides_sidecars: bool,
     /// How many names are no tags: nothing can be asked for by them.
     pub invalid: usize,
 }

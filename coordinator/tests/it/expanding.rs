@@ -2,6 +2,7 @@
 
 use coordinator::expand::{Only, expand};
 use proto::Tag;
+use registry::Tags;
 use sandbox::{Effect, Fault, Registry, content};
 
 use crate::office::{Office, file};
@@ -9,7 +10,8 @@ use crate::office::{Office, file};
 #[test]
 fn rules_turn_a_listing_into_tasks() {
     let file = file("  source.test/app: [\">=1.2\", \"edge\", \"9.*\", \"!*-rc*\"]\n");
-    let listed: Vec<Tag> = ["1.1", "1.2", "1.3", "1.3-rc1", "2.0", "edge", "latest"].map(|t| t.parse().unwrap()).into();
+    let tags: Vec<Tag> = ["1.1", "1.2", "1.3", "1.3-rc1", "2.0", "edge", "latest"].map(|t| t.parse().unwrap()).into();
+    let listed = Tags { tags, ..Tags::default() };
     let lines = || {
         let expansion = expand(&file.jobs[0].sources[0], &listed, &Only::All);
         let tasks = expansion.tasks.iter().map(|task| {

@@ -6,7 +6,7 @@ use backends::store::{NewDestination, NewTask};
 use coordinator::expand::{Only, expand};
 use futures_util::{StreamExt, stream};
 use jobfile::{JobFile, RepositoryLocation, Source};
-use proto::{Digest, Failure, ImageRef, Location, Reference, Tag};
+use proto::{Digest, Failure, ImageRef, Location, Reference};
 use registry::Tags;
 use serde::{Deserialize, Serialize};
 
@@ -66,16 +66,13 @@ impl Planner {
         after: &JobFile,
         name: impl Fn(Option<&str>) -> String,
     ) -> anyhow::Result<(Vec<RepositoryChange>, Vec<JobPlan>)> {
-        let survey = self.survey();
+        let planner = &*self;
         let pairs = sources_of_both(before, after);
-        let listings = pairs.iter().map(|(location, both)| {
-            let survey = &survey;
-            async move {
-                let asks = both.all().find(|source| source.needs_listing());
-                match asks {
-                    Some(source) => (*location, survey.tags(source).await),
-                    None => (*location, Ok(Tags::default())),
-                }
+        let listings = pairs.iter().map(|(location, both)| async move {
+            let asks = both.all().find(|source| source.needs_listing());
+            match asks {
+                Some(source) => (*location, planner.tags(source).await),
+                None => (*location, Ok(Tags::default())),
             }
         });
         let listings = stream::iter(listings.collect::<Vec<_>>()).buffered(CONCURRENCY);
@@ -86,7 +83,7 @@ impl Planner {
         for (location, both) in pairs {
             let mut change = RepositoryChange { repository: location.to_string(), ..Default::default() };
             match listings.get(location) {
-                Some(Ok(Tags { tags: listed, .. })) => {
+                Some(Ok(listed)) => {
                     let (old, now) = (wanted(&both.before, listed), wanted(&both.after, listed));
                     let before: BTreeSet<_> = old.values().flatten().flat_map(places).collect();
                     for (job, source) in &both.after {
@@ -142,7 +139,7 @@ fn sources_of_both<'f>(before: &'f JobFile, after: &'f JobFile) -> BTreeMap<&'f 
     pairs
 }
 
-fn wanted(sources: &[(Option<&str>, &Source)], listed: &[Tag]) -> Wanted {
+fn wanted(sources: &[(Option<&str>, &Source)], listed: &Tags) -> Wanted {
     let mut wanted = Wanted::new();
     for task in sources.iter().flat_map(|(_, source)| expand(source, listed, &Only::All).tasks) {
         wanted.entry(tag_of(&task.source)).or_default().push(task);
