@@ -53,7 +53,8 @@ impl Store {
         let mut tx = self.db.begin().await?;
         let job = require_open(&mut tx, run).await?;
         let mut records = read_records(&mut tx, images).await?;
-        let tasks = sources_of_tasks(&mut tx, run, images).await?;
+        let tasks = known_sources(&mut tx, &OF_TASKS, run, images).await?;
+        let mut seen = known_sources(&mut tx, &OF_UNCHANGED, run, images).await?;
         let (mut new, mut refused) = (0_i64, Vec::new());
         for image in images {
             let source = image.task.source.to_string();
@@ -70,8 +71,7 @@ impl Store {
                 refused.push(image.task.clone());
                 continue;
             }
-            let is_own = |target: &String| records.get(target).is_some_and(|record| record.seen.as_ref() == Some(&own));
-            new += i64::from(!targets.iter().any(is_own));
+            new += i64::from(seen.insert(own.1.clone()));
             for (position, target) in targets.iter().enumerate() {
                 let Some(record) = records.get_mut(target) else { continue };
                 note(&mut tx, image, (position, target), record, (&own, now)).await?;
@@ -124,17 +124,26 @@ async fn read_records(tx: &mut Tx, images: &[Unchanged]) -> Result<HashMap<Strin
     Ok(records)
 }
 
-/// Those of the images that are tasks of the run.
-async fn sources_of_tasks(tx: &mut Tx, run: RunId, images: &[Unchanged]) -> Result<HashSet<String>, StoreError> {
-    static SQL: LazyLock<String> = LazyLock::new(|| {
-        let sources = chunks::placeholders(2);
-        format!("select source from tasks where run = $1 and source in ({sources})")
-    });
+/// Those of a chunk of sources that are tasks of a run.
+static OF_TASKS: LazyLock<String> =
+    LazyLock::new(|| format!("select source from tasks where run = $1 and source in ({})", chunks::placeholders(2)));
+
+/// Those of a chunk of sources that a run saw unchanged.
+static OF_UNCHANGED: LazyLock<String> = LazyLock::new(|| {
+    format!("select source from unchanged where run = $1 and source in ({})", chunks::placeholders(2))
+});
+
+async fn known_sources(
+    tx: &mut Tx,
+    sql: &'static str,
+    run: RunId,
+    images: &[Unchanged],
+) -> Result<HashSet<String>, StoreError> {
     let sources: Vec<String> = images.iter().map(|image| image.task.source.to_string()).collect();
     let mut found = HashSet::new();
     for chunk in sources.chunks(CHUNK) {
         let args: Vec<Arg> = std::iter::once(run.into()).chain(chunks::args(chunk)).collect();
-        for row in tx.rows("look for tasks of images", &SQL, &args).await? {
+        for row in tx.rows("look for what a run has of images", sql, &args).await? {
             found.insert(row.text("source")?);
         }
     }
