@@ -17,15 +17,19 @@
 //! - `settle`: what follows for a task: closed, or another attempt
 //! - `stop`: runs that end before their tasks, and deferred tasks that nobody waits for
 //! - `placements`: what lies under destination tags
+//! - `unchanged`: what listings show as it was placed
+//! - `sample`: which placements are to be read back
 //! - `report`: rows of a run, in order
 //! - `waiting`: what an open run waits for
 //! - `story`: what is on record about an image
 //! - `warnings`: what is worth a look and is no failure
 //! - `db`: the database below
+//! - `chunks`: questions about many rows at once
 //! - `books` (feature `conformance`): what a test wants to know of the rows
 
 #[cfg(feature = "conformance")]
 mod books;
+mod chunks;
 mod db;
 mod dispatch;
 mod error;
@@ -34,10 +38,12 @@ mod record;
 mod report;
 mod run;
 mod runs;
+mod sample;
 mod settle;
 mod stop;
 mod story;
 mod tasks;
+mod unchanged;
 mod waiting;
 mod warnings;
 
@@ -57,6 +63,7 @@ pub use report::{ReportDestination, ReportRow};
 pub use run::{Counts, NewRun, Progress, Run, RunEnd, RunReport};
 pub use story::{Story, StoryDestination};
 pub use tasks::{NewDestination, NewTask, Origin};
+pub use unchanged::Unchanged;
 pub use waiting::Waiting;
 
 /// Keeps runs, tasks and placements. Clones share one database.

@@ -1,14 +1,16 @@
 //! From the tags of a source to tasks. Pure.
 
+mod compare;
 mod only;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use backends::store::{NewDestination, NewTask, Origin};
+use backends::store::{NewDestination, NewTask, Origin, Unchanged};
 use jobfile::{Line, Source, Taken};
-use proto::{Class, Code, Failure, Location};
+use proto::{Class, Code, Digest, Failure, Location};
 use registry::Tags;
 
+pub use compare::{Known, Listing};
 use only::Pin;
 pub use only::{Only, Pins, ReferenceGlob};
 
@@ -20,6 +22,8 @@ pub const UNTIMED: &str = "the registry's listing does not say when tags were se
 pub struct Expansion {
     /// One task for each image that some line takes, with the destinations of all that do.
     pub tasks: Vec<NewTask>,
+    /// Those that need not be done: [`Expansion::compare`] finds them.
+    pub unchanged: Vec<Unchanged>,
     /// Why nothing is taken for lines that find another number of tags than they expect, or cannot tell which are the
     /// newest; none if all is as expected.
     pub failure: Option<Failure>,
@@ -48,7 +52,7 @@ pub fn expand(source: &Source, listed: &Tags, only: &Only) -> Expansion {
         let warning = |rule: &String| format!("{}: no tag matches `{rule}`", source.location);
         expansion.warnings.extend(selection.idle.iter().map(warning));
         for taken in &selection.taken {
-            found.note(source, line, taken, only);
+            found.note(source, line, (taken, listed.digests.get(&taken.tag)), only);
         }
     }
     if let Some(hint) = hint(&unexpected, &untimed) {
@@ -88,8 +92,9 @@ struct Found {
 }
 
 impl Found {
-    /// Adds what `line` wants done with a tag; where another line wants the same, that one was first and stays.
-    fn note(&mut self, source: &Source, line: &Line, taken: &Taken, only: &Only) {
+    /// Adds what `line` wants done with a tag, which was listed with a digest or not; where another line wants the same,
+    /// that one was first and stays.
+    fn note(&mut self, source: &Source, line: &Line, (taken, listed): (&Taken, Option<&Digest>), only: &Only) {
         let image = source.image(taken);
         let wishes = only.wishes_for(&source.location, &image, &taken.tag);
         if wishes.is_empty() && !matches!(only, Only::All) {
@@ -97,12 +102,13 @@ impl Found {
         }
         self.met.extend(wishes);
         for location in line.targets(&taken.tag) {
-            let image = match only.pin(&image, &location) {
-                Pin::None => image.clone(),
-                Pin::At(digest) => source.location.image(&taken.tag, Some(digest)),
+            let (image, pinned) = match only.pin(&image, &location) {
+                Pin::None => (image.clone(), taken.digest.as_ref()),
+                Pin::At(digest) => (source.location.image(&taken.tag, Some(digest)), Some(digest)),
                 Pin::Elsewhere => continue,
             };
-            let destinations = self.destinations_of(image);
+            // What is pinned is wanted whatever its tag shows.
+            let destinations = self.destinations_of(image, listed.filter(|_| pinned.is_none()));
             if destinations.iter().all(|destination| destination.location != location) {
                 let (content, origin) = (line.content.clone(), origin(line, taken));
                 destinations.push(NewDestination { content, origin, ..location.into() });
@@ -111,9 +117,9 @@ impl Found {
     }
 
     /// Those of an image's task, which is made if there is none.
-    fn destinations_of(&mut self, image: Location) -> &mut Vec<NewDestination> {
+    fn destinations_of(&mut self, image: Location, listed: Option<&Digest>) -> &mut Vec<NewDestination> {
         let position = *self.positions.entry(image.clone()).or_insert_with(|| {
-            self.tasks.push(NewTask::new(image, Vec::new()));
+            self.tasks.push(NewTask { listed: listed.cloned(), ..NewTask::new(image, Vec::new()) });
             self.tasks.len() - 1
         });
         &mut self.tasks[position].destinations

@@ -96,6 +96,8 @@ const MUST_BE_SEEN: &[&str] = &[
     "a tag had another owner",
     "a late result disagreed",
     "a placement was compared",
+    "an image was seen unchanged",
+    "an image that seemed unchanged became a task",
     "a run was cancelled",
     "a run was interrupted",
 ];

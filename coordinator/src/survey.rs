@@ -1,33 +1,35 @@
-//! Asks sources which tags they have, and lets `expand` make tasks of them, repository by repository.
+//! Asks sources and destinations which tags they have, and lets `expand` make tasks of them, repository by repository.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use backends::store::NewTask;
+use backends::store::{NewTask, Unchanged};
 use backends::{Store, StoreError};
 use daemon::crash::{Effect, around};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, future, stream};
 use jiff::Timestamp;
 use jobfile::{Job, RepositoryLocation, Source};
-use proto::content::Referrers;
 use proto::limits::EXPAND_BATCH;
-use proto::{Class, Digest, Failure, ImageRef, RunId, Tag};
-use registry::{Client, Layout, Tags};
+use proto::{Class, Failure, ImageRef, Location, Repository, RunId};
+use registry::{Client, Kind, Layout, Tags};
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{Coordinator, Event};
 use crate::error::CoordinatorError;
-use crate::expand::{Expansion, Only, expand};
+use crate::expand::{Expansion, Known, Listing, Only, expand};
 
-/// Repositories listed at once.
+/// Sources surveyed at once.
 const CONCURRENCY: usize = 8;
 
 impl Coordinator {
-    /// Writes the tasks of a run, those of a repository as soon as it was listed. A repository that cannot be listed
-    /// is a failed line of the report; the others go on.
+    /// Writes the tasks of a run, those of a repository as soon as it was listed, and notes what needs none. A repository
+    /// that cannot be listed is a failed line of the report; the others go on.
     ///
     /// After `stop` nothing more is listed, and the run counts as not expanded. What `only` does not reach is not listed
-    /// at all; what it names and nothing meets is a warning.
+    /// at all; what it names and nothing meets is a warning. A run that is limited so reads nothing back but what is in
+    /// doubt.
     ///
     /// # Errors
     /// The Store does not take the tasks.
@@ -38,8 +40,20 @@ impl Coordinator {
         only: &Only,
         stop: &CancellationToken,
     ) -> Result<(), CoordinatorError> {
+        let name = self.store.run(run).await?.job;
+        let percent = if matches!(only, Only::All) { job.verify_at_most } else { 0 };
+        let sample = self.store.sample(&name, percent, Timestamp::now()).await?;
+        let survey = Survey {
+            client: &self.client,
+            store: Some(&self.store),
+            retry_after: self.pace.retry_after,
+            job: &name,
+            only,
+            sample,
+            shared: Shared::among(&job.sources),
+        };
         let reached = job.sources.iter().filter(|source| only.reaches(&source.location));
-        let sources = reached.map(|source| self.expand_source(run, source, only));
+        let sources = reached.map(|source| self.expand_source(run, source, &survey));
         let all = stream::iter(sources).buffer_unordered(CONCURRENCY).try_concat();
         if let Some(met) = stop.run_until_cancelled(all).await {
             for warning in only.warnings(job, &met?) {
@@ -51,20 +65,16 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Says which wishes of `only` are met; where not all tags are known, it may be all that reach here.
+    /// Says which wishes of the survey are met; where not all tags are known, it may be all that reach here.
     async fn expand_source(
         &self,
         run: RunId,
         source: &Source,
-        only: &Only,
+        survey: &Survey<'_>,
     ) -> Result<BTreeSet<String>, CoordinatorError> {
-        let location = &source.location;
-        let survey = Survey { client: &self.client, store: Some(&self.store), retry_after: self.pace.retry_after };
-        let mut expansion = survey.expansion(source, only).await?;
-        for batch in expansion.tasks.chunks(EXPAND_BATCH) {
-            around(Effect::TasksAdd, self.store.add_tasks(run, batch, Timestamp::now())).await?;
-            self.tasks_ready.notify_one();
-        }
+        let (location, only) = (&source.location, survey.only);
+        let mut expansion = survey.expansion(source).await?;
+        self.add(run, &expansion.tasks, &expansion.unchanged, Timestamp::now()).await?;
         for warning in &expansion.warnings {
             self.store.add_warning(run, warning).await?;
         }
@@ -76,6 +86,25 @@ impl Coordinator {
         let name = location.to_string();
         expansion.met.extend(only.wishes_at(location).into_iter().filter(|wish| *wish == name));
         Ok(expansion.met)
+    }
+
+    /// Writes tasks, and notes what needs none; what is not unchanged after all becomes a task.
+    pub(crate) async fn add(
+        &self,
+        run: RunId,
+        tasks: &[NewTask],
+        unchanged: &[Unchanged],
+        now: Timestamp,
+    ) -> Result<(), CoordinatorError> {
+        let mut refused = Vec::new();
+        for batch in unchanged.chunks(EXPAND_BATCH) {
+            refused.extend(around(Effect::TasksAdd, self.store.mark_unchanged(run, batch, now)).await?);
+        }
+        for batch in tasks.chunks(EXPAND_BATCH).chain(refused.chunks(EXPAND_BATCH)) {
+            around(Effect::TasksAdd, self.store.add_tasks(run, batch, now)).await?;
+            self.tasks_ready.notify_one();
+        }
+        Ok(())
     }
 
     /// A repository of which nothing, or not all, becomes tasks is a line of the report.
@@ -91,7 +120,8 @@ impl Coordinator {
     }
 }
 
-/// Asks one source after the other what it has; what a run and a plan have in common.
+/// Asks one source after the other what it has, and their destinations what is there; what a run and a plan have in
+/// common. Each repository is listed once.
 pub struct Survey<'a> {
     /// Asks registries.
     pub client: &'a Client,
@@ -99,6 +129,44 @@ pub struct Survey<'a> {
     pub store: Option<&'a Store>,
     /// Delays before the second and the third try.
     pub retry_after: [Duration; 2],
+    /// The job, as the Store knows it.
+    pub job: &'a str,
+    /// What the run is limited to.
+    pub only: &'a Only,
+    /// Placements that are to be read back.
+    pub sample: HashSet<Location>,
+    /// Listings of destinations that several sources go to.
+    pub shared: Shared,
+}
+
+/// What a destination lists; none if it could not be listed: then the worker asks.
+type DestinationListing = Option<Arc<Listing>>;
+
+/// Listings that are got once, and kept for as long as the survey: of destinations that several sources go to.
+#[derive(Debug, Default)]
+pub struct Shared(HashMap<Repository, OnceCell<DestinationListing>>);
+
+impl Shared {
+    /// Those of the sources of a job.
+    pub fn among(sources: &[Source]) -> Self {
+        let (mut seen, mut shared) = (HashSet::new(), HashMap::new());
+        for repository in sources.iter().flat_map(destinations) {
+            if !seen.insert(repository) {
+                shared.insert(repository.clone(), OnceCell::new());
+            }
+        }
+        Self(shared)
+    }
+}
+
+/// The registries' repositories that images of a source may go to, each once.
+fn destinations(source: &Source) -> BTreeSet<&Repository> {
+    let all = source.lines.iter().flat_map(|line| &line.destinations);
+    let at_registry = all.filter_map(|destination| match destination {
+        RepositoryLocation::Registry(repository) => Some(repository),
+        RepositoryLocation::Layout { .. } => None,
+    });
+    at_registry.collect()
 }
 
 impl Survey<'_> {
@@ -106,53 +174,83 @@ impl Survey<'_> {
     ///
     /// # Errors
     /// The Store does not answer.
-    pub async fn expansion(&self, source: &Source, only: &Only) -> Result<Expansion, StoreError> {
-        let listed = match self.tags(source).await {
+    pub async fn expansion(&self, source: &Source) -> Result<Expansion, StoreError> {
+        let asked = self.destinations_listed(source);
+        let listings = future::join_all(asked.into_iter().map(async |repository| {
+            let listing = self.destination(repository).await?;
+            Some((repository.clone(), listing))
+        }));
+        let (listed, listings) = future::join(tags(self.client, source, self.retry_after), listings).await;
+        let listed = match listed {
             Ok(listed) => listed,
             Err(failure) => return Ok(Expansion { failure: Some(failure), ..Expansion::default() }),
         };
-        let mut expansion = expand(source, &listed, only);
+        let mut expansion = expand(source, &listed, self.only);
         expansion.warnings.extend(warning_of_invalid(&source.location, &listed));
-        self.note_sidecars(&mut expansion.tasks, &listed.tags).await?;
+        let targets = expansion.tasks.iter().flat_map(|task| &task.destinations);
+        let targets: Vec<Location> = targets.map(|to| to.location.clone()).collect();
+        let placements = match self.store {
+            Some(store) => store.placements(&targets).await?,
+            None => HashMap::new(),
+        };
+        expansion.compare(&Known {
+            job: self.job,
+            source: source.needs_listing().then_some(&listed),
+            destinations: listings.into_iter().flatten().collect(),
+            placements,
+            sample: &self.sample,
+        });
         Ok(expansion)
     }
 
-    /// The tags of a repository, with as many tries as a task has; none where the file names all that it wants.
-    ///
-    /// # Errors
-    /// They cannot be listed.
-    pub async fn tags(&self, source: &Source) -> Result<Tags, Failure> {
-        if !source.needs_listing() {
-            return Ok(Tags::default());
-        }
-        let mut waits = self.retry_after.into_iter();
-        loop {
-            let error = match list(self.client, &source.location).await {
-                Ok(listed) => return Ok(listed),
-                Err(error) => error,
-            };
-            match waits.next() {
-                Some(wait) if error.class() == Class::Retry => tokio::time::sleep(wait).await,
-                _ => {
-                    let message = daemon::ErrorChain(&error).to_string();
-                    return Err(Failure::new(None, error.kind().at_source(), error.class(), &message, error.hint()));
-                }
-            }
+    /// The destinations of a source that are listed for it: none for a single image, which is asked for as cheaply.
+    pub fn destinations_listed<'s>(&self, source: &'s Source) -> BTreeSet<&'s Repository> {
+        let is_single = || expand(source, &Tags::default(), self.only).tasks.len() < 2;
+        if !source.needs_listing() && is_single() { BTreeSet::new() } else { destinations(source) }
+    }
+
+    async fn destination(&self, repository: &Repository) -> DestinationListing {
+        match self.shared.0.get(repository) {
+            Some(shared) => shared.get_or_init(|| self.list_destination(repository)).await.clone(),
+            None => self.list_destination(repository).await,
         }
     }
 
-    /// Notes with each task which signatures the source lists for what was placed: they may be newer than that.
-    async fn note_sidecars(&self, tasks: &mut [NewTask], listed: &[Tag]) -> Result<(), StoreError> {
-        let listed: HashSet<&Tag> = listed.iter().filter(|tag| tag.as_str().starts_with("sha256-")).collect();
-        let Some(store) = self.store.filter(|_| !listed.is_empty()) else { return Ok(()) };
-        for task in tasks {
-            let locations: Vec<_> = task.destinations.iter().map(|to| to.location.clone()).collect();
-            let placements = store.placements(&locations).await?;
-            let digests: BTreeSet<&Digest> = placements.values().map(|placement| &placement.placed.digest).collect();
-            let tags = digests.into_iter().flat_map(|digest| registry::cosign_tags(digest, &Referrers::All));
-            task.sidecars.tags = tags.filter(|tag| listed.contains(tag)).collect();
+    /// A repository that is not there lists nothing. That one cannot be listed is no failure: some may be written to by
+    /// who may not list them.
+    async fn list_destination(&self, repository: &Repository) -> DestinationListing {
+        match self.client.tags(repository).await {
+            Ok(tags) => Some(Arc::new(tags.into())),
+            Err(error) if error.kind() == Kind::NotFound => Some(Arc::new(Tags::default().into())),
+            Err(error) => {
+                tracing::debug!(%repository, "a destination is not listed: {}", daemon::ErrorChain(&error));
+                None
+            }
         }
-        Ok(())
+    }
+}
+
+/// The tags of a repository, with as many tries as a task has; none where the file names all that it wants.
+///
+/// # Errors
+/// They cannot be listed.
+pub async fn tags(client: &Client, source: &Source, retry_after: [Duration; 2]) -> Result<Tags, Failure> {
+    if !source.needs_listing() {
+        return Ok(Tags::default());
+    }
+    let mut waits = retry_after.into_iter();
+    loop {
+        let error = match list(client, &source.location).await {
+            Ok(listed) => return Ok(listed),
+            Err(error) => error,
+        };
+        match waits.next() {
+            Some(wait) if error.class() == Class::Retry => tokio::time::sleep(wait).await,
+            _ => {
+                let message = daemon::ErrorChain(&error).to_string();
+                return Err(Failure::new(None, error.kind().at_source(), error.class(), &message, error.hint()));
+            }
+        }
     }
 }
 

@@ -50,6 +50,16 @@ pub const LAGGARD_GRACE: Duration = Duration::from_secs(5 * 60);
 /// Tags of the source that a task names as sidecars at most; of more, only those that may concern it.
 pub const SIDECARS_MAX: usize = 64;
 
+/// What was read back within this time is not read back again: a second run of a day costs nothing for it.
+pub const READ_BACK_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Requests that a run may spend at each registry on reading back, however few images it has: a small job is verified
+/// in a few nights.
+pub const READ_BACK_MIN: u64 = 50;
+
+/// Manifests and blobs of an image of which they were not counted: about as many as images of one platform have.
+pub const PARTS_USUAL: u32 = 12;
+
 /// How often a message is delivered before it counts as a dead letter.
 pub const DELIVERIES_MAX: u32 = 5;
 

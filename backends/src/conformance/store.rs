@@ -6,7 +6,9 @@ mod life;
 mod looks;
 mod retries;
 mod runs;
+mod sample;
 mod targets;
+mod unchanged;
 mod walk;
 
 use std::time::Duration;
@@ -27,7 +29,9 @@ pub use life::*;
 pub use looks::*;
 pub use retries::*;
 pub use runs::*;
+pub use sample::*;
 pub use targets::*;
+pub use unchanged::*;
 pub use walk::*;
 
 /// Makes the suite's promises tests of an expression that gives, in a future, an empty [`Store`] and what must live
@@ -71,6 +75,17 @@ macro_rules! store_suite {
             what_was_not_done_right_is_read_from_an_open_run
             what_waits_is_told_with_its_time_and_its_reason
             what_is_known_of_an_image_is_found_by_source_and_by_destination
+            an_image_that_is_seen_unchanged_is_a_row_of_the_report_and_no_task
+            what_is_marked_again_counts_once
+            marking_that_is_dropped_midway_is_whole_or_nothing
+            what_is_not_as_it_was_placed_is_not_marked
+            what_a_late_result_puts_in_doubt_is_not_marked_until_it_was_verified
+            a_report_tells_what_its_run_saw_whatever_came_later
+            what_is_known_of_an_image_tells_where_it_was_seen_unchanged
+            a_placement_is_verified_by_who_sends_it_or_reads_it_back
+            many_placements_are_read_at_once
+            a_sample_holds_what_was_verified_least_recently
+            a_sample_holds_nothing_that_the_last_run_did_not_see
             a_long_random_walk_keeps_the_books
         }
     };

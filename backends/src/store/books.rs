@@ -83,6 +83,14 @@ const FAULTS: &str = "
     union all
     select id, 'has a report and has not ended' from runs where report_digest is not null and ended_at is null
     union all
+    select id, 'has not counted what it saw unchanged' from runs
+        where unchanged < (select count(distinct source) from unchanged where run = runs.id)
+            or (report_digest is null
+                and unchanged <> (select count(distinct source) from unchanged where run = runs.id))
+    union all
+    select tasks.id, 'is a task of what its run saw unchanged' from tasks
+        join unchanged on unchanged.run = tasks.run and unchanged.source = tasks.source
+    union all
     select id, 'has counters that are not those of its rows' from runs
         where tasks <> (select count(*) from tasks where run = runs.id)
             or up_to_date <> (select count(*) from tasks where run = runs.id and outcome = 'up_to_date')

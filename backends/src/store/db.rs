@@ -193,8 +193,8 @@ fn bind<'q>(sql: &'static str, args: &[Arg]) -> sqlx::query::Query<'q, sqlx::Sql
 pub(super) enum Arg {
     /// Text, or null.
     Text(Option<String>),
-    /// A whole number.
-    Number(i64),
+    /// A whole number, or null.
+    Number(Option<i64>),
 }
 
 impl From<&str> for Arg {
@@ -223,25 +223,31 @@ impl From<Option<String>> for Arg {
 
 impl From<i64> for Arg {
     fn from(number: i64) -> Self {
+        Self::Number(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Arg {
+    fn from(number: Option<i64>) -> Self {
         Self::Number(number)
     }
 }
 
 impl From<u32> for Arg {
     fn from(number: u32) -> Self {
-        Self::Number(number.into())
+        i64::from(number).into()
     }
 }
 
 impl From<usize> for Arg {
     fn from(number: usize) -> Self {
-        Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
+        i64::try_from(number).unwrap_or(i64::MAX).into()
     }
 }
 
 impl From<bool> for Arg {
     fn from(flag: bool) -> Self {
-        Self::Number(flag.into())
+        i64::from(flag).into()
     }
 }
 
@@ -284,6 +290,16 @@ impl Row {
         let Self::Sqlite(row) = self;
         let number: i64 = row.try_get(column).map_err(|source| StoreError::Statement { what: column, source })?;
         N::try_from(number).map_err(|_| StoreError::Corrupt { column, text: number.to_string() })
+    }
+
+    /// The same, where it may be missing.
+    pub(super) fn opt_number<N: TryFrom<i64>>(&self, column: &'static str) -> Result<Option<N>, StoreError> {
+        let Self::Sqlite(row) = self;
+        let number: Option<i64> =
+            row.try_get(column).map_err(|source| StoreError::Statement { what: column, source })?;
+        let convert =
+            |number| N::try_from(number).map_err(|_| StoreError::Corrupt { column, text: number.to_string() });
+        number.map(convert).transpose()
     }
 
     pub(super) fn flag(&self, column: &'static str) -> Result<bool, StoreError> {

@@ -1,11 +1,13 @@
 //! What lies under destination tags, and what makes us doubt it.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use proto::task::{Fingerprint, Placed};
 use proto::{Digest, Location, RunId, TaskResult, outcome::End};
 
+use super::chunks::{self, CHUNK};
 use super::db::{Row, Tx};
 use super::{Store, StoreError};
 
@@ -20,6 +22,8 @@ pub struct Placement {
     pub seen_at: Timestamp,
     /// The run that verified it.
     pub run: RunId,
+    /// When all of it was last sent or asked for; none if there is reason to doubt it.
+    pub verified_at: Option<Timestamp>,
 }
 
 impl Store {
@@ -28,13 +32,21 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn placements(&self, locations: &[Location]) -> Result<HashMap<Location, Placement>, StoreError> {
-        let mut placements = HashMap::new();
-        let sql = "select * from placements where project = 'default' and target = $1";
-        for location in locations {
-            let rows = self.db.rows("read a placement", sql, &[location.to_string().into()]).await?;
-            if let Some(row) = rows.first() {
-                placements.insert(location.clone(), read_placement(row)?);
+        static SQL: LazyLock<String> = LazyLock::new(|| {
+            let targets = chunks::placeholders(1);
+            format!("select * from placements where project = 'default' and target in ({targets})")
+        });
+        let mut placements = HashMap::with_capacity(locations.len());
+        for chunk in locations.chunks(CHUNK) {
+            let names: Vec<String> = chunk.iter().map(ToString::to_string).collect();
+            let args: Vec<_> = chunks::args(&names).collect();
+            let rows = self.db.rows("read placements", &SQL, &args).await?;
+            let mut found = HashMap::with_capacity(rows.len());
+            for row in &rows {
+                found.insert(row.text("target")?, read_placement(row)?);
             }
+            let known = chunk.iter().zip(names);
+            placements.extend(known.filter_map(|(location, name)| Some((location.clone(), found.get(&name)?.clone()))));
         }
         Ok(placements)
     }
@@ -53,20 +65,68 @@ pub(super) async fn update_placements(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     for destination in &result.destinations {
-        let End::Placed { digest, fingerprint, .. } = &destination.end else { continue };
         let target = destination.location.to_string();
+        let End::Placed { digest, fingerprint, moved, read_back, parts } = &destination.end else {
+            if !late && matches!(destination.end, End::Failed(_)) {
+                doubt_unread(tx, result, target).await?;
+            }
+            continue;
+        };
         if late && !confirm_late(tx, run, &target, digest, now).await? {
             continue;
         }
         tx.execute(
             "update a placement",
-            "insert into placements (target, job, digest, fingerprint, seen_at, run) values ($1, $2, $3, $4, $5, $6)
-             on conflict (project, target) do update set digest = excluded.digest,
-                 fingerprint = excluded.fingerprint, seen_at = excluded.seen_at, run = excluded.run",
-            &[target.into(), job.into(), digest.as_str().into(), fingerprint.as_str().into(), now.into(), run.into()],
+            UPDATE,
+            &[
+                target.into(),
+                job.into(),
+                digest.as_str().into(),
+                fingerprint.as_str().into(),
+                now.into(),
+                run.into(),
+                result.task.into(),
+                result.source_digest.as_ref().map(Digest::as_str).into(),
+                parts.map(i64::from).into(),
+                (!late && (*moved || *read_back)).into(),
+                late.into(),
+            ],
         )
         .await?;
     }
+    Ok(())
+}
+
+/// What an attempt finds as it was placed it does not verify; what it did not find so went through all stages. A late
+/// result that disagrees with the record may be right, and is no proof.
+const UPDATE: &str = "
+    insert into placements (target, job, digest, fingerprint, seen_at, run, source, source_digest, content, origin, parts,
+        verified_at)
+    select $1, $2, $3, $4, $5, $6, tasks.source, $8, destinations.content, destinations.origin, $9, $5
+        from tasks left join destinations on destinations.task = tasks.id and destinations.target = $1
+        where tasks.id = $7
+    on conflict (project, target) do update set digest = excluded.digest, fingerprint = excluded.fingerprint,
+        seen_at = excluded.seen_at, run = excluded.run, source = excluded.source,
+        source_digest = coalesce(excluded.source_digest,
+            case when placements.fingerprint = excluded.fingerprint then placements.source_digest end),
+        content = coalesce(excluded.content, placements.content),
+        origin = coalesce(excluded.origin, placements.origin),
+        parts = coalesce(excluded.parts, case when placements.digest = excluded.digest then placements.parts end),
+        verified_at = case
+            when $11 = 1 and placements.digest <> excluded.digest then null
+            when $10 = 1 or placements.digest <> excluded.digest or placements.fingerprint <> excluded.fingerprint
+                then excluded.seen_at
+            else placements.verified_at end";
+
+/// What could not be read back to its end is in doubt until it is: else the next run would pass it over.
+async fn doubt_unread(tx: &mut Tx, result: &TaskResult, target: String) -> Result<(), StoreError> {
+    tx.execute(
+        "doubt a placement",
+        "update placements set verified_at = null where project = 'default' and target = $1
+             and exists (select 1 from destinations where task = $2 and target = $1 and read_back = 1)",
+        &[target.into(), result.task.into()],
+    )
+    .await?;
     Ok(())
 }
 
@@ -78,9 +138,13 @@ async fn confirm_late(
     named: &Digest,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let sql = "select digest, run from placements where project = 'default' and target = $1";
+    let sql = "select digest, run,
+             (select run from unchanged where project = 'default' and target = $1) as seen_in
+         from placements where project = 'default' and target = $1";
     let Some(row) = tx.row("read a placement", sql, &[target.into()]).await? else { return Ok(true) };
-    let (recorded, seen_in): (Digest, RunId) = (row.parse("digest")?, row.parse("run")?);
+    let (recorded, placed_in): (Digest, RunId) = (row.parse("digest")?, row.parse("run")?);
+    let seen_in: Option<RunId> = row.opt_parse("seen_in")?;
+    let is_newest = run >= seen_in.map_or(placed_in, |seen_in| seen_in.max(placed_in));
     if recorded != *named {
         tracing::warn!(run.id = %run, image.ref = target, %recorded, %named, "a late result disagrees with the record");
         tx.execute(
@@ -91,8 +155,11 @@ async fn confirm_late(
             &[run.into(), target.into(), recorded.as_str().into(), named.as_str().into(), now.into()],
         )
         .await?;
+        // The tag may show what was named: it is looked at by the next run, whatever listings say.
+        let sql = "update placements set verified_at = null where project = 'default' and target = $1";
+        tx.execute("doubt a placement", sql, &[target.into()]).await?;
     }
-    Ok(run >= seen_in)
+    Ok(is_newest)
 }
 
 pub(super) fn read_placement(row: &Row) -> Result<Placement, StoreError> {
@@ -101,6 +168,7 @@ pub(super) fn read_placement(row: &Row) -> Result<Placement, StoreError> {
         placed: read_placed(row)?,
         seen_at: row.parse("seen_at")?,
         run: row.parse("run")?,
+        verified_at: row.opt_parse("verified_at")?,
     })
 }
 

@@ -10,7 +10,7 @@ use super::db::Row;
 use super::settle::read_outcome;
 use super::{Origin, Store, StoreError};
 
-/// A task that is done, or a repository that could not be listed.
+/// A task that is done, an image that was seen unchanged without one, or a repository that could not be listed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReportRow {
     /// The image, or the repository.
@@ -19,11 +19,11 @@ pub struct ReportRow {
     pub source_digest: Option<Digest>,
     /// The worst of the destinations' outcomes.
     pub outcome: Outcome,
-    /// How many attempts there were.
+    /// How many attempts there were; 0 if none was needed.
     pub attempts: u32,
     /// When the first one was taken; none if none was.
     pub started_at: Option<Timestamp>,
-    /// When it was done.
+    /// When it was done, or seen unchanged.
     pub ended_at: Timestamp,
     /// What all attempts took.
     pub spent: Spent,
@@ -80,7 +80,11 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<ReportRow>, StoreError> {
-        self.rows(run, after, limit, false).await
+        let mut rows = self.rows(run, after, limit, false).await?;
+        rows.extend(self.unchanged_rows(run, after, limit).await?);
+        rows.sort_by(|a, b| a.source.cmp(&b.source));
+        rows.truncate(limit);
+        Ok(rows)
     }
 
     /// The same, of those rows only that were not done right: postponed, cancelled or failed. The run may be open.
@@ -128,6 +132,43 @@ impl Store {
         };
         tasks.iter().map(read).collect()
     }
+
+    /// The same, of what the run saw unchanged.
+    async fn unchanged_rows(
+        &self,
+        run: RunId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ReportRow>, StoreError> {
+        let sql = "select * from unchanged where run = $1 and source > $2 and source <= (
+                 select max(source) from (
+                     select distinct source from unchanged where run = $1 and source > $2 order by source limit $3
+                 ) as page)
+             order by source, position";
+        let args = [run.into(), after.unwrap_or_default().into(), limit.into()];
+        let mut images: Vec<ReportRow> = Vec::new();
+        for row in &self.db.rows("read unchanged rows of a report", sql, &args).await? {
+            let destination = read_unchanged(row)?;
+            let source = row.text("source")?;
+            if let Some(image) = images.last_mut().filter(|image| image.source == source) {
+                image.destinations.push(destination);
+                continue;
+            }
+            images.push(ReportRow {
+                source,
+                source_digest: row.opt_parse("source_digest")?,
+                outcome: Outcome::UpToDate,
+                attempts: 0,
+                started_at: None,
+                ended_at: row.parse("seen_at")?,
+                spent: Spent::default(),
+                stages: Vec::new(),
+                failure: None,
+                destinations: vec![destination],
+            });
+        }
+        Ok(images)
+    }
 }
 
 fn read_row(row: &Row, destinations: Vec<ReportDestination>) -> Result<ReportRow, StoreError> {
@@ -153,6 +194,17 @@ fn read_destination(row: &Row) -> Result<ReportDestination, StoreError> {
         outcome: done(row)?,
         digest: row.opt_parse("digest")?,
         failure: row.opt_json("failure")?,
+    })
+}
+
+fn read_unchanged(row: &Row) -> Result<ReportDestination, StoreError> {
+    Ok(ReportDestination {
+        location: row.parse("target")?,
+        content: row.json("content")?,
+        origin: row.json("origin")?,
+        outcome: Outcome::UpToDate,
+        digest: row.opt_parse("digest")?,
+        failure: None,
     })
 }
 

@@ -80,7 +80,7 @@ pub struct RunReport {
     pub path: String,
 }
 
-/// How many tasks a run has, and how those that are done ended.
+/// How many images a run has, and how those that are done ended: its tasks, and what it saw unchanged without one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All, open ones too.
@@ -185,9 +185,10 @@ pub(super) fn read_run(row: &Row) -> Result<Run, StoreError> {
 }
 
 pub(super) fn read_counts(row: &Row) -> Result<Counts, StoreError> {
+    let unchanged: u64 = row.number("unchanged")?;
     Ok(Counts {
-        tasks: row.number("tasks")?,
-        up_to_date: row.number("up_to_date")?,
+        tasks: row.number::<u64>("tasks")? + unchanged,
+        up_to_date: row.number::<u64>("up_to_date")? + unchanged,
         pushed: row.number("pushed")?,
         postponed: row.number("postponed")?,
         cancelled: row.number("cancelled")?,

@@ -176,7 +176,7 @@ impl Store {
 
 /// Adds to a run's counters.
 pub(super) async fn add_counts(tx: &mut Tx, run: RunId, more: &Counts) -> Result<(), StoreError> {
-    let number = |count: u64| Arg::Number(i64::try_from(count).unwrap_or(i64::MAX));
+    let number = |count: u64| Arg::from(i64::try_from(count).unwrap_or(i64::MAX));
     tx.execute(
         "count tasks",
         "update runs set tasks = tasks + $2, up_to_date = up_to_date + $3, pushed = pushed + $4,

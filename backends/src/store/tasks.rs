@@ -11,7 +11,7 @@ use super::runs::add_counts;
 use super::{Store, StoreError};
 
 /// A task to be. What is on record about its destinations is looked up when it is taken.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTask {
     /// Its name.
     pub id: TaskId,
@@ -26,7 +26,7 @@ pub struct NewTask {
 }
 
 /// A destination of a task to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDestination {
     /// The tag to set.
     pub location: Location,
@@ -76,7 +76,7 @@ pub struct Origin {
 
 impl Store {
     /// Adds tasks to a run; says how many are new. A run has one task for a source: a second one is passed over, so
-    /// that a batch can be written again after a crash.
+    /// that a batch can be written again after a crash, and so is one that the run saw unchanged.
     ///
     /// # Errors
     /// The database failed, or the run is unknown or has ended; then none is added.
@@ -138,16 +138,17 @@ impl Store {
     }
 }
 
-async fn require_open(tx: &mut Tx, run: RunId) -> Result<(), StoreError> {
-    let row = tx.row("read a run", "select ended_at from runs where id = $1", &[run.into()]).await?;
+/// The job of a run that is open.
+pub(super) async fn require_open(tx: &mut Tx, run: RunId) -> Result<String, StoreError> {
+    let row = tx.row("read a run", "select job, ended_at from runs where id = $1", &[run.into()]).await?;
     match row {
         None => Err(StoreError::NoSuchRun(run.to_string())),
         Some(row) if row.opt_text("ended_at")?.is_some() => Err(StoreError::RunEnded(run)),
-        Some(_) => Ok(()),
+        Some(row) => row.text("job"),
     }
 }
 
-/// False if the run has a task for this source.
+/// False if the run has a task for this source, or saw it unchanged.
 async fn insert_task(
     tx: &mut Tx,
     run: RunId,
@@ -161,7 +162,8 @@ async fn insert_task(
             "add a task",
             "insert into tasks (id, run, kind, source, listed, sidecars, state, attempt, tries, dead_letters, deferred,
                  not_before, spent, stages)
-             values ($1, $2, $3, $4, $5, $6, 'ready', $7, 0, 0, 0, $8, '{}', '[]')
+             select $1, $2, $3, $4, $5, $6, 'ready', $7, 0, 0, 0, $8, '{}', '[]'
+             where not exists (select 1 from unchanged where run = $2 and source = $4)
              on conflict do nothing",
             &[
                 id.into(),

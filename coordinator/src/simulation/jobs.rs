@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use backends::store::{NewRun, NewTask};
+use backends::store::{NewRun, NewTask, Unchanged};
+use proto::task::Placed;
 use proto::{Digest, Location, RunId};
 
 use super::night::Night;
@@ -49,18 +50,36 @@ impl Night {
     }
 
     async fn add_tasks_to(&mut self, run: RunId) {
-        let mut tasks = Vec::new();
+        let (mut tasks, mut unchanged) = (Vec::new(), Vec::new());
         for _ in 0..self.random.usize(1..=2) {
             let targets: BTreeSet<u8> = (0..self.random.usize(1..=3)).map(|_| self.random.u8(0..6)).collect();
-            tasks.push(NewTask {
+            let task = NewTask {
                 id: self.name().parse().unwrap(),
                 source: location("source.test/app", self.random.u8(0..5)),
                 listed: None,
                 sidecars: Default::default(),
                 destinations: targets.into_iter().map(|tag| location("mirror.test/app", tag).into()).collect(),
-            });
+            };
+            match self.random.bool().then_some(self.placed(&task).await).flatten() {
+                Some(placed) => unchanged.push(Unchanged { task, placed }),
+                None => tasks.push(task),
+            }
         }
-        self.store.add_tasks(run, &tasks, self.now).await.unwrap();
+        let before = self.store.progress(run).await.unwrap().counts.up_to_date;
+        self.coordinator.add(run, &tasks, &unchanged, self.now).await.unwrap();
+        let after = self.store.progress(run).await.unwrap().counts.up_to_date;
+        if after > before {
+            self.saw("an image was seen unchanged");
+        } else if !unchanged.is_empty() {
+            self.saw("an image that seemed unchanged became a task");
+        }
+    }
+
+    /// What is on record of all destinations of a task, whatever their tags show by now: a listing may be late.
+    async fn placed(&self, task: &NewTask) -> Option<Vec<Placed>> {
+        let locations: Vec<Location> = task.destinations.iter().map(|to| to.location.clone()).collect();
+        let placements = self.store.placements(&locations).await.unwrap();
+        locations.iter().map(|location| Some(placements.get(location)?.placed.clone())).collect()
     }
 
     pub(super) async fn expanded(&mut self) {

@@ -1,8 +1,12 @@
 //! From a file and the tags of its sources to tasks.
 
+use std::collections::BTreeMap;
+
 use coordinator::expand::{Only, expand};
 use jiff::Timestamp;
-use proto::{Class, Code, Tag};
+use jobfile::JobFile;
+use proto::task::{Listed, ListedTag, TaskKind};
+use proto::{Class, Code, RunId, Tag, Task};
 use registry::Tags;
 use sandbox::{Effect, Fault, Registry, content};
 
@@ -34,6 +38,24 @@ fn the_newest_by_time_are_those_of_the_listing_and_without_its_times_the_line_fa
     assert_eq!(expansion.failure, None);
     let sources: Vec<_> = expansion.tasks.iter().map(|task| task.source.to_string()).collect();
     assert_eq!(sources, ["source.test/app:main-a"]);
+}
+
+/// A file that takes these lines to `to`.
+fn file_to(to: &str, images: &str) -> JobFile {
+    let text = format!("version: 1\nto: {to}\nimages:\n{images}");
+    jobfile::parse(text.as_bytes(), "nightly.yaml".as_ref()).unwrap()
+}
+
+/// What a task says that listings said of its only destination.
+async fn listed(office: &Office, run: RunId) -> BTreeMap<String, Option<Listed>> {
+    let tasks = office.store.take_ready(100, Timestamp::now()).await.unwrap();
+    assert!(tasks.iter().all(|task| task.run == run));
+    let of_task = |task: Task| {
+        let TaskKind::Mirror(mirror) = task.kind;
+        let [to] = &mirror.destinations[..] else { panic!("one destination") };
+        (to.location.to_string().rsplit(':').next().unwrap().to_owned(), to.listed.clone())
+    };
+    tasks.into_iter().map(of_task).collect()
 }
 
 #[test]
@@ -87,4 +109,47 @@ async fn a_listing_that_fails_three_times_is_a_failed_line_and_no_image() {
 async fn a_listing_that_is_refused_is_not_asked_for_again() {
     let (asked, report) = listing_fails(403, 1).await;
     assert_eq!((asked, &report["totals"]["unlisted"]), (1, &1.into()));
+}
+
+#[tokio::test]
+async fn a_repository_is_listed_once_however_many_sources_go_there() {
+    let mirror = Registry::builder().start().await.unwrap();
+    mirror.store().put_image("all", Some("1.0"), &content::image(1).build());
+    let sources = ["one: [\"1.0\", \"1.1\"]", "two: [\"2.0\", \"2.1\"]", "three: [\"3.0\", \"3.1\"]"];
+    let images = sources.map(|source| format!("  source.test/{source}\n")).concat();
+    let office = Office::new().await;
+    let run = office.submit(&file_to(&format!("{}/all", mirror.host()), &images)).await;
+    assert_eq!(mirror.log().count("GET", "/tags/list"), 1);
+    let listed = listed(&office, run).await;
+    let tag = |name: &str| listed[name].as_ref().unwrap().tag.clone();
+    assert_eq!([tag("1.0"), tag("1.1"), tag("2.0")], [ListedTag::Named, ListedTag::Absent, ListedTag::Absent]);
+}
+
+#[tokio::test]
+async fn a_destination_that_is_not_there_lists_nothing_and_one_that_may_not_be_listed_says_nothing() {
+    let (source, mirror) = (Registry::builder().start().await.unwrap(), Registry::builder().start().await.unwrap());
+    source.store().put_image("app", Some("1.0"), &content::image(1).build());
+    let images = format!("  {}/app: \"*\"\n", source.host());
+    let file = file_to(&format!("{}/{{path}}", mirror.host()), &images);
+    let office = Office::new().await;
+    let absent = listed(&office, office.submit(&file).await).await["1.0"].clone().unwrap();
+    assert_eq!((absent.tag, absent.has_tags), (ListedTag::Absent, false));
+
+    let office = Office::new().await;
+    mirror.fault(Fault::on("GET", "/tags/list", Effect::status(403)));
+    let run = office.submit(&file).await;
+    assert_eq!(listed(&office, run).await["1.0"], None, "the worker asks");
+    assert_eq!(office.store.warnings(run).await.unwrap(), Vec::<String>::new());
+    assert_eq!(office.store.unlisted(run).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn nothing_is_listed_for_a_single_image_that_is_named() {
+    let mirror = Registry::builder().start().await.unwrap();
+    let office = Office::new().await;
+    let to = format!("{}/{{path}}", mirror.host());
+    office.submit(&file_to(&to, "  source.test/app: \"1.0\"\n")).await;
+    assert_eq!(mirror.log().count("GET", "/tags/list"), 0);
+    office.submit(&file_to(&to, "  source.test/app: [\"1.0\", \"1.1\"]\n")).await;
+    assert_eq!(mirror.log().count("GET", "/tags/list"), 1, "one question for two tags");
 }

@@ -99,6 +99,8 @@ struct TaskSection {
     /// Null while it is open.
     outcome: Option<&'static str>,
     attempts: u32,
+    /// When listings showed it as it was placed, so that it was no task of the run; null if it was one.
+    unchanged_at: Option<String>,
     destinations: Vec<DestinationSection>,
 }
 
@@ -306,6 +308,7 @@ impl From<Story> for TaskSection {
             source_digest: story.source_digest.map(|digest| digest.to_string()),
             outcome: story.outcome.map(Outcome::as_str),
             attempts: story.attempts,
+            unchanged_at: story.unchanged_at.map(|at| at.to_string()),
             destinations: story.destinations.into_iter().map(destination).collect(),
         }
     }

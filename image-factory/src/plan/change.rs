@@ -66,16 +66,13 @@ impl Planner {
         after: &JobFile,
         name: impl Fn(Option<&str>) -> String,
     ) -> anyhow::Result<(Vec<RepositoryChange>, Vec<JobPlan>)> {
-        let survey = self.survey();
+        let planner = &*self;
         let pairs = sources_of_both(before, after);
-        let listings = pairs.iter().map(|(location, both)| {
-            let survey = &survey;
-            async move {
-                let asks = both.all().find(|source| source.needs_listing());
-                match asks {
-                    Some(source) => (*location, survey.tags(source).await),
-                    None => (*location, Ok(Tags::default())),
-                }
+        let listings = pairs.iter().map(|(location, both)| async move {
+            let asks = both.all().find(|source| source.needs_listing());
+            match asks {
+                Some(source) => (*location, planner.tags(source).await),
+                None => (*location, Ok(Tags::default())),
             }
         });
         let listings = stream::iter(listings.collect::<Vec<_>>()).buffered(CONCURRENCY);

@@ -1,20 +1,20 @@
 //! Makes a plan: survey, expand and the resolve stage, without Store, Queue or any write.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use backends::store::{NewTask, Placement, target_owned};
+use backends::store::{NewDestination, NewTask, Placement, Unchanged, target_owned};
 use backends::{LocalLedger, Store};
 use coordinator::expand::Only;
-use coordinator::survey::Survey;
+use coordinator::survey::{self, Shared, Survey};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jobfile::{RepositoryLocation, Source};
 use proto::content::Platforms;
 use proto::outcome::End;
-use proto::task::{Destination, Mirror, TaskKind};
-use proto::{Attempt, Digest, Host, Location, RunId, Task, limits};
-use registry::Client;
+use proto::task::{Destination, Mirror, Placed, TaskKind};
+use proto::{Attempt, Digest, Failure, Host, Location, RunId, Task, limits};
+use registry::{Client, Tags};
 use worker::{Activity, Preview, Prospect, Tools, Weight, preview};
 
 use super::{Action, Cost, DestinationPlan, FailedRepository, ImagePlan, JobPlan};
@@ -53,21 +53,31 @@ impl Planner {
         self.costs.at
     }
 
-    /// Asks which tags sources have.
-    pub(crate) fn survey(&self) -> Survey<'_> {
-        Survey { client: &self.client, store: self.store.as_ref(), retry_after: self.retry_after }
+    /// The tags of a repository; none where the file names all that it wants.
+    pub(crate) async fn tags(&self, source: &Source) -> Result<Tags, Failure> {
+        survey::tags(&self.client, source, self.retry_after).await
     }
 
     /// What `job`, which mirrors `sources`, would do. `tell` hears of each image that was looked at.
     pub(crate) async fn job(&mut self, job: &str, sources: &[Source], tell: impl Fn()) -> anyhow::Result<JobPlan> {
-        let survey = self.survey();
+        let survey = Survey {
+            client: &self.client,
+            store: self.store.as_ref(),
+            retry_after: self.retry_after,
+            job,
+            only: &Only::All,
+            sample: HashSet::new(),
+            shared: Shared::among(sources),
+        };
         let surveys = sources.iter().map(|source| {
             let survey = &survey;
-            async move { anyhow::Ok((source, survey.expansion(source, &Only::All).await?)) }
+            async move { anyhow::Ok((source, survey.expansion(source).await?)) }
         });
         let expansions: Vec<_> = stream::iter(surveys.collect::<Vec<_>>()).buffered(CONCURRENCY).try_collect().await?;
+        let listed: BTreeSet<_> = sources.iter().flat_map(|source| survey.destinations_listed(source)).collect();
+        listed.into_iter().for_each(|repository| self.costs.at(repository.host()).requests += 1);
         let mut plan = JobPlan { job: job.to_owned(), images: Vec::new(), failed: Vec::new(), warnings: Vec::new() };
-        let mut tasks = Vec::new();
+        let (mut tasks, mut unchanged) = (Vec::new(), Vec::new());
         for (source, expansion) in expansions {
             if let (true, RepositoryLocation::Registry(repository)) = (source.needs_listing(), &source.location) {
                 self.costs.at(repository.host()).requests += 1;
@@ -76,9 +86,12 @@ impl Planner {
             plan.failed.extend(expansion.failure.map(|failure| FailedRepository { repository, failure }));
             plan.warnings.extend(expansion.warnings);
             tasks.extend(expansion.tasks);
+            unchanged.extend(expansion.unchanged);
         }
+        unchanged.iter().for_each(|_| tell());
         let (images, warnings) = self.images(job, tasks, tell).await?;
         plan.images = images;
+        plan.images.extend(unchanged.into_iter().map(kept));
         plan.warnings.extend(warnings);
         let destinations = plan.images.iter().flat_map(|image| &image.destinations);
         plan.warnings.extend(destinations.filter_map(DestinationPlan::warning));
@@ -215,18 +228,7 @@ impl Look {
                 Ok(_) => prospects.remove(&to.location),
                 Err(end) => Some(Prospect::Unable(end.clone())),
             };
-            let plan = DestinationPlan {
-                destination: to.location.clone(),
-                group: to.origin.group.clone(),
-                owner: to.origin.owner.clone(),
-                rule: to.origin.rule.clone(),
-                action: Action::Keep,
-                placed: self.placed.get(&to.location).cloned(),
-                shows: None,
-                becomes: None,
-                bytes: None,
-                failure: None,
-            };
+            let plan = to_keep(to, self.placed.get(&to.location).cloned());
             if let Some(owner) = self.owned.get(&to.location) {
                 return DestinationPlan {
                     action: Action::Fail,
@@ -262,6 +264,32 @@ impl Look {
         let destinations = destinations.collect();
         ImagePlan { source: task.source.clone(), digest, destinations }
     }
+}
+
+/// A destination at which nothing is done.
+fn to_keep(to: &NewDestination, placed: Option<Digest>) -> DestinationPlan {
+    DestinationPlan {
+        destination: to.location.clone(),
+        group: to.origin.group.clone(),
+        owner: to.origin.owner.clone(),
+        rule: to.origin.rule.clone(),
+        action: Action::Keep,
+        placed,
+        shows: None,
+        becomes: None,
+        bytes: None,
+        failure: None,
+    }
+}
+
+/// An image that listings show as it was placed: nothing is asked for it.
+fn kept(Unchanged { task, placed }: Unchanged) -> ImagePlan {
+    let placed = task.destinations.iter().zip(placed);
+    let keep = |(to, placed): (&NewDestination, Placed)| DestinationPlan {
+        bytes: Some(0),
+        ..to_keep(to, Some(placed.digest))
+    };
+    ImagePlan { destinations: placed.map(keep).collect(), source: task.source.clone(), digest: task.listed.clone() }
 }
 
 fn total(weight: &Weight) -> u64 {

@@ -59,8 +59,10 @@ async fn images_arrive_with_all_that_refers_to_them_and_a_second_run_finds_nothi
     // One question a side and tag; one more for the signature that the source lists.
     assert_eq!((of_tags(&source), of_tags(&destination)), (4, 5));
     assert_eq!(source.log().count("GET", "/manifests/") + source.log().count("GET", "/blobs/"), 0);
+    // And a listing of each repository but that of which one image is named.
+    assert_eq!((source.log().count("GET", "/tags/list"), destination.log().count("GET", "/tags/list")), (2, 2));
     let asked = destination.requests().into_iter().filter(|request| request.path != "/v2/").count();
-    assert_eq!(asked, 5, "{:?}", destination.requests());
+    assert_eq!(asked, 7, "{:?}", destination.requests());
 }
 
 #[tokio::test(flavor = "multi_thread")]

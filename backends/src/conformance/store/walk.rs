@@ -6,11 +6,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use proto::failure::Class;
 use proto::outcome::End;
-use proto::{Location, Outcome, RunId, Task, TaskId};
+use proto::{Digest, Location, Outcome, RunId, Task, TaskId};
 
 use super::{deferred, destinations, failed, new_run, new_task, placed, results};
 use crate::Store;
-use crate::store::{Recorded, ReportRow};
+use crate::store::{Recorded, ReportRow, RunReport, Unchanged};
 
 const STEPS: usize = 600;
 
@@ -34,7 +34,7 @@ pub async fn a_long_random_walk_keeps_the_books(store: Store) {
         walk.check_some().await;
     }
     walk.finish().await;
-    assert_eq!(walk.seen.len(), Outcome::ALL.len() + 3, "the walk met every outcome and verdict: {:?}", walk.seen);
+    assert_eq!(walk.seen.len(), Outcome::ALL.len() + 4, "the walk met every outcome and verdict: {:?}", walk.seen);
 }
 
 struct Walk {
@@ -64,16 +64,20 @@ impl Walk {
     }
 
     async fn step(&mut self) {
-        match self.below(20) {
+        match self.below(22) {
             0 if self.open.len() < 4 => {
                 let (job, take_over) = (format!("job-{}", self.below(3)), self.below(4) == 0);
                 self.open.push(new_run(&self.store, &job, take_over, self.now).await);
             }
             1..=3 => self.add().await,
-            4..=7 => self.dispatch().await,
+            4..=7 => {
+                let limit = 1 + self.below(6);
+                self.dispatch(limit).await;
+            }
             8..=14 => self.answer().await,
             15 => self.dead_letter().await,
             16 => self.close_one().await,
+            17..=19 => self.see_unchanged().await,
             _ => {
                 let ms = self.below(20_000) as u64;
                 self.pass(Duration::from_millis(ms));
@@ -97,8 +101,29 @@ impl Walk {
         self.store.add_tasks(self.open[at], &[task], self.now).await.unwrap();
     }
 
-    async fn dispatch(&mut self) {
-        let limit = 1 + self.below(6);
+    /// Sees up to two placements unchanged, or makes a task of them.
+    async fn see_unchanged(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let at = self.below(self.open.len());
+        let run = self.open[at];
+        let targets: BTreeSet<String> = (0..=self.below(4) / 3).map(|_| format!("app:{}", self.below(12))).collect();
+        let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+        let task = new_task(&format!("app:{}", self.below(200)), &targets);
+        let locations: Vec<Location> = task.destinations.iter().map(|to| to.location.clone()).collect();
+        let known = self.store.placements(&locations).await.unwrap();
+        let placed = locations.iter().filter_map(|location| Some(known.get(location)?.placed.clone())).collect();
+        let before = self.store.progress(run).await.unwrap().counts.up_to_date;
+        let image = Unchanged { task, placed };
+        let refused = self.store.mark_unchanged(run, std::slice::from_ref(&image), self.now).await.unwrap();
+        if self.store.progress(run).await.unwrap().counts.up_to_date > before {
+            self.seen.insert("unchanged".to_owned());
+        }
+        self.store.add_tasks(run, &refused, self.now).await.unwrap();
+    }
+
+    async fn dispatch(&mut self, limit: usize) {
         let tasks = self.store.take_ready(limit, self.now).await.unwrap();
         for task in &tasks {
             for destination in destinations(task) {
@@ -155,7 +180,12 @@ impl Walk {
         let run = self.open[at];
         self.store.set_expanded(run, self.now).await.unwrap();
         if self.below(2) == 0 {
-            self.defer_all(run).await;
+            for _ in 0..4 {
+                // What others hold, or what waits for another try, comes in a later round.
+                self.pass(Duration::from_secs(60));
+                self.dispatch(1_000).await;
+                self.defer_all(run).await;
+            }
             self.store.postpone_deferred(run, self.now).await.unwrap();
         }
         let ended = match self.below(6) {
@@ -165,7 +195,15 @@ impl Walk {
         };
         if ended {
             self.open.remove(at);
-            self.ended.push(run);
+            self.check(&[run]).await;
+            assert_eq!(self.store.books().await.unwrap().faults, Vec::<String>::new());
+            if self.below(2) == 0 {
+                // From now on another run may see what this one saw.
+                let report = RunReport { digest: Digest::of(b"report"), path: "report.json".to_owned() };
+                assert!(self.store.set_report(run, &report).await.unwrap());
+            } else {
+                self.ended.push(run);
+            }
             let of_run: BTreeSet<_> = self.attempts.iter().filter(|task| task.run == run).map(|task| task.id).collect();
             self.held.retain(|_, holder| !of_run.contains(holder));
         }

@@ -58,6 +58,9 @@ fn print_nothing(out: &mut impl Write, why: &Why) -> io::Result<()> {
 fn print_task(out: &mut impl Write, task: &TaskSection, at: &impl Fn(&str) -> String) -> io::Result<()> {
     writeln!(out, "{}", task.source)?;
     writeln!(out, "  job      {}, run {} of {}", task.job, short(&task.run), at(&task.run_started_at))?;
+    if let Some(seen_at) = &task.unchanged_at {
+        writeln!(out, "  seen     {}: listings showed it as it was placed, so nothing was to do", at(seen_at))?;
+    }
     match &task.source_digest {
         Some(digest) => writeln!(out, "  source   {digest}")?,
         None => writeln!(out, "  source   not read in this run")?,

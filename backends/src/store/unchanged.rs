@@ -1,0 +1,194 @@
+//! Images that listings show as they were placed: they are noted as seen, and are no tasks.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use proto::RunId;
+use proto::task::Placed;
+
+use super::chunks::{self, CHUNK};
+use super::db::{Arg, Tx, to_json};
+use super::placements::read_placed;
+use super::tasks::require_open;
+use super::{NewDestination, NewTask, Store, StoreError};
+
+/// An image that needs no task.
+#[derive(Debug, Clone)]
+pub struct Unchanged {
+    /// The task that it would be.
+    pub task: NewTask,
+    /// What was placed at each of the task's destinations, and is shown there, in their order.
+    pub placed: Vec<Placed>,
+}
+
+/// What is on record about a destination tag.
+struct Record {
+    job: String,
+    placed: Placed,
+    is_verified: bool,
+    /// The run that saw it unchanged, and as what.
+    seen: Option<(RunId, String)>,
+    /// Whether that run waits for its report, which will quote what it saw.
+    is_awaited: bool,
+    /// Source and origin that the placement names.
+    names: (Option<String>, Option<String>),
+}
+
+impl Store {
+    /// Notes that a run saw these images as they were placed. Gives those of which this may not be said, which are to be
+    /// tasks: a placement is another by now, in doubt, or of another job, or a run that has no report yet saw it.
+    ///
+    /// An image counts once for its run, so that a batch can be written again after a crash; one that is a task of the
+    /// run is passed over.
+    ///
+    /// # Errors
+    /// The database failed, or the run is unknown or has ended; then nothing is noted.
+    pub async fn mark_unchanged(
+        &self,
+        run: RunId,
+        images: &[Unchanged],
+        now: Timestamp,
+    ) -> Result<Vec<NewTask>, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let job = require_open(&mut tx, run).await?;
+        let mut records = read_records(&mut tx, images).await?;
+        let tasks = known_sources(&mut tx, &OF_TASKS, run, images).await?;
+        let mut seen = known_sources(&mut tx, &OF_UNCHANGED, run, images).await?;
+        let (mut new, mut refused) = (0_i64, Vec::new());
+        for image in images {
+            let source = image.task.source.to_string();
+            if tasks.contains(&source) {
+                continue;
+            }
+            let targets: Vec<String> = image.task.destinations.iter().map(|to| to.location.to_string()).collect();
+            let own = (run, source);
+            let may_say = |(target, placed): (&String, &Placed)| {
+                records.get(target).is_some_and(|record| record.allows(&job, placed, &own))
+            };
+            let is_known = !targets.is_empty() && targets.len() == image.placed.len();
+            if !is_known || !targets.iter().zip(&image.placed).all(may_say) {
+                refused.push(image.task.clone());
+                continue;
+            }
+            new += i64::from(seen.insert(own.1.clone()));
+            for (position, target) in targets.iter().enumerate() {
+                let Some(record) = records.get_mut(target) else { continue };
+                note(&mut tx, image, (position, target), record, (&own, now)).await?;
+                (record.seen, record.is_awaited) = (Some(own.clone()), true);
+            }
+        }
+        let sql = "update runs set unchanged = unchanged + $2 where id = $1";
+        tx.execute("count unchanged images", sql, &[run.into(), new.into()]).await?;
+        tx.commit().await?;
+        Ok(refused)
+    }
+}
+
+impl Record {
+    /// Whether `placed` is what lies there, and may be told as seen by a run of `job`.
+    fn allows(&self, job: &str, placed: &Placed, own: &(RunId, String)) -> bool {
+        let is_free = !self.is_awaited || self.seen.as_ref() == Some(own);
+        self.job == job && self.placed == *placed && self.is_verified && is_free
+    }
+}
+
+async fn read_records(tx: &mut Tx, images: &[Unchanged]) -> Result<HashMap<String, Record>, StoreError> {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        let targets = chunks::placeholders(1);
+        format!(
+            "select placements.*, unchanged.run as seen_in, unchanged.source as seen_as,
+                 (select count(*) from runs where id = unchanged.run and report_digest is null) as is_awaited
+             from placements left join unchanged
+                 on unchanged.project = placements.project and unchanged.target = placements.target
+             where placements.project = 'default' and placements.target in ({targets})"
+        )
+    });
+    let destinations = images.iter().flat_map(|image| &image.task.destinations);
+    let targets: Vec<String> = destinations.map(|to| to.location.to_string()).collect();
+    let mut records = HashMap::with_capacity(targets.len());
+    for chunk in targets.chunks(CHUNK) {
+        let args: Vec<Arg> = chunks::args(chunk).collect();
+        for row in tx.rows("read placements", &SQL, &args).await? {
+            let record = Record {
+                job: row.text("job")?,
+                placed: read_placed(&row)?,
+                is_verified: row.opt_text("verified_at")?.is_some(),
+                seen: row.opt_parse("seen_in")?.zip(row.opt_text("seen_as")?),
+                is_awaited: row.flag("is_awaited")?,
+                names: (row.opt_text("source")?, row.opt_text("origin")?),
+            };
+            records.insert(row.text("target")?, record);
+        }
+    }
+    Ok(records)
+}
+
+/// Those of a chunk of sources that are tasks of a run.
+static OF_TASKS: LazyLock<String> =
+    LazyLock::new(|| format!("select source from tasks where run = $1 and source in ({})", chunks::placeholders(2)));
+
+/// Those of a chunk of sources that a run saw unchanged.
+static OF_UNCHANGED: LazyLock<String> = LazyLock::new(|| {
+    format!("select source from unchanged where run = $1 and source in ({})", chunks::placeholders(2))
+});
+
+async fn known_sources(
+    tx: &mut Tx,
+    sql: &'static str,
+    run: RunId,
+    images: &[Unchanged],
+) -> Result<HashSet<String>, StoreError> {
+    let sources: Vec<String> = images.iter().map(|image| image.task.source.to_string()).collect();
+    let mut found = HashSet::new();
+    for chunk in sources.chunks(CHUNK) {
+        let args: Vec<Arg> = std::iter::once(run.into()).chain(chunks::args(chunk)).collect();
+        for row in tx.rows("look for what a run has of images", sql, &args).await? {
+            found.insert(row.text("source")?);
+        }
+    }
+    Ok(found)
+}
+
+async fn note(
+    tx: &mut Tx,
+    image: &Unchanged,
+    (position, target): (usize, &str),
+    record: &Record,
+    ((run, source), now): (&(RunId, String), Timestamp),
+) -> Result<(), StoreError> {
+    let NewDestination { content, origin, .. } = &image.task.destinations[position];
+    let source_digest = image.task.listed.as_ref().map(proto::Digest::as_str);
+    let (content, origin) = (to_json(content), to_json(origin));
+    tx.execute(
+        "note an unchanged image",
+        "insert into unchanged (target, run, source, position, source_digest, digest, content, origin, seen_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         on conflict (project, target) do update set run = excluded.run, source = excluded.source,
+             position = excluded.position, source_digest = excluded.source_digest, digest = excluded.digest,
+             content = excluded.content, origin = excluded.origin, seen_at = excluded.seen_at",
+        &[
+            target.into(),
+            (*run).into(),
+            source.as_str().into(),
+            position.into(),
+            source_digest.into(),
+            record.placed.digest.as_str().into(),
+            content.as_str().into(),
+            origin.as_str().into(),
+            now.into(),
+        ],
+    )
+    .await?;
+    if record.names != (Some(source.clone()), Some(origin.clone())) {
+        // Another line of the file wants it by now, or it was placed before this was kept.
+        tx.execute(
+            "name what a placement was made of",
+            "update placements set source = $2, source_digest = $3, content = $4, origin = $5
+             where project = 'default' and target = $1",
+            &[target.into(), source.as_str().into(), source_digest.into(), content.into(), origin.into()],
+        )
+        .await?;
+    }
+    Ok(())
+}
