@@ -5,6 +5,7 @@
 mod comparing;
 mod dispatching;
 mod expanding;
+mod frugal;
 mod office;
 mod reporting;
 mod scene;

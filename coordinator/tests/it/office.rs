@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 /// What `work` gives; fails the test if it takes far too long.
 pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(20), work).await.expect("what the test waits for never came")
+    timeout(Duration::from_secs(60), work).await.expect("what the test waits for never came")
 }
 
 /// A Queue in memory that refuses tasks on command, or takes one and never says so, and looks into the Store.
@@ -172,6 +172,11 @@ impl Office {
             self.report(run).await
         })
         .await
+    }
+
+    /// The report of a run of which nothing is left to do.
+    pub(crate) async fn report_of(&self, run: RunId) -> Value {
+        self.during(self.report(run)).await
     }
 
     /// The report of a run, once it is there.

@@ -7,6 +7,7 @@ mod crashes;
 mod data;
 mod demo;
 mod faults;
+mod frugal;
 mod looking;
 mod mirror;
 mod night;
