@@ -1,19 +1,20 @@
 //! The whole factory in one process: coordinator and worker around a Queue in memory and a Store on disk. The only
 //! place that knows this mode.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use backends::store::Run;
-use backends::{LocalLedger, MemoryQueue, Queue, Store};
+use backends::{Ledger, LocalLedger, MemoryQueue, Queue, Store};
 use coordinator::expand::Only;
 use coordinator::intake::Submission;
 use coordinator::{Coordinator, Event, Pace};
 use daemon::Shutdown;
-use jobfile::{Job, JobFile};
-use proto::{Outcome, RunId, limits};
+use jobfile::{Job, JobFile, RepositoryLocation};
+use proto::{Host, Outcome, Repository, RunId, limits};
 use registry::Client;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ pub(crate) struct Factory {
     store: Store,
     queue: Arc<dyn Queue>,
     tools: Tools,
+    client: Client,
+    ledger: Arc<LocalLedger>,
     slots: usize,
     /// Held as long as the factory works.
     _lock: DataLock,
@@ -50,14 +53,15 @@ impl Factory {
         let store = Store::open(&data.store()).await.context("open the data folder's database")?;
         let store = store.with_retry_after(retry_after);
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
-        let tools = Tools::new(client.clone(), Arc::new(LocalLedger::open(&data.ledger()).await), Activity::default());
+        let ledger = Arc::new(LocalLedger::open(&data.ledger()).await);
+        let tools = Tools::new(client.clone(), ledger.clone(), Activity::default());
         let pace = Pace::for_slots(slots).with_retry_after(retry_after);
-        let coordinator = Coordinator::new(store.clone(), queue.clone(), client, pace, data.reports());
+        let coordinator = Coordinator::new(store.clone(), queue.clone(), client.clone(), pace, data.reports());
         for run in store.open_runs().await? {
             warn(&format!("run {} was cut off: it is closed, with a report", run.id.short()));
             coordinator.interrupt(run.id).await?;
         }
-        Ok(Self { coordinator, store, queue, tools, slots, _lock: lock })
+        Ok(Self { coordinator, store, queue, tools, client, ledger, slots, _lock: lock })
     }
 
     /// As [`records::refuse_namesake`].
@@ -83,12 +87,14 @@ impl Factory {
         if let Some(machine) = &mut show.machine {
             machine.begin(&self.store.run(id).await?)?;
         }
+        self.recall(job).await;
         tokio::select! {
             biased;
             () = shutdown.stop.cancelled() => return Ok(None),
             never = show.go_on() => match never? {},
             result = Box::pin(self.work(id, (job, only), shutdown)) => result?,
         }
+        self.keep(job).await;
         show.end().await.map(Some)
     }
 
@@ -102,6 +108,26 @@ impl Factory {
         })
         .await?;
         Ok(names)
+    }
+
+    /// Reminds the client of what it learned of a job's registries before.
+    async fn recall(&self, job: &Job) {
+        for repository in registries(job).values() {
+            if let Some(learned) = self.ledger.learned(repository.host()).await {
+                // Settings that cannot be read are told when the registry is needed.
+                let _ = self.client.recall(repository, &learned).await;
+            }
+        }
+    }
+
+    /// Keeps what was learned of a job's registries, and all else that the Ledger holds, for the next time.
+    async fn keep(&self, job: &Job) {
+        for repository in registries(job).values() {
+            if let Ok(Some(learned)) = self.client.learned(repository).await {
+                self.ledger.keep_learned(repository.host(), &learned).await;
+            }
+        }
+        self.ledger.flush().await;
     }
 
     /// Everything at once, ending in this order: no more is taken, what ended is recorded, what is left is cancelled.
@@ -130,6 +156,18 @@ impl Factory {
         tokio::try_join!(take, conclude, expand, coordinate)?;
         self.coordinator.interrupt(run).await.context("close the run")
     }
+}
+
+/// A repository of each registry that a job reads from or writes to.
+fn registries(job: &Job) -> BTreeMap<Host, Repository> {
+    let lines = job.sources.iter().flat_map(|source| &source.lines);
+    let destinations = lines.flat_map(|line| &line.destinations);
+    let locations = job.sources.iter().map(|source| &source.location).chain(destinations);
+    let repositories = locations.filter_map(|location| match location {
+        RepositoryLocation::Registry(repository) => Some((repository.host().clone(), repository.clone())),
+        RepositoryLocation::Layout { .. } => None,
+    });
+    repositories.collect()
 }
 
 /// Shows one run: to a person how far it is, to a program what happened.

@@ -3,22 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use jiff::{SignedDuration, Timestamp};
 use proto::settings::Trick;
 use serde::{Deserialize, Serialize};
 
 use crate::tags::Listing;
 
 /// What was seen of one registry so far; `None` while it was not tried.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Whether it answers the referrers API (distribution-spec, end-12a), else referrers are in a fallback tag. Never
-    /// taken from elsewhere: who believes wrongly that there is none would leave signatures behind.
-    #[serde(skip)]
+    /// Whether it answers the referrers API (distribution-spec, end-12a), else referrers are in a fallback tag.
     pub referrers: Option<bool>,
-    /// Whether it refuses manifests that name what it lacks, and says what. Never taken from elsewhere: who believes it
-    /// wrongly would let a tag lead to nothing.
-    #[serde(skip)]
+    /// Whether it refuses manifests that name what it lacks, and says what.
     pub verifies: Option<bool>,
     /// Whether it mounts blobs from other repositories (end-11).
     pub mounts: Option<bool>,
@@ -29,15 +25,30 @@ pub struct Capabilities {
     /// It refused a blob in one `PUT`, and took it in chunks (end-5).
     pub chunks_only: bool,
     /// How its tags are listed; `None` while none were.
-    #[serde(skip)]
     pub listing: Option<Listing>,
     /// Mounts that it answered with an upload, since the last that it did.
-    #[serde(skip)]
     pub(crate) mounts_declined: u32,
 }
 
 /// After so many declined mounts, and none done, a registry counts as one that does not mount.
 const MOUNTS_DECLINED_MAX: u32 = 5;
+
+/// What is told to another client, perhaps of another time: what saves requests, and costs some where it is wrong.
+///
+/// Not among it is what would be a proof: that a registry verifies manifests (a tag could lead to nothing), that it has
+/// no referrers API (signatures would stay behind), whose interface lists its tags (it could be another registry's).
+#[derive(Serialize, Deserialize)]
+struct Told {
+    noted_at: Timestamp,
+    mounts: bool,
+    single_post: Option<bool>,
+    conditional: Option<bool>,
+    chunks_only: bool,
+    lists_plainly: bool,
+}
+
+/// How long what was told is believed: registries are upgraded.
+const TOLD_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What is learned of one registry.
 #[derive(Default)]
@@ -83,22 +94,33 @@ impl Learned {
         });
     }
 
-    /// What may be told to another client, and is worth it.
+    /// What may be told to another client.
     pub(crate) fn text(&self) -> Option<String> {
         let known = *self.lock();
-        let told = Capabilities { mounts: known.mounts.filter(|mounts| *mounts), ..known };
+        let told = Told {
+            noted_at: Timestamp::now(),
+            mounts: known.mounts == Some(true),
+            single_post: known.single_post,
+            conditional: known.conditional,
+            chunks_only: known.chunks_only,
+            lists_plainly: known.listing == Some(Listing::Plain),
+        };
         serde_json::to_string(&told).ok()
     }
 
     /// Takes over what another client told, where nothing is known yet. It is tried like everything else, and what is
     /// wrong is found out.
     pub(crate) fn recall(&self, text: &str) {
-        let Ok(told) = serde_json::from_str::<Capabilities>(text) else { return };
+        let Ok(told) = serde_json::from_str::<Told>(text) else { return };
+        if Timestamp::now().duration_since(told.noted_at) > TOLD_FOR {
+            return;
+        }
         self.note(|known| {
-            known.mounts = known.mounts.or(told.mounts);
+            known.mounts = known.mounts.or(told.mounts.then_some(true));
             known.single_post = known.single_post.or(told.single_post);
             known.conditional = known.conditional.or(told.conditional);
             known.chunks_only |= told.chunks_only;
+            known.listing = known.listing.or(told.lists_plainly.then_some(Listing::Plain));
         });
     }
 

@@ -36,8 +36,7 @@ fn placed(task: &Task, digest: &Digest) -> TaskResult {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_unchanged_tags_cost_a_listing_for_each_repository_and_side() {
     let (source, destination) = (full_registry("team").await, full_registry("mirror/team").await);
-    let images: String =
-        (0..REPOSITORIES).map(|n| format!("  {}/team/app-{n:03}: \"1.*\"\n", source.host())).collect();
+    let images: String = (0..REPOSITORIES).map(|n| format!("  {}/team/app-{n:03}: \"1.*\"\n", source.host())).collect();
     let text = format!("version: 1\nto: {}/mirror/{{path}}\nimages:\n{images}", destination.host());
     let file: JobFile = jobfile::parse(text.as_bytes(), "nightly.yaml".as_ref()).unwrap();
     let office = Office::new().await;

@@ -40,6 +40,8 @@ async fn fifty_one_unchanged_tags_cost_a_question_each_and_no_token_is_asked_twi
     ));
     workshop.run().await.expect(0);
     assert_eq!(totals(&workshop.report().await), "51 pushed");
+    // How the destination lists tags is found out once it has some.
+    workshop.run().await.expect(0);
     for log in [source.log(), source.token_log(), destination.log(), destination.token_log()] {
         log.clear();
     }
@@ -49,9 +51,8 @@ async fn fifty_one_unchanged_tags_cost_a_question_each_and_no_token_is_asked_twi
     assert_eq!(asked(source.log(), "", "/manifests/"), TAGS);
     assert_eq!(asked(source.log(), "GET", "/tags/list"), REPOSITORIES);
     assert_eq!(asked(destination.log(), "GET", "/tags/list"), REPOSITORIES);
-    // Of an unknown registry it is asked once how it lists tags.
-    assert!(asked(source.log(), "", "") <= TAGS + REPOSITORIES + 1, "{:?}", source.requests());
-    assert!(asked(destination.log(), "", "") <= REPOSITORIES + 1, "{:?}", destination.requests());
+    assert_eq!(asked(source.log(), "", ""), TAGS + REPOSITORIES, "and nothing else");
+    assert_eq!(asked(destination.log(), "", ""), REPOSITORIES, "and nothing else");
     for log in [source.token_log(), destination.token_log()] {
         let mut by_scope: BTreeMap<String, usize> = BTreeMap::new();
         log.requests().iter().for_each(|request| *by_scope.entry(request.query.clone()).or_default() += 1);
