@@ -11,6 +11,9 @@ use crate::auth::Need;
 use crate::body::RequestBody;
 use crate::serve::Service;
 
+/// Where registries of Azure take access tokens.
+const EXCHANGE: &str = "/oauth2/exchange";
+
 /// What a path names (distribution-spec, "Endpoints").
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route<'a> {
@@ -89,6 +92,9 @@ impl Query {
 
 impl Service for RegistryService {
     fn admit(&self, head: &Parts) -> Result<(), Box<Answer>> {
+        if self.exchange.is_some() && head.uri.path() == EXCHANGE {
+            return Ok(());
+        }
         let route = Route::parse(head.uri.path());
         let mut needs = route.as_ref().map(|route| route.needs(&head.method)).unwrap_or_default();
         let query = Query::of(head);
@@ -100,6 +106,9 @@ impl Service for RegistryService {
     }
 
     async fn answer(&self, head: &Parts, body: RequestBody) -> Answer {
+        if let Some(exchange) = self.exchange.as_ref().filter(|_| head.uri.path() == EXCHANGE) {
+            return exchange.answer(&body.whole(64 * 1024).await.unwrap_or_default());
+        }
         let answer = match Route::parse(head.uri.path()) {
             Some(route) if !route.repository().is_none_or(is_name) => {
                 Answer::error(StatusCode::BAD_REQUEST, "NAME_INVALID", "invalid repository name")
