@@ -104,3 +104,52 @@ fn is_near(text: &str, now: SystemTime) -> bool {
     // Texts of this form sort as the times do.
     (basic(now - skew)..=basic(now + skew)).contains(&text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+    const BODY: &[u8] = b"Param1=value1";
+
+    /// `post-x-www-form-urlencoded` of the test suite that AWS publishes, with more headers.
+    fn request(more: &[(&str, &str)]) -> Parts {
+        let signature = "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a";
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, \
+             SignedHeaders=content-type;host;x-amz-date, Signature={signature}"
+        );
+        let mut request = hyper::Request::post("/")
+            .header("host", "example.amazonaws.com")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("x-amz-date", "20150830T123600Z")
+            .header("authorization", authorization);
+        for (name, value) in more {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn check(head: &Parts, body: &[u8], secret: &str, service: &str, now: &str) -> bool {
+        let now = httpdate::parse_http_date(now).unwrap();
+        Claim::of(head).unwrap().check(head, body, secret, service, now).is_ok()
+    }
+
+    #[test]
+    fn a_published_signature_is_taken_and_nothing_that_differs_from_it() {
+        let (now, late) = ("Sun, 30 Aug 2015 12:40:00 GMT", "Sun, 30 Aug 2015 12:42:00 GMT");
+        let good = request(&[]);
+        assert!(check(&good, BODY, SECRET, "service", now));
+        assert!(!check(&good, b"Param1=value2", SECRET, "service", now), "another body");
+        assert!(!check(&good, BODY, "other", "service", now), "another secret");
+        assert!(!check(&good, BODY, SECRET, "ecr", now), "another service");
+        assert!(!check(&good, BODY, SECRET, "service", late), "too late");
+        assert!(!check(&request(&[("x-amz-target", "A.B")]), BODY, SECRET, "service", now), "a header not signed");
+        let mut other = request(&[]);
+        other.method = hyper::Method::PUT;
+        assert!(!check(&other, BODY, SECRET, "service", now), "another method");
+        other = request(&[]);
+        other.headers.insert("host", "other.amazonaws.com".parse().unwrap());
+        assert!(!check(&other, BODY, SECRET, "service", now), "another host");
+    }
+}
