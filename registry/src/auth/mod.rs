@@ -187,8 +187,8 @@ impl Authenticator {
         *kept = None;
         let credentials = self.credentials(path).await?.map(|found| found.credentials);
         let token = match self.log_in(credentials.as_ref(), scopes, service, extra).await {
-            // It was forgotten. What ended before its time, as after a new login, is had anew.
-            Err(error) if error.status() == Some(401) => {
+            // Refused, now or to another caller, and forgotten. What ended before its time is had anew.
+            Err(error) if error.kind() == Kind::Unauthorized && matches!(error.status(), Some(401) | None) => {
                 let other = self.credentials(path).await?.map(|found| found.credentials);
                 if other == credentials {
                     return Err(error);
@@ -216,10 +216,11 @@ impl Authenticator {
         }
         let token = match service.token(&self.wire, credentials, scopes, extra).await {
             Err(error) if error.kind() == Kind::Unauthorized => {
+                // In this order: who learns of the refusal looks for others.
+                self.keyring.forget(|kept| kept == credentials).await;
                 if error.status() == Some(401) {
                     self.logins.note_refusal(credentials);
                 }
-                self.keyring.forget(|kept| kept == credentials).await;
                 return Err(error);
             }
             token => token?,

@@ -110,6 +110,27 @@ async fn a_password_that_is_not_taken_any_more_is_renewed_once_for_all() {
 }
 
 #[tokio::test]
+async fn requests_for_many_repositories_find_the_new_password_when_the_old_one_is_refused() {
+    let aws = Aws::start().await.unwrap();
+    let registry = token_registry(aws.accounts()).await;
+    let client = as_user(&aws, &registry);
+    let repositories: Vec<String> = (0..32).map(|number| format!("{PRIVATE}/{number}")).collect();
+    for number in 0..32 {
+        let image = sandbox::content::image(number).build();
+        registry.store().put_image(&format!("team/app/{number}"), Some("1"), &image);
+    }
+    for expected in [1, 2, 3] {
+        let all = repositories.iter().map(|repository| head(&client, repository));
+        for head in futures_util::future::join_all(all).await {
+            head.unwrap();
+        }
+        assert_eq!(aws.log().count("POST", "/"), expected);
+        aws.accounts().clear();
+        registry.revoke_tokens();
+    }
+}
+
+#[tokio::test]
 async fn keys_that_ended_before_their_time_are_had_anew() {
     let aws = Aws::start().await.unwrap();
     let registry = registry(aws.accounts()).await;
