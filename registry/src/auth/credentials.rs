@@ -104,7 +104,8 @@ impl Keyring {
                 let credentials = Credentials::Password { username: username.clone(), password };
                 Ok(Some(Found { credentials, origin }))
             }
-            Source::Cloud(cloud) => cloud.find(path).await.map(Some),
+            // Apart, since it is large and every request waits for this.
+            Source::Cloud(cloud) => Box::pin(cloud.find(path)).await.map(Some),
             Source::Logins => {
                 for file in files(&self.options) {
                     if let Some(config) = read(&file).await?
@@ -122,7 +123,7 @@ impl Keyring {
     pub(crate) async fn forget(&self, is_refused: impl Fn(Option<&Credentials>) -> bool) {
         self.helpers.lock().await.retain(|_, (_, credentials)| !is_refused(credentials.as_ref()));
         if let Source::Cloud(cloud) = &self.source {
-            cloud.forget(|credentials| is_refused(Some(credentials))).await;
+            Box::pin(cloud.forget(|credentials| is_refused(Some(credentials)))).await;
         }
     }
 
