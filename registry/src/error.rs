@@ -186,6 +186,12 @@ impl Error {
         self
     }
 
+    /// Says first for what it was tried.
+    pub(crate) fn during(mut self, what: &str) -> Self {
+        self.0.tried = format!("{what}: {}", self.0.tried);
+        self
+    }
+
     pub(crate) fn with_kind(mut self, kind: Kind) -> Self {
         self.0.kind = kind;
         self

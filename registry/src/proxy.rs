@@ -57,6 +57,11 @@ impl Proxies {
         Ok(Self { https: read("HTTPS_PROXY")?, http: read("HTTP_PROXY")?, direct })
     }
 
+    /// No proxy at all.
+    pub(crate) fn none() -> Self {
+        Self { https: None, http: None, direct: Vec::new() }
+    }
+
     /// All that are used for something.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Proxy> {
         self.https.iter().chain(&self.http)

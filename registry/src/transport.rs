@@ -9,7 +9,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Method, Url};
 use tokio::sync::{OnceCell, Semaphore};
 
-use crate::auth::{self, Authenticator, Keyring, Scopes, secret};
+use crate::auth::{self, Authenticator, Doors, Keyring, Scopes, secret};
 use crate::capabilities::Learned;
 use crate::error::{Error, Kind};
 use crate::options::Options;
@@ -106,14 +106,17 @@ impl Registry {
             _ if host.is_loopback() && *tls_settings == no_tls => None,
             _ => Some(false),
         };
-        let keyring = settings.map(|settings| settings.auth.clone()).unwrap_or_default();
+        let auth = settings.map(|settings| settings.auth.clone()).unwrap_or_default();
+        let scheme = if plain_http == Some(true) { "http" } else { "https" };
+        let keyring =
+            Keyring::new(host.clone(), auth, options.clone(), || Doors::new(&wire, scheme, network, &options))?;
         let concurrency =
             settings.and_then(|settings| settings.limits.concurrency).unwrap_or(options.concurrency).max(1);
         Ok(Self {
             plain_http,
             base: OnceCell::new(),
             unreached: Mutex::default(),
-            auth: Authenticator::new(wire.clone(), Keyring::new(host.clone(), keyring, options.clone())),
+            auth: Authenticator::new(wire.clone(), keyring),
             proof: tokio::sync::Mutex::default(),
             learned: Learned::new(settings.map(|settings| settings.without.clone()).unwrap_or_default()),
             listings: Listings::default(),

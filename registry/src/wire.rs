@@ -101,21 +101,7 @@ impl Wire {
         let mut url = request.url.clone();
         let mut authorization = authorization;
         for _ in 0..=REDIRECTS_MAX {
-            let mut builder = self.http.request(request.method.clone(), url.clone()).headers(request.headers.clone());
-            if let Some(value) = authorization {
-                builder = builder.header(AUTHORIZATION, value);
-            }
-            if !matches!(request.method, Method::GET | Method::HEAD) {
-                // Without a body no length would be sent, which some servers refuse.
-                builder =
-                    builder.header(reqwest::header::CONTENT_LENGTH, request.body.len()).body(request.body.clone());
-            }
-            let tried = self.secrets.mask(&tried(&request.method, &url));
-            let answer = match tokio::time::timeout(self.options.answer_timeout, builder.send()).await {
-                Ok(Ok(response)) => self.answer(response, tried),
-                Ok(Err(error)) => return Err(not_answered(&tried, self.proxies.proxy_for(&url), &error)),
-                Err(_) => return Err(Error::new(Kind::Stalled, tried).because("no answer in time")),
-            };
+            let answer = self.exchange(request, &url, authorization).await?;
             let is_unchanged = answer.status() == 304 && request.headers.contains_key(IF_NONE_MATCH);
             if is_unchanged {
                 return Ok(answer);
@@ -127,6 +113,29 @@ impl Wire {
             url = next;
         }
         Err(self.error(Kind::Refused, request).because(format!("more than {REDIRECTS_MAX} redirects")))
+    }
+
+    /// Sends a request to `url` and follows nothing: a redirect is an answer as well.
+    pub(crate) async fn exchange(
+        &self,
+        request: &Request,
+        url: &Url,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Answer, Error> {
+        let mut builder = self.http.request(request.method.clone(), url.clone()).headers(request.headers.clone());
+        if let Some(value) = authorization {
+            builder = builder.header(AUTHORIZATION, value);
+        }
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            // Without a body no length would be sent, which some servers refuse.
+            builder = builder.header(reqwest::header::CONTENT_LENGTH, request.body.len()).body(request.body.clone());
+        }
+        let tried = self.secrets.mask(&tried(&request.method, url));
+        match tokio::time::timeout(self.options.answer_timeout, builder.send()).await {
+            Ok(Ok(response)) => Ok(self.answer(response, tried)),
+            Ok(Err(error)) => Err(not_answered(&tried, self.proxies.proxy_for(url), &error)),
+            Err(_) => Err(Error::new(Kind::Stalled, tried).because("no answer in time")),
+        }
     }
 
     /// Sends a streaming body. Ends early when it stops moving.
@@ -255,7 +264,12 @@ impl Answer {
     }
 
     /// The answer if it is a success, else an error from its status and body.
-    pub(crate) async fn ok(mut self) -> Result<Self, Error> {
+    pub(crate) async fn ok(self) -> Result<Self, Error> {
+        self.ok_or_told(Told::parse).await
+    }
+
+    /// As [`ok`](Self::ok), for those whose error bodies are of another form, which `told` reads.
+    pub(crate) async fn ok_or_told(mut self, told: impl Fn(&[u8]) -> Option<Told>) -> Result<Self, Error> {
         let status = self.status();
         let kind = match status.as_u16() {
             // The latter only comes this far where it was asked for.
@@ -272,7 +286,7 @@ impl Answer {
         };
         let retry_after = self.text(RETRY_AFTER.as_str()).and_then(wait);
         // A body that cannot be read takes nothing from the status.
-        let told = self.bytes(ERROR_BYTES_MAX).await.ok().and_then(|body| Told::parse(&body));
+        let told = self.bytes(ERROR_BYTES_MAX).await.ok().and_then(|body| told(&body));
         Err(self.error(kind).answered(status.as_u16(), told, retry_after).patience(self.options.retry_after_max))
     }
 }

@@ -1,5 +1,6 @@
 //! Who may do what in a registry, and how the registry asks: not at all, for a password, or for a token.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,8 +21,36 @@ pub enum Auth {
     None,
     /// `Basic`: user and password with each request.
     Basic(Vec<Account>),
+    /// The same, for accounts that come and go while the registry runs, as a cloud issues them.
+    Issued(Accounts),
     /// `Bearer`: tokens of a token service, which is started with the registry.
     Tokens(Tokens),
+}
+
+/// Accounts that come and go. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Accounts(Arc<RwLock<Vec<Account>>>);
+
+impl Accounts {
+    /// One more.
+    pub fn add(&self, account: Account) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(account);
+    }
+
+    /// Ends all of them, as if their time were over.
+    pub fn clear(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(crate) fn find(&self, is_it: impl Fn(&Account) -> bool) -> Option<Account> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).iter().find(|account| is_it(account)).cloned()
+    }
+}
+
+impl From<Vec<Account>> for Accounts {
+    fn from(accounts: Vec<Account>) -> Self {
+        Self(Arc::new(RwLock::new(accounts)))
+    }
 }
 
 /// A user and what they may do.
@@ -39,6 +68,8 @@ pub struct Account {
 pub struct Tokens {
     /// Who may get tokens.
     pub accounts: Vec<Account>,
+    /// Who else may, while the service runs.
+    pub issued: Accounts,
     /// What tokens without a user may do; without it there are none.
     pub anonymous: Option<Rights>,
     /// How long a token is valid.
@@ -59,6 +90,7 @@ impl Default for Tokens {
     fn default() -> Self {
         Self {
             accounts: Vec::new(),
+            issued: Accounts::default(),
             anonymous: None,
             lifetime: Duration::from_secs(300),
             says_lifetime: true,
@@ -138,7 +170,7 @@ pub(crate) struct Need<'a> {
 /// The check at the registry's door.
 pub(crate) enum Door {
     Open,
-    Basic(Vec<Account>),
+    Basic(Accounts),
     Bearer { realm: String, service: &'static str, settings: Tokens, tokens: std::sync::Arc<TokenTable> },
 }
 
@@ -149,7 +181,7 @@ impl Door {
             Self::Open => Ok(()),
             Self::Basic(accounts) => {
                 let account = basic(&head.headers).and_then(|(user, password)| {
-                    accounts.iter().find(|account| account.user == user && account.password == password)
+                    accounts.find(|account| account.user == user && account.password == password)
                 });
                 let Some(account) = account else {
                     let answer = Answer::error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "authentication required");
@@ -189,7 +221,7 @@ impl Door {
         let is_anonymous = !head.headers.contains_key(AUTHORIZATION);
         match self {
             Self::Bearer { settings, .. } if !(is_anonymous && self.lets_anyone_pull(repository)) => {
-                Self::Basic(settings.accounts.clone()).admit(head, &[Need { repository, action: "pull" }])
+                Self::Basic(settings.accounts.clone().into()).admit(head, &[Need { repository, action: "pull" }])
             }
             Self::Bearer { .. } => Ok(()),
             Self::Open | Self::Basic(_) => self.admit(head, &[Need { repository, action: "pull" }]),

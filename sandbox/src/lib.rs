@@ -21,6 +21,7 @@
 //! - [`registry`]: the registry, its [`Features`] and its handle [`Registry`]
 //! - [`store`]: what it holds, to be filled and read without HTTP
 //! - [`auth`]: who may do what, by password or by token
+//! - [`cloud`]: what gives identities at AWS, Google Cloud, Azure and GitHub
 //! - [`faults`]: [`Fault`] rules that make it misbehave
 //! - [`log`]: what it was asked
 //! - [`content`]: images, indexes and artifacts from a seed
@@ -28,6 +29,7 @@
 //! - [`delay`]: a TCP proxy that adds latency and limits bandwidth
 
 pub mod auth;
+pub mod cloud;
 pub mod content;
 pub mod delay;
 pub mod faults;
@@ -44,7 +46,7 @@ mod serve;
 mod synthetic;
 mod token;
 
-pub use auth::{Account, Auth, Rights, Tokens};
+pub use auth::{Account, Accounts, Auth, Rights, Tokens};
 pub use content::{Image, Layer};
 pub use delay::{Delay, Line};
 pub use faults::{ActiveFault, Effect, Fault, RetryAfter};

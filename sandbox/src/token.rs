@@ -128,7 +128,7 @@ impl TokenService {
             None if self.settings.anonymous.is_none() => refuse(StatusCode::UNAUTHORIZED, "authentication required"),
             None => self.grant(None, ask, false),
             Some((user, password)) => match self.account(&user, &password) {
-                Some(account) => self.grant(Some(account), ask, ask.get("offline_token") == Some("true")),
+                Some(account) => self.grant(Some(&account), ask, ask.get("offline_token") == Some("true")),
                 None => refuse(StatusCode::UNAUTHORIZED, "wrong user or password"),
             },
         }
@@ -137,21 +137,23 @@ impl TokenService {
     fn post(&self, ask: &Ask) -> Answer {
         let field = |name| ask.get(name).unwrap_or_default();
         let account = match field("grant_type") {
-            "refresh_token" => {
-                let holds = |account: &&Account| account.identity_token.as_deref() == Some(field("refresh_token"));
-                self.settings.accounts.iter().find(holds)
-            }
+            "refresh_token" => self.find(|account| account.identity_token.as_deref() == Some(field("refresh_token"))),
             "password" => self.account(field("username"), field("password")),
             _ => return refuse(StatusCode::BAD_REQUEST, "grant_type must be refresh_token or password"),
         };
         match account {
-            Some(account) => self.grant(Some(account), ask, true),
+            Some(account) => self.grant(Some(&account), ask, true),
             None => refuse(StatusCode::UNAUTHORIZED, "wrong credentials"),
         }
     }
 
-    fn account(&self, user: &str, password: &str) -> Option<&Account> {
-        self.settings.accounts.iter().find(|account| account.user == user && account.password == password)
+    fn account(&self, user: &str, password: &str) -> Option<Account> {
+        self.find(|account| account.user == user && account.password == password)
+    }
+
+    fn find(&self, is_it: impl Fn(&Account) -> bool) -> Option<Account> {
+        let settled = self.settings.accounts.iter().find(|account| is_it(account)).cloned();
+        settled.or_else(|| self.settings.issued.find(is_it))
     }
 
     /// Gives a token for what was asked for and is allowed; that may be nothing.

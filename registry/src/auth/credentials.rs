@@ -1,4 +1,5 @@
-//! Finds the credentials for a repository: in the settings, else where `docker login` and `podman login` leave them.
+//! Finds the credentials for a repository: in the settings, from a cloud, or where `docker login` and `podman login`
+//! leave them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::cloud::aws::Aws;
+use super::cloud::{Cloud, Doors};
 use super::helper;
 use crate::error::{Error, Kind};
 use crate::options::Options;
@@ -46,36 +49,65 @@ pub(crate) struct Found {
     pub(crate) origin: String,
 }
 
+/// Where the credentials for one registry come from.
+enum Source {
+    None,
+    Password {
+        username: String,
+        password: Secret,
+    },
+    Cloud(Box<Cloud>),
+    /// What `docker login` and `podman login` left.
+    Logins,
+}
+
 /// Looks up credentials for one registry.
 pub(crate) struct Keyring {
     host: Host,
-    auth: Auth,
+    source: Source,
     options: Arc<Options>,
     /// Answers of helpers, by helper; asked by one caller at a time.
     helpers: Mutex<HashMap<String, (Instant, Option<Credentials>)>>,
 }
 
 impl Keyring {
-    pub(crate) fn new(host: Host, auth: Auth, options: Arc<Options>) -> Self {
-        Self { host, auth, options, helpers: Mutex::default() }
+    /// `doors` leads to those who give identities, for an `auth` that needs them.
+    ///
+    /// # Errors
+    /// Those of `doors`.
+    pub(crate) fn new(
+        host: Host,
+        auth: Auth,
+        options: Arc<Options>,
+        doors: impl FnOnce() -> Result<Doors, Error>,
+    ) -> Result<Self, Error> {
+        let source = match auth {
+            Auth::Anonymous => Source::None,
+            Auth::Basic { username, password } => Source::Password { username, password },
+            Auth::Aws => Source::Cloud(Box::new(Cloud::aws(host.clone(), doors()?))),
+            Auth::Gcp => Source::Cloud(Box::new(Cloud::gcp(host.clone(), doors()?))),
+            Auth::Azure => Source::Cloud(Box::new(Cloud::azure(host.clone(), doors()?))),
+            Auth::GithubApp { id, key } => Source::Cloud(Box::new(Cloud::github(id, key, host.clone(), doors()?))),
+            Auth::Ambient => Source::Logins,
+        };
+        Ok(Self { host, source, options, helpers: Mutex::default() })
     }
 
     /// The credentials for the repository `path`.
     ///
     /// # Errors
-    /// `Unauthorized`: a place that must have some has none, or cannot be read.
+    /// `Unauthorized`: a place that must have some has none, or cannot be read; others if a cloud does not answer.
     pub(crate) async fn find(&self, path: &str) -> Result<Option<Found>, Error> {
-        match &self.auth {
-            Auth::Anonymous => Ok(None),
-            Auth::Basic { username, password } => {
+        match &self.source {
+            Source::None => Ok(None),
+            Source::Password { username, password } => {
                 let (password, origin) = secret(password, self.host.as_str(), &self.options).await?;
                 let credentials = Credentials::Password { username: username.clone(), password };
                 Ok(Some(Found { credentials, origin }))
             }
-            Auth::Aws | Auth::Gcp | Auth::Azure | Auth::GithubApp { .. } => {
-                Err(Error::new(Kind::Unauthorized, "get a cloud's identity"))
-            }
-            Auth::Ambient => {
+            // Apart, since it is large and every request waits for this.
+            Source::Cloud(cloud) => Box::pin(cloud.find(path)).await.map(Some),
+            Source::Logins => {
                 for file in files(&self.options) {
                     if let Some(config) = read(&file).await?
                         && let Some(found) = self.look_in(&file, &config, path).await?
@@ -88,9 +120,20 @@ impl Keyring {
         }
     }
 
-    /// Forgets what helpers said: it was not accepted.
-    pub(crate) async fn forget(&self) {
-        self.helpers.lock().await.clear();
+    /// The identity of AWS's, if it is to be used.
+    pub(crate) fn aws(&self) -> Option<&Aws> {
+        match &self.source {
+            Source::Cloud(cloud) => cloud.as_aws(),
+            _ => None,
+        }
+    }
+
+    /// Forgets what helpers and clouds said that was not accepted. What another caller has had anew by now stays.
+    pub(crate) async fn forget(&self, is_refused: impl Fn(Option<&Credentials>) -> bool) {
+        self.helpers.lock().await.retain(|_, (_, credentials)| !is_refused(credentials.as_ref()));
+        if let Source::Cloud(cloud) = &self.source {
+            Box::pin(cloud.forget(|credentials| is_refused(Some(credentials)))).await;
+        }
     }
 
     async fn look_in(&self, file: &Path, config: &ConfigFile, path: &str) -> Result<Option<Found>, Error> {

@@ -1,7 +1,7 @@
 //! Authorizes requests to one registry: credentials, challenge, and a token cache with single flight.
 
 mod challenge;
-pub(crate) mod cloud;
+mod cloud;
 mod credentials;
 mod helper;
 mod token;
@@ -18,6 +18,8 @@ use tokio::time::Instant;
 use crate::error::{Error, Kind};
 use crate::wire::Wire;
 use challenge::Challenge;
+pub(crate) use cloud::Doors;
+pub(crate) use cloud::aws::Aws;
 pub(crate) use credentials::{Credentials, Found, Keyring, secret};
 pub(crate) use token::Scopes;
 use token::{Service, Token, basic};
@@ -155,10 +157,19 @@ impl Authenticator {
             return self.token(path, scopes, &service, scope.as_deref(), refused).await.map(Some);
         }
         if refused.is_some() {
-            self.keyring.forget().await;
+            let is_refused = |kept: Option<&Credentials>| match kept {
+                Some(Credentials::Password { username, password }) => Some(&basic(username, password)) == refused,
+                Some(Credentials::IdentityToken(_)) | None => false,
+            };
+            self.keyring.forget(is_refused).await;
         }
         let new = self.authorize(path, scopes).await?;
         Ok(new.filter(|new| Some(new) != refused))
+    }
+
+    /// The identity of AWS's, for what its registries serve beside the specification.
+    pub(crate) fn aws(&self) -> Option<&Aws> {
+        self.keyring.aws()
     }
 
     /// Whether there are credentials for `path`: it decides what a refusal means.
@@ -193,8 +204,28 @@ impl Authenticator {
             return Ok(token.header.clone());
         }
         *kept = None;
-        let found = self.credentials(path).await?;
-        let credentials = found.as_ref().map(|found| &found.credentials);
+        let credentials = self.credentials(path).await?.map(|found| found.credentials);
+        let token = match self.log_in(credentials.as_ref(), scopes, service, extra).await {
+            // Refused, now or to another caller, and forgotten. What ended before its time is had anew.
+            Err(error) if error.kind() == Kind::Unauthorized && matches!(error.status(), Some(401) | None) => {
+                let other = self.credentials(path).await?.map(|found| found.credentials);
+                if other == credentials {
+                    return Err(error);
+                }
+                self.log_in(other.as_ref(), scopes, service, extra).await?
+            }
+            token => token?,
+        };
+        Ok(kept.insert(token).header.clone())
+    }
+
+    async fn log_in(
+        &self,
+        credentials: Option<&Credentials>,
+        scopes: &Scopes,
+        service: &Service,
+        extra: Option<&str>,
+    ) -> Result<Token, Error> {
         let proven = self.logins.proven.load(Ordering::Relaxed);
         let _first = if proven { None } else { Some(self.logins.first.lock().await) };
         if self.logins.were_refused(credentials) {
@@ -204,16 +235,17 @@ impl Authenticator {
         }
         let token = match service.token(&self.wire, credentials, scopes, extra).await {
             Err(error) if error.kind() == Kind::Unauthorized => {
+                // In this order: who learns of the refusal looks for others.
+                self.keyring.forget(|kept| kept == credentials).await;
                 if error.status() == Some(401) {
                     self.logins.note_refusal(credentials);
                 }
-                self.keyring.forget().await;
                 return Err(error);
             }
             token => token?,
         };
         self.logins.proven.store(true, Ordering::Relaxed);
-        Ok(kept.insert(token).header.clone())
+        Ok(token)
     }
 
     /// Credentials may differ by path, so a token is kept by the path that it was asked for.

@@ -7,12 +7,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::gathered::{Entry, Gathered, TAGS_MAX};
-use crate::auth::cloud::aws::{self, Service};
+use crate::auth::Aws;
 use crate::error::{Error, Kind};
 use crate::pages::PAGES_MAX;
 use crate::transport::Registry;
-
-const TARGET: &str = "AmazonEC2ContainerRegistry_V20150921.ListImages";
 
 /// Images asked for at once: the most that ECR gives.
 const PAGE_IMAGES: usize = 1000;
@@ -50,11 +48,14 @@ struct Image {
 }
 
 pub(super) async fn list(registry: &Registry, repository: &Repository) -> Result<Option<Gathered>, Error> {
-    let Some(account) = Account::of_host(registry.host.name()) else { return Ok(None) };
+    // Without an identity of AWS's there is nobody who could sign; a password is good for the registry alone.
+    let (Some(account), Some(aws)) = (Account::of_host(registry.host.name()), registry.auth.aws()) else {
+        return Ok(None);
+    };
     let refused = |why: &str| Error::new(Kind::Refused, format!("list the images of `{repository}`")).because(why);
     let (mut listed, mut token) = (Gathered::default(), None);
     for _ in 0..PAGES_MAX {
-        let page = page(registry, &account, repository, token.as_deref()).await?;
+        let page = page(registry, aws, &account, repository, token.as_deref()).await?;
         let page: Answered =
             serde_json::from_value(page).map_err(|error| refused("the listing is not readable").caused_by(error))?;
         for image in page.image_ids.into_iter().flatten() {
@@ -74,6 +75,7 @@ pub(super) async fn list(registry: &Registry, repository: &Repository) -> Result
 
 async fn page(
     registry: &Registry,
+    aws: &Aws,
     account: &Account<'_>,
     repository: &Repository,
     token: Option<&str>,
@@ -87,7 +89,7 @@ async fn page(
     }
     let call = async || {
         let _slot = registry.read_slot().await?;
-        aws::call(&registry.wire, &registry.options.env, account.region, Service::Ecr, TARGET, body.clone()).await
+        aws.call("ListImages", &body).await
     };
     registry.retried(call).await
 }

@@ -5,6 +5,7 @@
 
 mod auth;
 mod check;
+mod cloud;
 mod judge;
 mod layout;
 mod listing;

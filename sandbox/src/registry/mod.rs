@@ -7,6 +7,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::Error;
 use crate::auth::{Auth, Door};
+use crate::cloud::{Azure, Exchange, Fake};
 use crate::faults::{ActiveFault, Fault, Faults};
 use crate::log::{Log, Request};
 use crate::serve::{Server, listen};
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     store: Store,
     features: RwLock<Features>,
     door: Door,
+    exchange: Option<Exchange>,
     uploads: uploads::Uploads,
     pull_limit: Mutex<Option<PullLimit>>,
     keep_blob_bytes: u64,
@@ -86,6 +88,7 @@ pub struct Builder {
     store: Store,
     features: Features,
     auth: Auth,
+    exchange: Option<Exchange>,
     tls: Option<Tls>,
     keep_blob_bytes: u64,
 }
@@ -119,6 +122,13 @@ impl Builder {
         self
     }
 
+    /// Exchanges the access tokens of this `azure` for refresh tokens, as registries of Azure do.
+    #[must_use]
+    pub fn exchange(mut self, azure: &Fake<Azure>) -> Self {
+        self.exchange = Some(azure.exchange());
+        self
+    }
+
     /// Speaks TLS, and so do token service and storage.
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
@@ -148,7 +158,8 @@ impl Builder {
         let (log, token_log, storage_log) = (Arc::default(), Arc::default(), Arc::default());
         let door = match self.auth {
             Auth::None => Door::Open,
-            Auth::Basic(accounts) => Door::Basic(accounts),
+            Auth::Basic(accounts) => Door::Basic(accounts.into()),
+            Auth::Issued(accounts) => Door::Basic(accounts),
             Auth::Tokens(settings) => {
                 let (listener, address) = listen(loopback).await?;
                 let service = TokenService { settings: settings.clone(), table: tokens.clone() };
@@ -168,6 +179,7 @@ impl Builder {
             store: store.clone(),
             features: RwLock::new(self.features),
             door,
+            exchange: self.exchange,
             uploads: uploads::Uploads::default(),
             pull_limit: Mutex::new(None),
             keep_blob_bytes: self.keep_blob_bytes,
@@ -190,6 +202,7 @@ impl Registry {
             store: Store::new(),
             features: Features::default(),
             auth: Auth::None,
+            exchange: None,
             tls: None,
             keep_blob_bytes: u64::MAX,
         }

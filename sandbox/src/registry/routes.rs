@@ -12,6 +12,9 @@ use crate::auth::Need;
 use crate::body::RequestBody;
 use crate::serve::Service;
 
+/// Where registries of Azure take access tokens.
+const EXCHANGE: &str = "/oauth2/exchange";
+
 /// What a path names (distribution-spec, "Endpoints").
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route<'a> {
@@ -93,6 +96,9 @@ impl Service for RegistryService {
         if let Some(call) = Call::parse(self.features().vendor, head) {
             return self.admit_call(&call, head);
         }
+        if self.exchange.is_some() && head.uri.path() == EXCHANGE {
+            return Ok(());
+        }
         let route = Route::parse(head.uri.path());
         let mut needs = route.as_ref().map(|route| route.needs(&head.method)).unwrap_or_default();
         let query = Query::of(head);
@@ -106,6 +112,9 @@ impl Service for RegistryService {
     async fn answer(&self, head: &Parts, body: RequestBody) -> Answer {
         if let Some(call) = Call::parse(self.features().vendor, head) {
             return self.answer_call(&call, head, body).await.unwrap_or_else(|refused| *refused);
+        }
+        if let Some(exchange) = self.exchange.as_ref().filter(|_| head.uri.path() == EXCHANGE) {
+            return exchange.answer(&body.whole(64 * 1024).await.unwrap_or_default());
         }
         let answer = match Route::parse(head.uri.path()) {
             Some(route) if !route.repository().is_none_or(is_name) => {

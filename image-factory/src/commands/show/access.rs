@@ -86,9 +86,9 @@ fn login(auth: &Auth) -> String {
         Auth::Ambient => "credentials of `docker login`, if there are any".to_owned(),
         Auth::Anonymous => "no credentials".to_owned(),
         Auth::Basic { username, password } => format!("user `{username}`, password from {}", place(password)),
-        Auth::Aws => "the identity that AWS gives to this machine".to_owned(),
-        Auth::Gcp => "the identity that Google Cloud gives to this machine".to_owned(),
-        Auth::Azure => "the identity that Azure gives to this machine".to_owned(),
+        Auth::Aws => "an identity of AWS, from the environment or this machine".to_owned(),
+        Auth::Gcp => "an identity of Google Cloud, by a service account's key or from this machine".to_owned(),
+        Auth::Azure => "an identity of Azure, from the environment or this machine".to_owned(),
         Auth::GithubApp { id, key } => format!("app {id} of GitHub's, its key from {}", place(key)),
     }
 }

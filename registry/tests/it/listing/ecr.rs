@@ -1,19 +1,25 @@
 //! ECR's `ListImages`.
 
-use registry::{Kind, Listing};
-use sandbox::{Effect, Fault, RetryAfter, Vendor};
+use proto::settings::{Auth, RegistrySettings};
+use registry::{Client, Kind, Listing};
+use sandbox::{Effect, Fault, Registry, RetryAfter, Vendor};
 
-use super::{assert_complete, assert_names_only, builder, fill, repository, through};
-use crate::setup::capabilities;
+use super::{assert_complete, assert_names_only, builder, fill, repository, through_with};
+use crate::setup::{capabilities, settings};
 
 const HOST: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+
+/// A client with an identity of AWS's, for which `registry` stands for ECR.
+fn with_identity(registry: &Registry) -> Client {
+    through_with(registry, RegistrySettings { auth: Auth::Aws, ..settings(HOST) })
+}
 
 #[tokio::test]
 async fn all_tags_come_with_digests() {
     let registry = builder(Vendor::Ecr).start().await.unwrap();
     fill(registry.store(), "team/app", 250);
     registry.features(|features| features.page_max = Some(100));
-    let (client, repository) = (through(&registry, HOST), repository(&format!("{HOST}/team/app")));
+    let (client, repository) = (with_identity(&registry), repository(&format!("{HOST}/team/app")));
     let listed = client.tags(&repository).await.unwrap();
     assert_complete(&listed, registry.store(), "team/app", false);
     assert_eq!((registry.log().count("POST", "/"), registry.log().count("GET", "")), (3, 0));
@@ -25,7 +31,7 @@ async fn an_identity_without_the_right_lists_plainly_from_then_on() {
     let registry = builder(Vendor::Ecr).start().await.unwrap();
     fill(registry.store(), "team/app", 3);
     registry.fault(Fault::on("POST", "/", Effect::refusal(400, "AccessDeniedException")));
-    let client = through(&registry, HOST);
+    let client = with_identity(&registry);
     for _ in 0..2 {
         assert_names_only(&client.tags(&repository(&format!("{HOST}/team/app"))).await.unwrap(), 3);
     }
@@ -37,6 +43,6 @@ async fn a_limit_is_handed_up() {
     let registry = builder(Vendor::Ecr).start().await.unwrap();
     fill(registry.store(), "team/app", 3);
     registry.fault(Fault::on("POST", "/", Effect::too_many_requests(RetryAfter::Seconds(3_600))));
-    let error = through(&registry, HOST).tags(&repository(&format!("{HOST}/team/app"))).await.unwrap_err();
+    let error = with_identity(&registry).tags(&repository(&format!("{HOST}/team/app"))).await.unwrap_err();
     assert_eq!(error.kind(), Kind::RateLimited);
 }

@@ -1,3 +1,0 @@
-//! What runs in a cloud has an identity there, which stands for credentials.
-
-pub(crate) mod aws;
