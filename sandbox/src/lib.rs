@@ -50,7 +50,7 @@ pub use delay::{Delay, Line};
 pub use faults::{ActiveFault, Effect, Fault, RetryAfter};
 pub use hold::Hold;
 pub use log::{Log, Request};
-pub use registry::{Builder, Features, Missing, PullLimit, Registry, TagPaging};
+pub use registry::{Builder, Features, Missing, PullLimit, RateLimit, Registry, TagPaging};
 pub use store::Store;
 pub use tls::Tls;
 

@@ -3,6 +3,7 @@
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use proto::Digest;
+use tokio::time::Instant;
 use url::form_urlencoded;
 
 use super::RegistryService;
@@ -89,6 +90,9 @@ impl Query {
 
 impl Service for RegistryService {
     fn admit(&self, head: &Parts) -> Result<(), Box<Answer>> {
+        if let Some(bucket) = self.rate_limit().as_mut() {
+            bucket.take(Instant::now())?;
+        }
         let route = Route::parse(head.uri.path());
         let mut needs = route.as_ref().map(|route| route.needs(&head.method)).unwrap_or_default();
         let query = Query::of(head);
