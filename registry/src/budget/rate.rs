@@ -22,9 +22,9 @@ const GROWTH_FIRST: f64 = 4.6;
 const GROWTH_LAST: f64 = 0.002;
 
 /// A refusal makes it grow so much slower than before.
-const GROWTH_CUT: f64 = 1.0 / 16.0;
+const GROWTH_CUT: f64 = 1.0 / 8.0;
 
-/// Growth itself doubles in this time without a refusal.
+/// Growth itself doubles in so many seconds without a refusal.
 const GROWTH_DOUBLES: f64 = 10.0;
 
 /// Of what was accepted.
