@@ -70,7 +70,9 @@ impl Drop for Slot {
         let mut state = self.lane.state();
         if state.slots > state.crowd.limit() {
             state.slots -= 1;
-            self.permit.take().map(OwnedSemaphorePermit::forget);
+            if let Some(permit) = self.permit.take() {
+                permit.forget();
+            }
         }
     }
 }
