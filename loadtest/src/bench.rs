@@ -40,7 +40,7 @@ pub(crate) const FULL: Size = Size {
     repositories: 20,
     tags_each: 20,
     round_trips_ms: &[0, 20],
-    tags_limited: 250,
+    tags_limited: 110,
     times: 3,
     is_judged: true,
 };

@@ -1,7 +1,7 @@
 //! The rates of one registry: one for each action, and one over all.
 //!
-//! A refusal concerns its action, as at registries that limit each for itself. If another action was refused a moment
-//! ago, the registry counts them together: from then on only the rate over all is found out, which every refusal takes
+//! A refusal concerns its action, as at registries that limit each for itself. If another action was refused shortly
+//! before, the registry counts them together: from then on only the rate over all is found out, which every refusal takes
 //! down, whoever meets it. So it comes below the limit in either case.
 
 use std::time::Duration;
@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use super::action::Action;
 use super::rate::Rate;
 
-/// Actions that are refused within this time have one limit.
-const TOGETHER: Duration = Duration::from_secs(10);
+/// Actions that are refused within this time have one limit. A limit is met only two or three times in it, and each for
+/// itself would be cut to less than its share.
+const TOGETHER: Duration = Duration::from_secs(60);
 
 /// The rates of one registry, and what came of the requests. Has no clock.
 #[derive(Debug)]
