@@ -1,8 +1,8 @@
 //! The rates of one registry: one for each action, and one over all.
 //!
 //! A refusal concerns its action, as at registries that limit each for itself. If another action was refused shortly
-//! before, the registry counts them together: from then on only the rate over all is found out, which every refusal takes
-//! down, whoever meets it. So it comes below the limit in either case.
+//! before, the registry counts them together: from then on only the rate over all is found out, which every refusal
+//! takes down, whoever meets it. So it comes below the limit in either case.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! How many requests per second: without a limit until the server says that it has one, then near to it.
 //!
-//! A refusal takes the rate down to nine tenths of what was accepted, once for all requests that were under way. Then it
-//! grows, by 1 % in 5 s at first, and the faster the longer nothing is refused: a limit that was never met again is
+//! A refusal takes the rate down to nine tenths of what was accepted, once for all requests that were under way. Then
+//! it grows, by 1 % in 5 s at first, and the faster the longer nothing is refused: a limit that was never met again is
 //! found soon, one that is there is met seldom. Only the time in which somebody waited for the rate counts.
 
 use std::collections::VecDeque;

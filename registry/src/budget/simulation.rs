@@ -48,8 +48,8 @@ impl Outcome {
     }
 }
 
-/// Sends for 120 s as fast as `limits` and what is found out allow, the actions in turn, with `width` requests under way
-/// at most. Each action takes from the bucket of its number.
+/// Sends for 120 s as fast as `limits` and what is found out allow, the actions in turn, with `width` requests under
+/// way at most. Each action takes from the bucket of its number.
 fn run(
     limits: &Limits,
     buckets: &mut [Bucket],
