@@ -26,6 +26,8 @@ pub(crate) struct Size {
     pub(crate) tags_each: usize,
     /// To the catalogue's registries and back, in milliseconds: one after the other.
     pub(crate) round_trips_ms: &'static [usize],
+    /// Of the repository that goes to a limited registry: at some requests for each, for two minutes.
+    pub(crate) tags_limited: usize,
     /// How often what does not take long is measured.
     pub(crate) times: usize,
     /// Whether times are long enough to be judged.
@@ -38,6 +40,7 @@ pub(crate) const FULL: Size = Size {
     repositories: 20,
     tags_each: 20,
     round_trips_ms: &[0, 20],
+    tags_limited: 110,
     times: 3,
     is_judged: true,
 };
@@ -48,6 +51,7 @@ pub(crate) const QUICK: Size = Size {
     repositories: 2,
     tags_each: 2,
     round_trips_ms: &[1],
+    tags_limited: 2,
     times: 1,
     is_judged: false,
 };

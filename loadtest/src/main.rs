@@ -3,7 +3,7 @@
 //!
 //! # Layout
 //!
-//! - `layer`, `nights`, `check`: the scenarios
+//! - `layer`, `nights`, `limits`, `check`: the scenarios
 //! - `bench`: what they share: programs, folder, verdicts
 //! - `tool`: whom we compare, and how each is told what to mirror
 //! - `server`: a registry in a process of its own, with its counts
@@ -15,6 +15,7 @@
 mod bench;
 mod check;
 mod layer;
+mod limits;
 mod nights;
 mod sample;
 mod server;
@@ -57,6 +58,8 @@ enum Scenario {
     Tags,
     /// 20 repositories with 420 tags of three platforms, two nights, near and 20 ms away.
     Catalogue,
+    /// A destination that takes 20 requests per second, for two minutes.
+    Limits,
     /// A job file with 6,000 tags of 420 repositories is read.
     Check,
 }
@@ -82,6 +85,7 @@ fn main() -> anyhow::Result<ExitCode> {
                     nights::run(&mut bench, &Nights::catalogue(size, *round_trip_ms))?;
                 }
             }
+            Scenario::Limits => limits::run(&mut bench)?,
             Scenario::Check => check::run(&mut bench)?,
         }
     }

@@ -41,7 +41,7 @@ impl Nights {
 }
 
 /// Options of `sandbox`, each with its number.
-fn options(options: &[(&str, usize)]) -> Vec<String> {
+pub(crate) fn options(options: &[(&str, usize)]) -> Vec<String> {
     options.iter().flat_map(|(name, value)| [(*name).to_owned(), value.to_string()]).collect()
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Server {
 pub(crate) struct Counts {
     /// By method and kind: `GET manifests`.
     pub(crate) requests: BTreeMap<String, u64>,
+    /// Of all, those that were answered by 429.
+    pub(crate) refused: u64,
     /// Of the bodies of requests.
     pub(crate) bytes_in: u64,
     /// Of the bodies of answers.

@@ -127,8 +127,10 @@ mod tests {
     fn row(tool: Tool, seconds: &[f64]) -> Row {
         let sample = |seconds: &f64| Sample {
             usage: Usage { seconds: *seconds, cpu_seconds: seconds / 2.0, peak_mib: 20.0 },
-            source: counts(r#"{"bytes_in":0,"bytes_out":3000000,"requests":{"GET blobs":4,"HEAD manifests":6}}"#),
-            destination: counts(r#"{"bytes_in":2000000,"bytes_out":0,"requests":{"PUT manifests":5}}"#),
+            source: counts(
+                r#"{"bytes_in":0,"bytes_out":3000000,"refused":0,"requests":{"GET blobs":4,"HEAD manifests":6}}"#,
+            ),
+            destination: counts(r#"{"bytes_in":2000000,"bytes_out":0,"refused":0,"requests":{"PUT manifests":5}}"#),
         };
         Row { samples: seconds.iter().map(sample).collect(), ..Row::new(tool, "first night".to_owned()) }
     }

@@ -86,9 +86,12 @@ impl Client {
     }
 
     /// Whether the registry of `repository` counts manifests that are read, so that a `HEAD` is to be preferred.
-    pub fn counts_pulls(&self, repository: &Repository) -> bool {
-        let limits = self.0.access.settings(repository).map(|settings| &settings.limits);
-        *repository.host() == Host::docker_hub() || limits.is_some_and(|limits| limits.pulls.is_some())
+    ///
+    /// # Errors
+    /// Its settings name what cannot be read. Nothing is asked.
+    pub async fn counts_pulls(&self, repository: &Repository) -> Result<bool, Error> {
+        let is_metered = self.budget(repository).await?.pulls.is_some();
+        Ok(is_metered || *repository.host() == Host::docker_hub())
     }
 
     /// Where else the same content is found, by the settings.

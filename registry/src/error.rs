@@ -192,6 +192,15 @@ impl Error {
         self
     }
 
+    /// That no pull is left for this time: too long for a request, however short it is.
+    pub(crate) fn exhausted(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait.max(Duration::from_secs(1)));
+        self.0.patience = Duration::ZERO;
+        self.hinting(
+            "come again when there are some, use an account with more, or keep fewer free: `limits.pulls` in the file",
+        )
+    }
+
     pub(crate) fn with_kind(mut self, kind: Kind) -> Self {
         self.0.kind = kind;
         self

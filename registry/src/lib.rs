@@ -5,7 +5,8 @@
 //! - [`Client`]: the verbs, each in a module of its own: `manifests`, `blobs`, `tags`, `referrers`
 //! - [`Layout`], [`Archive`]: images on disk
 //! - [`Place`]: a registry, a layout or an archive, under the same verbs
-//! - `transport`: one registry under one set of settings: slots, authorization, retries
+//! - `transport`: one registry under one set of settings: authorization, retries
+//! - `budget`: how many requests, bytes and pulls there may be, and whoever waits for them
 //! - `wire`: one request: timeouts, redirects, errors told apart (`unanswered`); below it `tls`, `proxy`, `dns`
 //! - `tags`: the tags of a repository, with their digests where the vendor lists them
 //! - `pages`: how listings go on
@@ -17,6 +18,7 @@
 
 mod auth;
 mod blobs;
+mod budget;
 mod capabilities;
 mod check;
 mod client;
@@ -38,6 +40,7 @@ mod unanswered;
 mod wire;
 
 pub use blobs::{BlobSource, BlobStream, Progress, PushError, Pushed};
+pub use budget::{Action, ActionView, BudgetView, PullsView};
 pub use capabilities::Capabilities;
 pub use check::Check;
 pub use client::Client;

@@ -35,6 +35,7 @@ pub struct Options {
     /// How often the read of one blob is resumed after a cut.
     pub resumes: u32,
     /// Requests that read, and requests that write, under way at once at one registry, unless its settings say else.
+    /// It is the most: how many there are is found out.
     pub concurrency: u32,
     /// Bytes of one `PATCH` where a registry wants chunks, unless it asks for larger ones. Below the 20 MB at which
     /// some registries cut.
@@ -59,7 +60,7 @@ impl Default for Options {
             retry_after_max: limits::RETRY_AFTER_MAX,
             unreached_for: Duration::from_secs(5),
             resumes: 10,
-            concurrency: 16,
+            concurrency: 32,
             chunk_bytes: 16 * 1024 * 1024,
             auth_file: None,
             env: Env::process(),

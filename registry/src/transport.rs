@@ -1,4 +1,4 @@
-//! One registry under one set of settings: requests with slots, authorization and bounded retries.
+//! One registry under one set of settings: requests within budgets, with authorization and bounded retries.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -7,9 +7,10 @@ use proto::settings::{Network, RegistrySettings, Tls};
 use proto::{Host, Repository};
 use reqwest::header::HeaderValue;
 use reqwest::{Method, Url};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 
 use crate::auth::{self, Authenticator, Doors, Keyring, Scopes, secret};
+use crate::budget::{Budget, Exhausted, Slot};
 use crate::capabilities::Learned;
 use crate::error::{Error, Kind};
 use crate::options::Options;
@@ -35,10 +36,7 @@ pub(crate) struct Registry {
     pub(crate) listings: Listings,
     pub(crate) tls_seen: Arc<tls::Seen>,
     pub(crate) options: Arc<Options>,
-    /// Reads and writes have slots of their own: an upload holds one while it waits for the read of its source, which
-    /// may be the same registry. Nothing that reads ever waits for a write.
-    reads: Arc<Semaphore>,
-    writes: Arc<Semaphore>,
+    pub(crate) budget: Arc<Budget>,
 }
 
 /// For whom a request is made: it decides credentials and scopes.
@@ -100,7 +98,11 @@ impl Registry {
         let tls_seen = Arc::<tls::Seen>::default();
         let ca = network.ca_file.as_deref();
         let tls = tls::config(host.name(), tls_settings, ca, key.as_deref(), tls_seen.clone())?;
-        let wire = Wire::new(options.clone(), tls, Proxies::new(network, &options.env)?)?;
+        let limits = settings.map(|settings| settings.limits.clone()).unwrap_or_default();
+        let concurrency = limits.concurrency.unwrap_or(options.concurrency).max(1) as usize;
+        let proxies = Proxies::new(network, &options.env)?;
+        // As many that read as that write, each with a connection of its own.
+        let wire = Wire::new(options.clone(), tls, proxies, 2 * concurrency)?;
         let plain_http = match settings {
             Some(settings) if settings.plain_http => Some(true),
             _ if host.is_loopback() && *tls_settings == no_tls => None,
@@ -110,8 +112,6 @@ impl Registry {
         let scheme = if plain_http == Some(true) { "http" } else { "https" };
         let keyring =
             Keyring::new(host.clone(), auth, options.clone(), || Doors::new(&wire, scheme, network, &options))?;
-        let concurrency =
-            settings.and_then(|settings| settings.limits.concurrency).unwrap_or(options.concurrency).max(1);
         Ok(Self {
             plain_http,
             base: OnceCell::new(),
@@ -121,8 +121,7 @@ impl Registry {
             learned: Learned::new(settings.map(|settings| settings.without.clone()).unwrap_or_default()),
             listings: Listings::default(),
             tls_seen,
-            reads: Arc::new(Semaphore::new(concurrency as usize)),
-            writes: Arc::new(Semaphore::new(concurrency as usize)),
+            budget: Budget::new(&limits, concurrency, options.retry_after_max),
             wire,
             host,
             options,
@@ -181,7 +180,12 @@ impl Registry {
         let url = format!("{scheme}://{host}/v2/");
         let url = Url::parse(&url)
             .map_err(|error| Error::new(Kind::Internal, format!("read the URL `{url}`")).caused_by(error))?;
-        let answer = self.wire.send(&Request::new(Method::GET, url.clone()), None).await?;
+        let request = Request::new(Method::GET, url.clone());
+        let entered = self.budget.enter(&request).await;
+        let mut ticket = entered.map_err(|exhausted| self.exhausted(&request, &exhausted))?;
+        ticket.sending();
+        let answer = self.wire.send(&request, None).await?;
+        ticket.answered(answer.status(), answer.headers());
         if answer.status() == 401 && answer.is_from(&url) {
             self.auth.learn(answer.headers(), &url)?;
         } else if answer.status() == 429 || answer.status().is_server_error() {
@@ -220,12 +224,12 @@ impl Registry {
 
     /// Sends a request once, and once more if another authorization may help.
     pub(crate) async fn call_once(&self, request: &Request, purpose: &Purpose) -> Result<Answer, Error> {
-        let slot = match request.method {
-            Method::GET | Method::HEAD => self.read_slot().await?,
-            _ => self.write_slot().await?,
-        };
+        let entered = self.budget.enter(request).await;
+        let mut ticket = entered.map_err(|exhausted| self.exhausted(request, &exhausted))?;
         let authorization = self.authorization(&request.url, purpose).await?;
+        ticket.sending();
         let mut answer = self.wire.send(request, authorization.as_ref()).await?;
+        let mut exhausted = ticket.answered(answer.status(), answer.headers());
         let base = self.base().await?;
         // Only the registry's own challenge: where it redirects to could name any place for our credentials.
         if answer.status() == 401 && answer.is_from(base) && purpose.proof == Proof::AsAsked {
@@ -233,17 +237,28 @@ impl Registry {
             let refused = authorization.as_ref();
             let renewed = self.auth.renew(&purpose.path, &purpose.scopes, base, headers, refused).await?;
             if let Some(new) = renewed {
+                ticket.again().await;
+                ticket.sending();
                 answer = self.wire.send(request, Some(&new)).await?;
+                exhausted = ticket.answered(answer.status(), answer.headers());
             }
         }
-        answer.slot = Some(slot);
-        self.judge(answer, purpose).await
+        answer.slot = ticket.slot.take();
+        let judged = self.judge(answer, purpose).await;
+        match exhausted {
+            Some(exhausted) => judged.map_err(|error| error.exhausted(exhausted.wait)),
+            None => judged,
+        }
     }
 
     /// Sends a streaming body once. The caller holds a write slot.
     pub(crate) async fn upload(&self, request: &Request, purpose: &Purpose, upload: Upload) -> Result<Answer, Error> {
+        let entered = self.budget.enter_upload(request).await;
+        let mut ticket = entered.map_err(|exhausted| self.exhausted(request, &exhausted))?;
         let authorization = self.authorization(&request.url, purpose).await?;
+        ticket.sending();
         let answer = self.wire.upload(request, authorization.as_ref(), upload).await?;
+        ticket.answered(answer.status(), answer.headers());
         let base = self.base().await?;
         if answer.status() == 401 && answer.is_from(base) {
             // The body is gone, but the next try shall have another token.
@@ -253,12 +268,15 @@ impl Registry {
         self.judge(answer, purpose).await
     }
 
-    pub(crate) async fn read_slot(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
-        slot(&self.reads).await
+    /// A slot for an upload, which is taken before the source is opened.
+    pub(crate) async fn write_slot(&self) -> Result<Slot, Error> {
+        Ok(self.budget.write_slot().await)
     }
 
-    pub(crate) async fn write_slot(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
-        slot(&self.writes).await
+    /// Why a pull is not sent.
+    fn exhausted(&self, request: &Request, exhausted: &Exhausted) -> Error {
+        let error = self.wire.error(Kind::RateLimited, request).because(exhausted.to_string());
+        error.exhausted(exhausted.wait)
     }
 
     /// No `Authorization` leaves for another host: uploads and pages may lead elsewhere.
@@ -288,9 +306,4 @@ impl Registry {
             judged => judged,
         }
     }
-}
-
-async fn slot(slots: &Arc<Semaphore>) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
-    // The semaphore is never closed.
-    slots.clone().acquire_owned().await.map_err(|error| Error::new(Kind::Internal, "take a slot").caused_by(error))
 }

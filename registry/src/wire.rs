@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::blobs::watch::Watch;
+use crate::budget::Slot;
 use crate::dns::Resolver;
 use crate::error::{Error, Kind, Told};
 use crate::options::Options;
@@ -61,9 +61,16 @@ pub(crate) struct Upload {
 }
 
 impl Wire {
+    /// Keeps up to `connections` open to each host that are not in use.
+    ///
     /// # Errors
     /// `Internal`: the HTTP client could not be built.
-    pub(crate) fn new(options: Arc<Options>, tls: rustls::ClientConfig, proxies: Proxies) -> Result<Self, Error> {
+    pub(crate) fn new(
+        options: Arc<Options>,
+        tls: rustls::ClientConfig,
+        proxies: Proxies,
+        connections: usize,
+    ) -> Result<Self, Error> {
         let secrets = Secrets::default();
         proxies.all().for_each(|proxy| secrets.note_proxy(&proxy.url));
         let chosen = proxies.clone();
@@ -79,6 +86,7 @@ impl Wire {
             .connect_timeout(options.connect_timeout)
             // Below the idle time of common servers and balancers, which would cut what was just begun.
             .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(connections)
             .referer(false)
             .build()
             .map_err(|error| Error::new(Kind::Internal, "set up the HTTP client").caused_by(error.without_url()))?;
@@ -179,7 +187,7 @@ pub(crate) struct Answer {
     options: Arc<Options>,
     secrets: Secrets,
     /// Held until the body was read.
-    pub(crate) slot: Option<OwnedSemaphorePermit>,
+    pub(crate) slot: Option<Slot>,
 }
 
 impl Answer {
@@ -284,11 +292,16 @@ impl Answer {
             407 | 408 | 500.. => Kind::Unavailable,
             _ => Kind::Refused,
         };
-        let retry_after = self.text(RETRY_AFTER.as_str()).and_then(wait);
+        let retry_after = retry_after(self.headers());
         // A body that cannot be read takes nothing from the status.
         let told = self.bytes(ERROR_BYTES_MAX).await.ok().and_then(|body| told(&body));
         Err(self.error(kind).answered(status.as_u16(), told, retry_after).patience(self.options.retry_after_max))
     }
+}
+
+/// How long `Retry-After` asks to wait.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(wait)
 }
 
 /// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).

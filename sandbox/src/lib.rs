@@ -52,7 +52,7 @@ pub use delay::{Delay, Line};
 pub use faults::{ActiveFault, Effect, Fault, RetryAfter};
 pub use hold::Hold;
 pub use log::{Log, Request};
-pub use registry::{Builder, Features, Missing, PullLimit, Registry, TagPaging, Vendor};
+pub use registry::{Builder, Features, Missing, PullLimit, RateLimit, Registry, TagPaging, Vendor};
 pub use store::Store;
 pub use tls::Tls;
 

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! It prints its URL on a line of its own, writes what clients should trust to `DIR/ca.pem`, and runs until it is
-//! interrupted. For each SIGUSR1 it prints a line of JSON: the requests since the last one, by kind, and the bytes of
-//! their bodies in and out.
+//! interrupted. For each SIGUSR1 it prints a line of JSON: the requests since the last one, by kind, how many of
+//! them were answered by 429, and the bytes of their bodies in and out.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sandbox::{Delay, Line, Log, Registry, Store, Tls, Vendor, content};
+use sandbox::{Delay, Line, Log, PullLimit, RateLimit, Registry, Store, Tls, Vendor, content};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -31,6 +31,10 @@ const USAGE: &str = "usage: sandbox [OPTION VALUE]…
   --keep BYTES       of uploads, keep only blobs up to this size; hash and count larger ones
   --vendor NAME      list tags as this vendor does too: gcr, harbor, quay, zot, hub, ecr
   --round-trip MS    stand at the other end of a line that takes so many milliseconds there and back
+  --requests-per-second N
+                     answer more of them by 429
+  --burst N          but take so many at once (5) after a time without any
+  --pulls N          have so many pulls left, in a window of 6 h
 ";
 
 #[derive(Default)]
@@ -44,6 +48,9 @@ struct Options {
     keep: Option<u64>,
     vendor: Vendor,
     round_trip: Duration,
+    per_second: Option<u32>,
+    burst: Option<u32>,
+    pulls: Option<u64>,
 }
 
 impl Options {
@@ -61,6 +68,9 @@ impl Options {
                 "--keep" => options.keep = Some(value.parse()?),
                 "--vendor" => options.vendor = vendor(&value)?,
                 "--round-trip" => options.round_trip = Duration::from_millis(value.parse()?),
+                "--requests-per-second" => options.per_second = Some(value.parse()?),
+                "--burst" => options.burst = Some(value.parse()?),
+                "--pulls" => options.pulls = Some(value.parse()?),
                 _ => return Err(format!("unknown option `{name}`").into()),
             }
         }
@@ -113,6 +123,9 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         builder = builder.tls(Tls::SignedByAuthority);
     }
     let registry = builder.start().await?;
+    let burst = options.burst.unwrap_or(5);
+    registry.set_rate_limit(options.per_second.map(|per_second| RateLimit { per_second, burst, retry_after: None }));
+    registry.set_pull_limit(options.pulls.map(|pulls| PullLimit { limit: pulls, remaining: pulls, window: 21_600 }));
     if let Some((folder, pem)) = options.tls.zip(registry.ca_pem()) {
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join("ca.pem"), pem)?;
@@ -137,15 +150,17 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// `{"bytes_in":0,"bytes_out":71,"requests":{"GET manifests":1,"HEAD blobs":5}}`
+/// `{"bytes_in":0,"bytes_out":71,"refused":0,"requests":{"GET manifests":1,"HEAD blobs":5}}`, where `refused` are those
+/// of the requests that were answered by 429.
 fn counts(log: &Log) -> Value {
     const KINDS: [&str; 5] = ["blobs/uploads", "blobs", "manifests", "referrers", "tags"];
-    let (mut requests, mut bytes_in, mut bytes_out) = (BTreeMap::new(), 0, 0);
+    let (mut requests, mut refused, mut bytes_in, mut bytes_out) = (BTreeMap::new(), 0, 0, 0);
     for request in log.requests() {
         let kind = KINDS.into_iter().find(|kind| request.path.contains(&format!("/{kind}/"))).unwrap_or("other");
         *requests.entry(format!("{} {kind}", request.method)).or_insert(0) += 1;
+        refused += u64::from(request.status == 429);
         bytes_in += request.bytes_in;
         bytes_out += request.bytes_out;
     }
-    json!({ "requests": requests, "bytes_in": bytes_in, "bytes_out": bytes_out })
+    json!({ "requests": requests, "refused": refused, "bytes_in": bytes_in, "bytes_out": bytes_out })
 }

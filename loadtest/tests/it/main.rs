@@ -16,7 +16,9 @@ fn every_scenario_runs_in_small() {
     let output = Command::new(loadtest).arg("--quick").output().unwrap();
     let (said, failed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}\n{failed}");
-    for row in ["http: copy", "https: run", "https: copy from oci:", "run, first night", "run, second night"] {
+    for row in
+        ["http: copy", "https: run", "https: copy from oci:", "run, first night", "run, second night", "run, limited"]
+    {
         assert!(said.lines().any(|line| line.starts_with(row)), "no row `{row}`:\n{said}");
     }
     assert!(said.contains("6000 tags in 420 repositories"), "{said}");

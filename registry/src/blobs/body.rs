@@ -8,6 +8,7 @@ use futures_util::stream;
 use super::push::Progress;
 use super::stream::BlobStream;
 use super::watch::Watch;
+use crate::budget::{Budget, Way};
 use crate::error::Error;
 use crate::wire::Upload;
 
@@ -20,6 +21,7 @@ pub(super) struct Feed {
     /// Why the source failed: the HTTP client would tell it as a fault of the connection.
     fault: Mutex<Option<Error>>,
     progress: Progress,
+    budget: Arc<Budget>,
 }
 
 /// Ends a body without its last byte, so that the other side cannot take it for whole.
@@ -28,8 +30,9 @@ pub(super) struct Feed {
 struct SourceFailed;
 
 impl Feed {
-    pub(super) fn new(stream: BlobStream, progress: Progress) -> Arc<Self> {
-        Arc::new(Self { stream: tokio::sync::Mutex::new((stream, Bytes::new())), fault: Mutex::new(None), progress })
+    pub(super) fn new(stream: BlobStream, progress: Progress, budget: Arc<Budget>) -> Arc<Self> {
+        let stream = tokio::sync::Mutex::new((stream, Bytes::new()));
+        Arc::new(Self { stream, fault: Mutex::new(None), progress, budget })
     }
 
     /// The next `length` bytes as the body of a request.
@@ -46,6 +49,8 @@ impl Feed {
             }
             watch.reading();
             let piece = feed.piece(left).await?;
+            // Neither side is to blame for this wait.
+            feed.budget.bytes(Way::Out, piece.len()).await;
             let left = left - piece.len() as u64;
             if left == 0 {
                 watch.committing();

@@ -203,7 +203,7 @@ impl<'a> Push<'a> {
     /// Opens the source, while a slot of the destination is held: never the other way round.
     async fn feed(&self) -> Result<Arc<Feed>, PushError> {
         let stream = self.source.open(self.blob).await.map_err(PushError::Source)?;
-        Ok(Feed::new(stream, self.progress.clone()))
+        Ok(Feed::new(stream, self.progress.clone(), self.registry.budget.clone()))
     }
 
     async fn part(

@@ -10,6 +10,7 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE};
 
 use super::stream::BlobStream;
+use crate::budget::Way;
 use crate::client::Client;
 use crate::error::{Error, Kind};
 use crate::transport::{Purpose, Registry};
@@ -92,6 +93,8 @@ impl Reader {
             };
             let error = match answer.chunk().await {
                 Ok(Some(mut chunk)) => {
+                    // Before the next is asked for, so that this is no stall.
+                    self.registry.budget.bytes(Way::In, chunk.len()).await;
                     let skipped = self.skip.min(chunk.len() as u64);
                     chunk.advance(usize::try_from(skipped).unwrap_or(chunk.len()));
                     self.skip -= skipped;

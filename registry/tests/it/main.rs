@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at its first surprise")]
 
 mod auth;
+mod budget;
 mod check;
 mod cloud;
 mod judge;

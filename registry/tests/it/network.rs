@@ -236,7 +236,8 @@ async fn two_accounts_at_one_host_are_kept_apart() {
 async fn no_more_requests_are_under_way_than_the_settings_allow() {
     let registry = Registry::builder().start().await.unwrap();
     registry.store().put_image("a", Some("1"), &content::image(1).build());
-    let latency = std::time::Duration::from_millis(5);
+    // Long enough that the pace of the first requests allows more.
+    let latency = std::time::Duration::from_millis(100);
     registry.fault(sandbox::Fault::on("HEAD", "", sandbox::Effect::Latency(latency)));
     let settings = RegistrySettings {
         limits: Limits { concurrency: Some(3), ..Limits::default() },

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::Error;
@@ -19,6 +20,7 @@ mod blobs;
 mod features;
 mod manifests;
 mod pull_limit;
+mod rate_limit;
 mod referrers;
 mod routes;
 mod tags;
@@ -27,6 +29,7 @@ mod vendors;
 
 pub use features::{Features, Missing, TagPaging, Vendor};
 pub use pull_limit::PullLimit;
+pub use rate_limit::RateLimit;
 
 /// A registry that runs until this is dropped, with its token service and storage.
 pub struct Registry {
@@ -55,6 +58,7 @@ pub(crate) struct Shared {
     exchange: Option<Exchange>,
     uploads: uploads::Uploads,
     pull_limit: Mutex<Option<PullLimit>>,
+    rate_limit: Mutex<Option<rate_limit::Bucket>>,
     keep_blob_bytes: u64,
     url: String,
     storage_url: String,
@@ -78,6 +82,10 @@ impl Shared {
 
     fn pull_limit(&self) -> MutexGuard<'_, Option<PullLimit>> {
         self.pull_limit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rate_limit(&self) -> MutexGuard<'_, Option<rate_limit::Bucket>> {
+        self.rate_limit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -182,6 +190,7 @@ impl Builder {
             exchange: self.exchange,
             uploads: uploads::Uploads::default(),
             pull_limit: Mutex::new(None),
+            rate_limit: Mutex::new(None),
             keep_blob_bytes: self.keep_blob_bytes,
             url: format!("{scheme}://{address}"),
             storage_url: blobs::storage_url(scheme, storage_address),
@@ -251,6 +260,11 @@ impl Registry {
     /// The pull limit as it stands.
     pub fn pull_limit(&self) -> Option<PullLimit> {
         *self.service.pull_limit()
+    }
+
+    /// Sets or lifts the limit of requests per second. Its bucket is full then.
+    pub fn set_rate_limit(&self, limit: Option<RateLimit>) {
+        *self.service.rate_limit() = limit.map(|limit| rate_limit::Bucket::full(limit, Instant::now()));
     }
 
     /// Makes all tokens given out so far invalid, as if their time were over.

@@ -3,6 +3,7 @@
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use proto::Digest;
+use tokio::time::Instant;
 use url::form_urlencoded;
 
 use super::RegistryService;
@@ -93,6 +94,9 @@ impl Query {
 
 impl Service for RegistryService {
     fn admit(&self, head: &Parts) -> Result<(), Box<Answer>> {
+        if let Some(bucket) = self.rate_limit().as_mut() {
+            bucket.take(Instant::now())?;
+        }
         if let Some(call) = Call::parse(self.features().vendor, head) {
             return self.admit_call(&call, head);
         }

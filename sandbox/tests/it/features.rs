@@ -2,7 +2,7 @@
 
 use proto::Digest;
 use reqwest::Method;
-use sandbox::{Missing, PullLimit, Registry, TagPaging, content};
+use sandbox::{Missing, PullLimit, RateLimit, Registry, TagPaging, content};
 use serde_json::Value;
 
 use crate::help::{Fixture, codes, digest, header};
@@ -202,6 +202,23 @@ async fn a_pull_is_a_get_of_a_manifest_and_is_counted_as_docker_hub_does() {
     assert_eq!(f.head("a/manifests/1").await.status(), 200);
     f.registry.set_pull_limit(None);
     assert_eq!(header(&f.get("a/manifests/1").await, "ratelimit-limit"), "");
+}
+
+#[tokio::test]
+async fn requests_above_the_limit_are_refused_whatever_they_ask_for() {
+    let f = Fixture::plain().await;
+    // None comes back meanwhile.
+    let limit = RateLimit { per_second: 0, burst: 3, retry_after: Some(7) };
+    f.registry.set_rate_limit(Some(limit));
+    let got = [f.get("").await, f.head("a/manifests/1").await, f.post("a/blobs/uploads/").await, f.get("").await];
+    assert_eq!(got.each_ref().map(|answer| answer.status().as_u16()), [200, 404, 202, 429]);
+    assert_eq!(header(&got[3], "retry-after"), "7");
+    f.registry.set_rate_limit(Some(RateLimit { retry_after: None, ..limit }));
+    let got = [f.get("").await, f.get("").await, f.get("").await, f.get("").await];
+    assert_eq!(header(&got[3], "retry-after"), "");
+    assert_eq!(got.map(|answer| answer.status().as_u16()), [200, 200, 200, 429]);
+    f.registry.set_rate_limit(None);
+    assert_eq!(f.get("").await.status(), 200);
 }
 
 #[tokio::test]

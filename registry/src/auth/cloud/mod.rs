@@ -34,6 +34,9 @@ const METADATA_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(1), Duratio
 /// A vendor's service of tokens is in the world, and answers at once.
 const SERVICE_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
 
+/// Connections kept to one who gives identities: one asks for all.
+const CONNECTIONS: usize = 2;
+
 /// The ways to those who give identities. All hide the same secrets.
 pub(crate) struct Doors {
     /// To the registry itself, under its settings; with the scheme that it speaks.
@@ -63,7 +66,7 @@ impl Doors {
             quick.answer_timeout = quick.answer_timeout.min(answer);
             quick.stall_timeout = quick.stall_timeout.min(answer);
             let tls = tls::config("", &Tls::default(), network.ca_file.as_deref(), None, Arc::default())?;
-            let mut wire = Wire::new(Arc::new(quick), tls, proxies)?;
+            let mut wire = Wire::new(Arc::new(quick), tls, proxies, CONNECTIONS)?;
             wire.secrets = registry.secrets.clone();
             Ok(wire)
         };
