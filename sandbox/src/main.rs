@@ -6,7 +6,7 @@
 //!
 //! It prints its URL on a line of its own, writes what clients should trust to `DIR/ca.pem`, and runs until it is
 //! interrupted. For each SIGUSR1 it prints a line of JSON: the requests since the last one, by kind, and the bytes of
-//! their bodies in and out.
+//! their bodies in and out. For each SIGUSR2 it moves 2 % of the tags of the bench, and says how many.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,7 +16,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sandbox::{Delay, Line, Log, Registry, Store, Tls, content};
+use sandbox::content::{self, Bench};
+use sandbox::{Delay, Line, Log, Registry, Store, Tls};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,9 +28,13 @@ const USAGE: &str = "usage: sandbox [OPTION VALUE]…
   --repositories N   serve this many repositories `library/app-NN` (1, if --tags is given)
   --catalogue N      instead of them, this many of 20 repositories of multi-platform images that share layers
   --tags N           with this many tags each (20)
+  --bench-catalogue REPOSITORIESxTAGS[/DIVISOR]
+                     the source of the bench, such as 40x25; layers have their size by DIVISOR
   --synthetic BYTES  serve `library/large:1` with one layer of this size, made while it is sent
   --keep BYTES       of uploads, keep only blobs up to this size; hash and count larger ones
   --round-trip MS    stand at the other end of a line that takes so many milliseconds there and back
+  --delay-in-front-of ADDRESS
+                     be no registry, but such a line to the server at this address
 ";
 
 #[derive(Default)]
@@ -39,9 +44,11 @@ struct Options {
     repositories: Option<u64>,
     tags: Option<u64>,
     catalogue: usize,
+    bench: Option<Bench>,
     synthetic: Option<u64>,
     keep: Option<u64>,
     round_trip: Duration,
+    delay_in_front_of: Option<SocketAddr>,
 }
 
 impl Options {
@@ -55,9 +62,11 @@ impl Options {
                 "--repositories" => options.repositories = Some(value.parse()?),
                 "--tags" => options.tags = Some(value.parse()?),
                 "--catalogue" => options.catalogue = value.parse()?,
+                "--bench-catalogue" => options.bench = Some(value.parse()?),
                 "--synthetic" => options.synthetic = Some(value.parse()?),
                 "--keep" => options.keep = Some(value.parse()?),
                 "--round-trip" => options.round_trip = Duration::from_millis(value.parse()?),
+                "--delay-in-front-of" => options.delay_in_front_of = Some(value.parse()?),
                 _ => return Err(format!("unknown option `{name}`").into()),
             }
         }
@@ -84,17 +93,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    let store = Store::new();
-    let tags = options.tags.unwrap_or(20);
-    if options.catalogue > 0 {
-        content::catalogue(&store, options.catalogue, tags);
-    } else if options.repositories.or(options.tags).is_some() {
-        content::fill(&store, options.repositories.unwrap_or(1), tags);
+    let line = Line { latency: options.round_trip / 2, ..Line::default() };
+    if let Some(target) = options.delay_in_front_of {
+        let delay = Delay::in_front_of(target, line).await?;
+        writeln!(std::io::stdout(), "tcp://{}", delay.host())?;
+        signal(SignalKind::interrupt())?.recv().await;
+        return Ok(());
     }
-    if let Some(size) = options.synthetic {
-        let layer = store.put_synthetic_blob("library/large", 1, size);
-        store.put_image("library/large", Some("1"), &content::image(1).layer_elsewhere(&layer).build());
-    }
+    let store = filled(&options);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let mut builder = Registry::builder().address(address).store(store);
     if let Some(keep) = options.keep {
@@ -110,7 +116,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     // Before the URL, which says that signals may come.
     let (mut end, mut count) = (signal(SignalKind::interrupt())?, signal(SignalKind::user_defined1())?);
-    let line = Line { latency: options.round_trip / 2, ..Line::default() };
+    let (mut move_on, mut generation) = (signal(SignalKind::user_defined2())?, 0);
     let delay = match line.latency.is_zero() {
         true => None,
         false => Some(Delay::in_front_of(registry.address(), line).await?),
@@ -124,19 +130,48 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
                 writeln!(std::io::stdout(), "{}", counts(registry.log()))?;
                 registry.log().clear();
             }
+            _ = move_on.recv() => {
+                generation += 1;
+                let moved = options.bench.map_or(0, |bench| bench.move_on(registry.store(), generation));
+                writeln!(std::io::stdout(), "{moved}")?;
+            }
         }
     }
 }
 
-/// `{"bytes_in":0,"bytes_out":71,"requests":{"GET manifests":1,"HEAD blobs":5}}`
+/// What is to be served.
+fn filled(options: &Options) -> Store {
+    let store = Store::new();
+    let tags = options.tags.unwrap_or(20);
+    if let Some(bench) = options.bench {
+        bench.fill(&store);
+    } else if options.catalogue > 0 {
+        content::catalogue(&store, options.catalogue, tags);
+    } else if options.repositories.or(options.tags).is_some() {
+        content::fill(&store, options.repositories.unwrap_or(1), tags);
+    }
+    if let Some(size) = options.synthetic {
+        let layer = store.put_synthetic_blob("library/large", 1, size);
+        store.put_image("library/large", Some("1"), &content::image(1).layer_elsewhere(&layer).build());
+    }
+    store
+}
+
+/// `{"blob_bytes_in":0,"blob_bytes_out":71,"bytes_in":0,"bytes_out":80,"requests":{"GET blobs":1,"HEAD blobs":5}}`
 fn counts(log: &Log) -> Value {
     const KINDS: [&str; 5] = ["blobs/uploads", "blobs", "manifests", "referrers", "tags"];
-    let (mut requests, mut bytes_in, mut bytes_out) = (BTreeMap::new(), 0, 0);
+    let (mut requests, mut bytes, mut blob_bytes) = (BTreeMap::new(), [0; 2], [0; 2]);
     for request in log.requests() {
         let kind = KINDS.into_iter().find(|kind| request.path.contains(&format!("/{kind}/"))).unwrap_or("other");
         *requests.entry(format!("{} {kind}", request.method)).or_insert(0) += 1;
-        bytes_in += request.bytes_in;
-        bytes_out += request.bytes_out;
+        let add = |[into, out]: [u64; 2]| [into + request.bytes_in, out + request.bytes_out];
+        bytes = add(bytes);
+        if kind.starts_with("blobs") {
+            blob_bytes = add(blob_bytes);
+        }
     }
-    json!({ "requests": requests, "bytes_in": bytes_in, "bytes_out": bytes_out })
+    json!({
+        "requests": requests, "bytes_in": bytes[0], "bytes_out": bytes[1],
+        "blob_bytes_in": blob_bytes[0], "blob_bytes_out": blob_bytes[1],
+    })
 }
