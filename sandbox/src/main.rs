@@ -6,7 +6,8 @@
 //!
 //! It prints its URL on a line of its own, writes what clients should trust to `DIR/ca.pem`, and runs until it is
 //! interrupted. For each SIGUSR1 it prints a line of JSON: the requests since the last one, by kind, and the bytes of
-//! their bodies in and out. For each SIGUSR2 it moves 2 % of the tags of the bench, and says how many.
+//! their bodies in and out. For each SIGUSR2 it moves 2 % of the tags of the bench, or moves them
+//! back, and says how many.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use sandbox::content::{self, Bench};
+use sandbox::log::kind;
 use sandbox::{Delay, Line, Log, Registry, Store, Tls};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -116,7 +118,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     // Before the URL, which says that signals may come.
     let (mut end, mut count) = (signal(SignalKind::interrupt())?, signal(SignalKind::user_defined1())?);
-    let (mut move_on, mut generation) = (signal(SignalKind::user_defined2())?, 0);
+    let (mut move_tags, mut generation) = (signal(SignalKind::user_defined2())?, 0);
     let delay = match line.latency.is_zero() {
         true => None,
         false => Some(Delay::in_front_of(registry.address(), line).await?),
@@ -130,8 +132,8 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
                 writeln!(std::io::stdout(), "{}", counts(registry.log()))?;
                 registry.log().clear();
             }
-            _ = move_on.recv() => {
-                generation += 1;
+            _ = move_tags.recv() => {
+                generation = 1 - generation;
                 let moved = options.bench.map_or(0, |bench| bench.move_on(registry.store(), generation));
                 writeln!(std::io::stdout(), "{moved}")?;
             }
@@ -159,10 +161,9 @@ fn filled(options: &Options) -> Store {
 
 /// `{"blob_bytes_in":0,"blob_bytes_out":71,"bytes_in":0,"bytes_out":80,"requests":{"GET blobs":1,"HEAD blobs":5}}`
 fn counts(log: &Log) -> Value {
-    const KINDS: [&str; 5] = ["blobs/uploads", "blobs", "manifests", "referrers", "tags"];
     let (mut requests, mut bytes, mut blob_bytes) = (BTreeMap::new(), [0; 2], [0; 2]);
     for request in log.requests() {
-        let kind = KINDS.into_iter().find(|kind| request.path.contains(&format!("/{kind}/"))).unwrap_or("other");
+        let kind = kind(&request.path);
         *requests.entry(format!("{} {kind}", request.method)).or_insert(0) += 1;
         let add = |[into, out]: [u64; 2]| [into + request.bytes_in, out + request.bytes_out];
         bytes = add(bytes);

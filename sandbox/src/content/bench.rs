@@ -1,9 +1,11 @@
 //! The source of the bench: repositories of images whose layers are shared as much as they are in practice.
 
-use proto::Platform;
+use bytes::Bytes;
+use proto::{Digest, Platform};
+use serde_json::Value;
 
 use super::{Image, Layer, image, index};
-use crate::store::Store;
+use crate::store::{Content, Store};
 
 /// Bytes of the file in each layer that all images share, in each of a repository, and in that of an image.
 const SIZES: [usize; 3] = [2 << 20, 512 << 10, 64 << 10];
@@ -43,6 +45,26 @@ pub struct Tagged {
     pub tag: String,
     /// What the tag points to.
     pub image: Image,
+}
+
+impl Tagged {
+    /// The manifests in the order in which a registry takes them: what an index names comes before it.
+    pub fn manifests(&self) -> impl Iterator<Item = &Image> {
+        self.image.children.iter().chain([&self.image])
+    }
+
+    /// The blobs of all manifests, some several times, by the digests that these name: to hash them all would take
+    /// seconds.
+    pub fn blobs(&self) -> Vec<(Digest, Bytes)> {
+        let of = |image: &Image| {
+            let document = serde_json::from_slice::<Value>(&image.raw).unwrap_or_default();
+            let layers = document["layers"].as_array().cloned().unwrap_or_default();
+            let digests = document.get("config").into_iter().chain(&layers);
+            let digests = digests.filter_map(|blob| blob["digest"].as_str()?.parse::<Digest>().ok());
+            digests.zip(image.blobs.iter().map(|(_, bytes)| bytes.clone())).collect::<Vec<_>>()
+        };
+        self.manifests().flat_map(of).collect()
+    }
 }
 
 impl Bench {
@@ -154,6 +176,19 @@ fn is_moving(number: u64) -> bool {
     fifty % MOVED_EVERY == place
 }
 
+/// Puts images into `store`; how many.
 fn put(store: &Store, images: impl Iterator<Item = Tagged>) -> usize {
-    images.inspect(|at| store.put_image(&at.repository, Some(&at.tag), &at.image)).count()
+    let mut count = 0;
+    for at in images {
+        for (digest, bytes) in at.blobs() {
+            store.insert_blob(&at.repository, &digest, Content::Kept(bytes));
+        }
+        for image in &at.image.children {
+            store.put_manifest(&at.repository, &image.media_type, image.raw.clone());
+        }
+        let digest = store.put_manifest(&at.repository, &at.image.media_type, at.image.raw.clone());
+        store.put_tag(&at.repository, &at.tag, &digest);
+        count += 1;
+    }
+    count
 }

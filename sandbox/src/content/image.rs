@@ -86,8 +86,10 @@ impl ImageBuilder {
         for layer in layers {
             match layer {
                 Part::Here(layer) => {
+                    descriptors.push(json!({
+                        "mediaType": layer_type, "digest": layer.digest.as_str(), "size": layer.bytes.len(),
+                    }));
                     blobs.push((layer_type.to_owned(), layer.bytes));
-                    descriptors.extend(blobs.last().map(describe));
                 }
                 Part::Elsewhere(layer) => descriptors.push(json!({
                     "mediaType": layer.media_type, "digest": layer.digest.as_str(), "size": layer.size,
