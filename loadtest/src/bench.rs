@@ -31,6 +31,8 @@ pub(crate) struct Size {
     pub(crate) unchanged: Shape,
     /// To the registries of many repositories and back, in milliseconds: one after the other.
     pub(crate) round_trips_ms: &'static [usize],
+    /// Requests at once by which the replay limit is sought.
+    pub(crate) at_once: &'static [usize],
     /// How often what does not take long is measured.
     pub(crate) times: usize,
     /// Whether times are long enough to be judged.
@@ -45,6 +47,7 @@ pub(crate) const FULL: Size = Size {
     mirror: shape(40, 25, 1),
     unchanged: shape(500, 20, 64),
     round_trips_ms: &[0, 20],
+    at_once: &[5, 10, 20, 50],
     times: 3,
     is_judged: true,
 };
@@ -57,6 +60,7 @@ pub(crate) const QUICK: Size = Size {
     mirror: shape(2, 5, 64),
     unchanged: shape(3, 5, 64),
     round_trips_ms: &[1],
+    at_once: &[5],
     times: 1,
     is_judged: false,
 };

@@ -101,13 +101,13 @@ struct ReplayArgs {
     #[arg(long, value_name = "N", default_value_t = 10)]
     at_once: usize,
 
-    /// Then move 2 % of the tags.
-    #[arg(long)]
-    moved: bool,
-
     /// Then read all of it once.
     #[arg(long)]
     read: bool,
+
+    /// Then move 2 % of the tags.
+    #[arg(long)]
+    moved: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -186,11 +186,11 @@ fn replay(args: &ReplayArgs) -> Result<()> {
     println!("floor: {plan}");
     let replay = Replay::new(&args.to, args.ca.as_deref(), args.at_once)?;
     println!("put in {:.2} s with {} at once", replay.put(&plan)?, args.at_once);
-    if args.moved {
-        println!("moved in {:.2} s", replay.put(&Plan::of(shape.moved(1)))?);
-    }
     if args.read {
         println!("read in {:.2} s", replay.read(&plan)?);
+    }
+    if args.moved {
+        println!("moved in {:.2} s", replay.put(&Plan::of(shape.moved(1)))?);
     }
     Ok(())
 }

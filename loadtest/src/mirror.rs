@@ -1,14 +1,14 @@
 //! Many repositories whose images share layers, over TLS: into an empty registry, again when nothing has changed, and
 //! after 2 % of the tags have moved. Beside other tools, and beside what no tool could do faster.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use sandbox::content::Bench as Shape;
 
 use crate::bench::Bench;
-use crate::replay::{AT_ONCE, Plan, Replay};
+use crate::replay::{Plan, Replay};
 use crate::server::Server;
 use crate::table::{Row, head, ratios, verbs};
 use crate::tool::{Manner, Tool};
@@ -18,7 +18,13 @@ const TOOLS: [Tool; 4] = [Tool::Ours, Tool::Crane, Tool::Regsync, Tool::Skopeo];
 /// None of the images has referrers, so no one is to ask for them who can be told not to.
 const MANNER: Manner = Manner { at_once: 20, referrers: false };
 /// Others keep what they have seen, and profit from it only at the second time.
-pub(crate) const PHASES: [&str; 4] = ["cold", "warm", "warm again", "2 % moved"];
+const PHASES: [&str; 4] = ["cold", "warm", "warm again", "2 % moved"];
+
+/// Requests at once when a source is filled.
+const FILL_AT_ONCE: usize = 10;
+
+/// What one tool did, in the order of [`PHASES`].
+pub(crate) type Phases = [Row; PHASES.len()];
 
 /// What stands on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -81,14 +87,18 @@ impl Mirror {
     /// What registry and network allow.
     fn limit(&self, bench: &Bench, source: &Server, plan: &Plan) -> Result<Limit> {
         let (mut put, mut read) = (Vec::new(), Vec::new());
-        for at_once in AT_ONCE {
+        for at_once in bench.size.at_once.iter().copied() {
             let destination = self.destination(bench)?;
             put.push(Replay::new(&destination.url(false), destination.ca_file.as_deref(), at_once)?.put(plan)?);
             read.push(Replay::new(&source.url(false), source.ca_file.as_deref(), at_once)?.read(plan)?);
         }
         let say = |what: &str, seconds: &[f64]| {
-            let parts =
-                AT_ONCE.iter().zip(seconds).map(|(at_once, seconds)| format!("{at_once} at once {seconds:.2} s"));
+            let parts = bench
+                .size
+                .at_once
+                .iter()
+                .zip(seconds)
+                .map(|(at_once, seconds)| format!("{at_once} at once {seconds:.2} s"));
             println!("    {what}: {}", parts.collect::<Vec<_>>().join(", "));
             seconds.iter().copied().fold(f64::INFINITY, f64::min)
         };
@@ -98,7 +108,7 @@ impl Mirror {
 
 /// Fills a registry without the line in front of it.
 fn put(server: &Server, plan: &Plan) -> Result<()> {
-    Replay::new(&server.url(true), server.ca_file.as_deref(), AT_ONCE[1])?.put(plan).map(drop)
+    Replay::new(&server.url(true), server.ca_file.as_deref(), FILL_AT_ONCE)?.put(plan).map(drop)
 }
 
 /// All phases by everyone, judged.
@@ -163,13 +173,7 @@ fn row(tool: Tool, phase: &str) -> Row {
 }
 
 /// All phases by one tool, one after the other.
-fn measure(
-    bench: &mut Bench,
-    mirror: Mirror,
-    source: &mut Server,
-    program: &PathBuf,
-    rows: &mut [Row; 4],
-) -> Result<()> {
+fn measure(bench: &mut Bench, mirror: Mirror, source: &mut Server, program: &Path, rows: &mut Phases) -> Result<()> {
     let mut destination = mirror.destination(bench)?;
     let folder = bench.empty("mirror")?;
     let command = rows[0].tool.mirror(program, &folder, [source, &destination], &mirror.repositories(), &MANNER)?;

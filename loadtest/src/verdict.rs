@@ -1,7 +1,7 @@
 //! The budgets of a mirror: how near ours comes to what is possible, and how far it leaves the others behind.
 
-use crate::bench::Bench;
-use crate::mirror::{Mirror, PHASES, Side};
+use crate::bench::{Bench, FULL};
+use crate::mirror::{Mirror, Phases, Side};
 use crate::replay::Plan;
 use crate::table::Row;
 
@@ -21,51 +21,45 @@ pub(crate) struct Limit {
     pub(crate) read: f64,
 }
 
-/// Judges a first copy and one when nothing has changed; times only where they are long enough.
-pub(crate) fn judge(
-    bench: &mut Bench,
-    mirror: Mirror,
-    plan: &Plan,
-    limit: &Limit,
-    ours: &[Row; PHASES.len()],
-    others: &[[Row; PHASES.len()]],
-) {
+/// Judges a first copy and one when nothing has changed; all but the full size shows only how they stand.
+pub(crate) fn judge(bench: &mut Bench, mirror: Mirror, plan: &Plan, limit: &Limit, ours: &Phases, others: &[Phases]) {
+    judge_warm(bench, mirror, &ours[1]);
+    if !bench.size.is_judged || mirror.shape != FULL.mirror {
+        return;
+    }
     let title = mirror.title();
-    let tags = (mirror.shape.repositories * mirror.shape.tags) as f64;
     let seconds = |row: &Row| row.median(|sample| sample.usage.seconds);
     let best = |phase: usize| others.iter().filter_map(|rows| seconds(&rows[phase])).min_by(f64::total_cmp);
     let [cold, warm, ..] = ours;
-    if let Some(took) = seconds(cold).filter(|_| bench.size.is_judged) {
+    if let Some(took) = seconds(cold) {
         let most = (limit.put + limit.read) * LIMIT_MAX;
-        bench.judge(took <= most, || {
-            format!("{title}: cold took {took:.1} s, more than {most:.1} s by the replay limit")
-        });
-        if let Some(best) = best(0) {
-            let most = best * BEST_MAX[usize::from(mirror.side == Side::Sandbox)];
-            bench.judge(took <= most, || {
-                format!("{title}: cold took {took:.1} s, more than {most:.1} s beside {best:.1} s of the best other")
-            });
-        }
+        bench.judge(took <= most, || format!("{title}: cold took {took:.1} s, more than {most:.1} s by the limit"));
     }
-    if let (Some(took), Some(best)) = (seconds(warm).filter(|_| bench.size.is_judged), best(1)) {
-        bench.judge(took <= best * WARM_BEST_MAX, || {
-            format!("{title}: warm took {took:.2} s, more than half of {best:.2} s of the best other")
+    let shares = [
+        ("cold", cold, best(0), BEST_MAX[usize::from(mirror.side == Side::Sandbox)]),
+        ("warm", warm, best(1), WARM_BEST_MAX),
+    ];
+    for (phase, row, best, share) in shares {
+        let Some((took, best)) = seconds(row).zip(best) else { continue };
+        bench.judge(took <= best * share, || {
+            format!(
+                "{title}: {phase} took {took:.2} s, more than {:.2} s beside {best:.2} s of the best other",
+                best * share
+            )
         });
     }
-    let most = tags * REQUESTS_PER_TAG_MAX;
-    let asked = cold.median(|sample| (sample.source.asked() + sample.destination.asked()) as f64);
-    if let Some(asked) = asked.filter(|_| bench.size.is_judged) {
+    let most = (mirror.shape.repositories * mirror.shape.tags) as f64 * REQUESTS_PER_TAG_MAX;
+    if let Some(asked) = cold.median(|sample| (sample.source.asked() + sample.destination.asked()) as f64) {
         bench.judge(asked <= most, || format!("{title}: cold took {asked} requests, more than {most}"));
     }
-    let sides = [("came from the source", 0), ("went to the destination", 1)];
-    for (what, side) in sides {
-        let bytes = cold.median(|sample| [sample.source.blob_bytes_out, sample.destination.blob_bytes_in][side] as f64);
-        let unique = plan.blob_bytes() as f64;
-        bench.judge(bytes.is_none_or(|bytes| bytes == unique), || {
-            format!("{title}: {} bytes of blobs {what}, of {unique} unique ones", bytes.unwrap_or_default())
-        });
+    let unique = plan.blob_bytes() as f64;
+    let bytes = [
+        ("came from the source", cold.median(|sample| sample.source.blob_bytes_out as f64)),
+        ("went to the destination", cold.median(|sample| sample.destination.blob_bytes_in as f64)),
+    ];
+    for (what, bytes) in bytes.into_iter().filter_map(|(what, bytes)| Some((what, bytes?))) {
+        bench.judge(bytes == unique, || format!("{title}: {bytes} bytes of blobs {what}, of {unique} unique ones"));
     }
-    judge_warm(bench, mirror, warm);
 }
 
 /// A question for each tag, a list for each repository, and the greeting.

@@ -14,9 +14,6 @@ mod plan;
 pub(crate) use client::Client;
 pub(crate) use plan::Plan;
 
-/// Requests at once of which the best is the limit.
-pub(crate) const AT_ONCE: [usize; 4] = [5, 10, 20, 50];
-
 /// Sends requests, so many at once.
 pub(crate) struct Replay {
     runtime: Runtime,

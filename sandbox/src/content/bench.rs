@@ -36,6 +36,9 @@ pub struct Bench {
     pub seed: u64,
 }
 
+/// A layer and the digest of its bytes.
+type Hashed = (Layer, Digest);
+
 /// An image of the bench, and where it lies.
 #[derive(Debug, Clone)]
 pub struct Tagged {
@@ -110,14 +113,17 @@ impl Bench {
         put(store, self.moved(generation))
     }
 
-    fn tagged(self, below: &[Layer], repository: u64, tag: u64, generation: u64) -> Tagged {
+    fn tagged(self, below: &[Hashed], repository: u64, tag: u64, generation: u64) -> Tagged {
         let number = repository * self.tags + tag;
         let generation = if is_moving(number) { generation } else { 0 };
         // No layer of one tag, generation and platform is that of another.
         let seed = self.seed + ((generation * self.repositories * self.tags + number + 1) << 20);
         let build = |seed: u64, platform: Option<Platform>| {
             let own = self.layer(seed, SIZES[2]);
-            let builder = below.iter().chain([&own]).fold(image(seed), |builder, layer| builder.layer(layer));
+            let builder = below
+                .iter()
+                .chain([&own])
+                .fold(image(seed), |builder, (layer, digest)| builder.hashed_layer(layer, digest));
             platform.iter().fold(builder, |builder, platform| builder.platform(platform)).build()
         };
         let made = if tag % INDEX_EVERY == INDEX_EVERY - 1 {
@@ -131,19 +137,21 @@ impl Bench {
     }
 
     /// The layers that all images share.
-    fn shared(self) -> Vec<Layer> {
+    fn shared(self) -> Vec<Hashed> {
         (0..SHARED).map(|number| self.layer(self.seed + (number << 8), SIZES[0])).collect()
     }
 
     /// The layers of all images of a repository.
-    fn below(self, shared: &[Layer], repository: u64) -> Vec<Layer> {
+    fn below(self, shared: &[Hashed], repository: u64) -> Vec<Hashed> {
         let first = (1 + repository) * PER_REPOSITORY;
         let own = (first..first + PER_REPOSITORY).map(|number| self.layer(self.seed + (number << 40), SIZES[1]));
         shared.iter().cloned().chain(own).collect()
     }
 
-    fn layer(self, seed: u64, size: usize) -> Layer {
-        Layer::new(seed, size / self.divisor.max(1))
+    fn layer(self, seed: u64, size: usize) -> Hashed {
+        let layer = Layer::new(seed, size / self.divisor.max(1));
+        let digest = Digest::of(&layer.bytes);
+        (layer, digest)
     }
 }
 

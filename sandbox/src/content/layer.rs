@@ -12,8 +12,6 @@ pub struct Layer {
     pub bytes: Bytes,
     /// Digest of the tar before compression, as the image's configuration names it.
     pub diff_id: Digest,
-    /// Digest of the compressed tar: taken once, because a layer may be in thousands of images.
-    pub(super) digest: Digest,
 }
 
 impl Layer {
@@ -25,8 +23,7 @@ impl Layer {
     /// A layer with one file.
     pub fn with_file(path: &str, content: &[u8]) -> Self {
         let tar = tar(path, content);
-        let bytes: Bytes = gzip(&tar).into();
-        Self { diff_id: Digest::of(&tar), digest: Digest::of(&bytes), bytes }
+        Self { diff_id: Digest::of(&tar), bytes: gzip(&tar).into() }
     }
 }
 
