@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proto::{Digest, Platform};
 use serde_json::Value;
 
-use super::{Image, Layer, image, index};
+use super::{Image, ImageBuilder, Layer, image, index};
 use crate::store::{Content, Store};
 
 /// Bytes of the file in each layer that all images share, in each of a repository, and in that of an image.
@@ -124,7 +124,7 @@ impl Bench {
                 .iter()
                 .chain([&own])
                 .fold(image(seed), |builder, (layer, digest)| builder.hashed_layer(layer, digest));
-            platform.iter().fold(builder, |builder, platform| builder.platform(platform)).build()
+            platform.iter().fold(builder, ImageBuilder::platform).build()
         };
         let made = if tag % INDEX_EVERY == INDEX_EVERY - 1 {
             let platforms = PLATFORMS.iter().map(|text| text.parse::<Platform>().ok());
