@@ -189,6 +189,9 @@ fn measure(bench: &mut Bench, mirror: Mirror, source: &mut Server, program: &Pat
         if !is_done {
             break;
         }
+        // The table comes when all is done, which may be hours away.
+        let took = row.samples.last().map_or(0.0, |sample| sample.usage.seconds);
+        println!("    … {}: {took:.2} s", row.what);
     }
     Ok(())
 }
