@@ -26,7 +26,7 @@ test: tools lint deny ## install what the tests need, check, and run all tests
 	@$(CARGO) build --workspace --all-targets --locked
 	@$(BIN)/xtask test
 
-bench: ## measure the release build, beside skopeo; ARGS=catalogue for one scenario, ARGS=--list for all of them
+bench: ## measure the release build, beside other tools; ARGS=mirror for one scenario, ARGS=--list for all of them
 	@deploy/tools.sh bench
 	@$(CARGO) build --release --locked -p image-factory -p sandbox -p loadtest
 	@$(or $(CARGO_TARGET_DIR),target)/release/loadtest $(ARGS)

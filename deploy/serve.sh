@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts a real registry for a test, on a free port of the loopback, with all its files in one folder.
 #
-#   deploy/serve.sh docker-registry|registry|olareg DIR [--tls] [--password]
+#   deploy/serve.sh docker-registry|registry|olareg DIR [--tls] [--password] [--access-log]
 #
 # `docker-registry` is Debian's, `registry` is distribution v3. The script becomes the server (exec): the pid that
 # started it is the one to kill. On stdout stands one line, `address=127.0.0.1:PORT`, once the server listens, and then
@@ -12,20 +12,25 @@
 # what of these is not there is made. So DIR is also a folder for skopeo's --cert-dir.
 #
 # With --password it lets only `robot` in, by HTTP Basic with the password `secret`. olareg has no such thing.
+#
+# With --access-log (not olareg) DIR/log has a line for each request and errors, and nothing else.
 set -euo pipefail
 
-usage() { echo "usage: deploy/serve.sh docker-registry|registry|olareg DIR [--tls] [--password]" >&2 && exit 2; }
+usage() {
+    echo "usage: deploy/serve.sh docker-registry|registry|olareg DIR [--tls] [--password] [--access-log]" >&2 && exit 2
+}
 
-kind=${1:-} dir=${2:-} tls='' password=''
+kind=${1:-} dir=${2:-} tls='' password='' level=info
 for option in "${@:3}"; do
     case $option in
     --tls) tls=yes ;;
     --password) password=yes ;;
+    --access-log) level=error ;;
     *) usage ;;
     esac
 done
-case $kind/$password in
-docker-registry/* | registry/* | olareg/) ;;
+case $kind/$password/$level in
+docker-registry/* | registry/* | olareg//info) ;;
 *) usage ;;
 esac
 [[ -d $dir ]] || { echo "serve: no folder \`$dir\`" >&2 && exit 2; }
@@ -58,7 +63,7 @@ certificates() {
 config() {
     cat <<END
 version: 0.1
-log: { level: info }
+log: { level: $level }
 storage: { filesystem: { rootdirectory: $PWD/data }, delete: { enabled: true } }
 http:
   addr: 127.0.0.1:0

@@ -3,7 +3,7 @@
 # out: the tests that need it then print SKIPPED with the reason.
 #
 #   deploy/tools.sh build    a C compiler and make
-#   deploy/tools.sh bench    these, GNU time, and skopeo to compare with
+#   deploy/tools.sh bench    these, GNU time, docker-registry, and skopeo, crane and regsync to compare with
 #   deploy/tools.sh test     these, the other Debian packages of the tests, and the Go tools
 set -euo pipefail
 
@@ -81,23 +81,32 @@ want make make
 if [[ $mode == test ]]; then
     want git git
     want tmux tmux
-    want openssl openssl
     want chromium chromium
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
 fi
 if [[ $mode != build ]]; then
     want /usr/bin/time time # By its path: the shell has a word of this name.
     want skopeo skopeo
+    want openssl openssl
 fi
 if ! command -v apt-get >/dev/null; then
     say "no apt-get here; wanted, but not installed: ${missing[*]:-nothing} docker-registry"
     missing=()
 fi
 install_missing
-[[ $mode == test ]] || exit 0
+[[ $mode != build ]] || exit 0
 
 if command -v apt-get >/dev/null; then
     docker_registry
+fi
+if [[ $mode == bench ]]; then
+    if command -v go >/dev/null; then
+        go_tool crane github.com/google/go-containerregistry tool build -trimpath
+        go_tool regsync github.com/regclient/regclient tool build -trimpath
+    else
+        say "no Go here: the bench leaves crane and regsync out"
+    fi
+    exit 0
 fi
 if command -v go >/dev/null; then
     conformance=github.com/opencontainers/distribution-spec/conformance

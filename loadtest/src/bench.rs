@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use sandbox::content::Bench as Shape;
 
 use crate::sample::{Sample, timed};
 use crate::server::Server;
@@ -24,10 +25,16 @@ pub(crate) struct Size {
     pub(crate) repositories: usize,
     /// Of each of these repositories, without `latest`.
     pub(crate) tags_each: usize,
-    /// To the catalogue's registries and back, in milliseconds: one after the other.
+    /// Of the repositories with shared layers of full size.
+    pub(crate) mirror: Shape,
+    /// Of the repositories in which nothing has changed.
+    pub(crate) unchanged: Shape,
+    /// To the registries of many repositories and back, in milliseconds: one after the other.
     pub(crate) round_trips_ms: &'static [usize],
     /// Of the repository that goes to a limited registry: at some requests for each, for two minutes.
     pub(crate) tags_limited: usize,
+    /// Requests at once by which the replay limit is sought.
+    pub(crate) at_once: &'static [usize],
     /// How often what does not take long is measured.
     pub(crate) times: usize,
     /// Whether times are long enough to be judged.
@@ -39,8 +46,11 @@ pub(crate) const FULL: Size = Size {
     tags: 2_000,
     repositories: 20,
     tags_each: 20,
+    mirror: shape(40, 25, 1),
+    unchanged: shape(500, 20, 64),
     round_trips_ms: &[0, 20],
     tags_limited: 110,
+    at_once: &[5, 10, 20, 50],
     times: 3,
     is_judged: true,
 };
@@ -50,14 +60,23 @@ pub(crate) const QUICK: Size = Size {
     tags: 6,
     repositories: 2,
     tags_each: 2,
+    mirror: shape(2, 5, 64),
+    unchanged: shape(3, 5, 64),
     round_trips_ms: &[1],
     tags_limited: 2,
+    at_once: &[5],
     times: 1,
     is_judged: false,
 };
 
+const fn shape(repositories: u64, tags: u64, divisor: usize) -> Shape {
+    Shape { repositories, tags, divisor, seed: 1 }
+}
+
 pub(crate) struct Bench {
     pub(crate) size: Size,
+    /// Who is not compared.
+    pub(crate) without: Vec<Tool>,
     /// Where the programs lie: beside this one, as cargo puts them.
     programs: PathBuf,
     folder: PathBuf,
@@ -65,7 +84,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(size: Size) -> Result<Self> {
+    pub(crate) fn new(size: Size, without: Vec<Tool>) -> Result<Self> {
         let own = std::env::current_exe().context("find this program")?;
         let programs = own.parent().context("this program lies nowhere")?.to_owned();
         // Beside the build, since the system's temporary folder may be memory. Always the same, so that one that was
@@ -73,7 +92,7 @@ impl Bench {
         let folder = programs.join("bench");
         remove(&folder)?;
         std::fs::create_dir(&folder).with_context(|| format!("create `{}`", folder.display()))?;
-        Ok(Self { size, programs, folder, missed: Vec::new() })
+        Ok(Self { size, without, programs, folder, missed: Vec::new() })
     }
 
     /// A path to work with.
@@ -91,6 +110,32 @@ impl Bench {
     /// Starts a registry with these options of `sandbox`.
     pub(crate) fn serve(&self, name: &str, tls: bool, options: &[String]) -> Result<Server> {
         Server::start(&self.program("sandbox")?, tls.then(|| self.path(name)).as_deref(), options)
+    }
+
+    /// Starts a `docker-registry` with nothing in it, over TLS; `None` if it is not here.
+    pub(crate) fn serve_real(&self, name: &str, round_trip_ms: usize) -> Result<Option<Server>> {
+        let folder = self.empty(name)?;
+        Server::start_real(&folder, &self.program("sandbox")?, round_trip_ms)
+    }
+
+    /// An empty folder.
+    pub(crate) fn empty(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.path(name);
+        remove(&folder)?;
+        std::fs::create_dir(&folder).with_context(|| format!("create `{}`", folder.display()))?;
+        Ok(folder)
+    }
+
+    /// Who is compared and is here, with its program; says who is not.
+    pub(crate) fn tools(&self, tools: &[Tool]) -> Result<Vec<(Tool, PathBuf)>> {
+        let mut here = Vec::new();
+        for tool in tools.iter().filter(|tool| !self.without.contains(tool)) {
+            match tool.path(self)? {
+                Some(program) => here.push((*tool, program)),
+                None => println!("{:<44} {:>20}", tool.name(), "not here"),
+            }
+        }
+        Ok(here)
     }
 
     /// Runs a command and adds to `row` what it took; whether it did not fail.

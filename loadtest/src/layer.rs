@@ -79,7 +79,7 @@ fn with_a_layout(bench: &mut Bench) -> Result<()> {
 /// The job file of the one image, also for its settings.
 fn write_job(bench: &Bench, source: &Server, destination: &Server) -> Result<std::path::PathBuf> {
     let path = bench.path("job.yaml");
-    std::fs::write(&path, job(source, destination, &[REPOSITORY])?).context("write a job file")?;
+    std::fs::write(&path, job([source, destination], &[REPOSITORY])?).context("write a job file")?;
     Ok(path)
 }
 

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result};
 
 use crate::bench::{Bench, remove};
+use crate::nights::AS_WE_DO;
 use crate::nights::options;
 use crate::table::{Row, head};
 use crate::tool::Tool;
@@ -31,7 +32,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     remove(&folder)?;
     std::fs::create_dir(&folder).with_context(|| format!("create `{}`", folder.display()))?;
     let program = bench.program(Tool::Ours.name())?;
-    let command = Tool::Ours.mirror(&program, &folder, [&source, &destination], &["library/app-00"])?;
+    let command = Tool::Ours.mirror(&program, &folder, [&source, &destination], &["library/app-00"], &AS_WE_DO)?;
     let mut row = Row::new(Tool::Ours, "run, limited destination".to_owned());
     // Fails if an image does.
     bench.measure(&mut row, &command, [&mut source, &mut destination])?;

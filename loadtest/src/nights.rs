@@ -1,14 +1,17 @@
 //! Two nights of many tags: on the first all is new, on the second nothing has changed.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sandbox::content::CATALOGUE;
 
-use crate::bench::{Bench, Size, remove};
+use crate::bench::{Bench, Size};
 use crate::table::{Row, head, ratios, verbs};
-use crate::tool::Tool;
+use crate::tool::{Manner, Tool};
 
 /// Most of skopeo's time that our first night may take, where the registries are far away.
 const FIRST_NIGHT_MAX: f64 = 1.0 / 3.0;
+
+/// As many at once as we take, and what we copy beside images too.
+pub(crate) const AS_WE_DO: Manner = Manner { at_once: 8, referrers: true };
 
 /// What is mirrored.
 pub(crate) struct Nights {
@@ -47,23 +50,18 @@ pub(crate) fn options(options: &[(&str, usize)]) -> Vec<String> {
 
 pub(crate) fn run(bench: &mut Bench, nights: &Nights) -> Result<()> {
     println!("{}", head(&nights.title));
-    let mut rows = Vec::new();
-    for tool in Tool::ALL {
-        match tool.path(bench)? {
-            Some(program) => rows.push((program, [row(tool, "first"), row(tool, "second")])),
-            None => println!("{:<44} {:>20}", tool.name(), "not here"),
-        }
-    }
+    let tools = bench.tools(&[Tool::Ours, Tool::Skopeo, Tool::Regsync])?;
+    let rows = tools.into_iter().map(|(tool, program)| (program, [row(tool, "first"), row(tool, "second")]));
+    let mut rows: Vec<_> = rows.collect();
     let line = options(&[("--round-trip", nights.round_trip_ms)]);
     let mut source = bench.serve("source", false, &[nights.source.clone(), line.clone()].concat())?;
     // In turns, so that what else the machine does is felt by all.
     for _ in 0..bench.size.times {
         for (program, rows) in rows.iter_mut().filter(|(_, rows)| !rows[0].is_long()) {
             let mut destination = bench.serve("destination", false, &line)?;
-            let folder = bench.path("nights");
-            remove(&folder)?;
-            std::fs::create_dir(&folder).with_context(|| format!("create `{}`", folder.display()))?;
-            let command = rows[0].tool.mirror(program, &folder, [&source, &destination], nights.repositories)?;
+            let folder = bench.empty("nights")?;
+            let both = [&source, &destination];
+            let command = rows[0].tool.mirror(program, &folder, both, nights.repositories, &AS_WE_DO)?;
             for row in rows {
                 if !bench.measure(row, &command, [&mut source, &mut destination])? {
                     break;
@@ -81,12 +79,7 @@ pub(crate) fn run(bench: &mut Bench, nights: &Nights) -> Result<()> {
 }
 
 fn row(tool: Tool, night: &str) -> Row {
-    let command = match tool {
-        Tool::Ours => "run",
-        Tool::Skopeo => "skopeo sync --all",
-        Tool::Regsync => "regsync once",
-    };
-    Row::new(tool, format!("{command}, {night} night"))
+    Row::new(tool, format!("{}, {night} night", tool.command()))
 }
 
 /// Compares ours, which comes first, with the others, and with its budgets.

@@ -34,6 +34,7 @@ pub(crate) fn timed(command: &Command, file: &Path) -> Result<Result<Usage, Stri
     ensure!(Path::new(TIME).exists(), "GNU time is not here; `deploy/tools.sh bench` gets it");
     let mut time = Command::new(TIME);
     time.arg("-o").arg(file).args(["-f", "%M %U %S"]).arg(command.get_program()).args(command.get_args());
+    time.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let began = Instant::now();
     let output = time.output().with_context(|| format!("run {command:?}"))?;
     let seconds = began.elapsed().as_secs_f64();

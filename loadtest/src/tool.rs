@@ -5,26 +5,48 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 
 use crate::bench::Bench;
 use crate::server::Server;
 
 /// A program that copies images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Tool {
+    #[value(skip)]
     Ours,
     Skopeo,
+    Crane,
     Regsync,
 }
 
-impl Tool {
-    pub(crate) const ALL: [Self; 3] = [Self::Ours, Self::Skopeo, Self::Regsync];
+/// What those do that can be told.
+pub(crate) struct Manner {
+    pub(crate) at_once: usize,
+    /// Whether signatures and SBOMs are copied too.
+    pub(crate) referrers: bool,
+}
 
+/// `crane` copies one repository; so many of it run at once.
+const CRANES: &str = "8";
+
+impl Tool {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ours => "image-factory",
             Self::Skopeo => "skopeo",
+            Self::Crane => "crane",
             Self::Regsync => "regsync",
+        }
+    }
+
+    /// What it is told to do.
+    pub(crate) fn command(self) -> &'static str {
+        match self {
+            Self::Ours => "run",
+            Self::Skopeo => "skopeo sync --all",
+            Self::Crane => "crane copy --all-tags, 8 at once",
+            Self::Regsync => "regsync once",
         }
     }
 
@@ -34,7 +56,8 @@ impl Tool {
             return bench.program(self.name()).map(Some);
         }
         let folders = std::env::var_os("PATH").unwrap_or_default();
-        Ok(std::env::split_paths(&folders).map(|folder| folder.join(self.name())).find(|path| path.is_file()))
+        let folders = std::env::split_paths(&folders).chain(cache().map(|cache| cache.join("bin")));
+        Ok(folders.map(|folder| folder.join(self.name())).find(|path| path.is_file()))
     }
 
     /// The command that mirrors all tags of `repositories`; files that it needs are written to `folder`, where ours
@@ -43,33 +66,51 @@ impl Tool {
         self,
         program: &Path,
         folder: &Path,
-        [source, destination]: [&Server; 2],
-        repositories: &[&str],
+        both: [&Server; 2],
+        repositories: &[impl AsRef<str>],
+        manner: &Manner,
     ) -> Result<Command> {
-        let (from, to) = (&source.host, &destination.host);
+        let [from, to] = both.map(|server| server.host.as_str());
         let file = folder.join(format!("{}.yaml", self.name()));
-        let each = |line: &dyn Fn(&str) -> String| repositories.iter().map(|name| line(name)).collect::<String>();
+        let each =
+            |line: &dyn Fn(&str) -> String| repositories.iter().map(|name| line(name.as_ref())).collect::<String>();
         let mut command = Command::new(program);
+        let trusted = trusted(both)?;
+        if let Some(pem) = &trusted {
+            // Heeded by all programs that are written in Go.
+            command.env("SSL_CERT_FILE", pem);
+        }
+        let is_tls = trusted.is_some();
         let text = match self {
             Self::Ours => {
                 command.arg("run").arg(&file).arg("--data").arg(folder.join("data"));
-                job(source, destination, repositories)?
+                job(both, repositories)?
             }
             Self::Skopeo => {
                 command.args(["--insecure-policy", "sync", "--all", "--src", "yaml", "--dest", "docker"]);
-                command.arg("--dest-tls-verify=false").arg(&file).arg(to);
+                command.arg(format!("--dest-tls-verify={is_tls}")).arg(&file).arg(to);
                 let images = each(&|name| format!("    {name}: []\n"));
-                format!("{from}:\n  tls-verify: false\n  images:\n{images}")
+                format!("{from}:\n  tls-verify: {is_tls}\n  images:\n{images}")
+            }
+            Self::Crane => {
+                let environment =
+                    command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+                let environment: Vec<_> = environment.collect();
+                command = Command::new("xargs");
+                command.envs(environment).arg("--arg-file").arg(&file).args(["-P", CRANES, "-n", "2"]);
+                command.arg(program).args(["copy", "--all-tags"]);
+                each(&|name| format!("{from}/{name} {to}/{name}\n"))
             }
             Self::Regsync => {
                 command.args(["once", "--config"]).arg(&file);
                 let sync =
                     each(&|name| format!("  - {{ source: {from}/{name}, target: {to}/{name}, type: repository }}\n"));
-                // As many at once as we take, and what we copy beside images too.
-                format!(
-                    "version: 1\ncreds:\n  - {{ registry: \"{from}\", tls: disabled }}\n  - {{ registry: \"{to}\", tls: disabled }}\n\
-                     defaults: {{ parallel: 8, referrers: true }}\nsync:\n{sync}"
-                )
+                let Manner { at_once, referrers } = manner;
+                let tls = if is_tls { "enabled" } else { "disabled" };
+                let creds = [from, to]
+                    .map(|host| format!("  - {{ registry: \"{host}\", tls: {tls}, reqConcurrent: {at_once} }}\n"));
+                let defaults = format!("defaults: {{ parallel: {at_once}, referrers: {referrers} }}");
+                format!("version: 1\ncreds:\n{}{defaults}\nsync:\n{sync}", creds.concat())
             }
         };
         write(&file, text).with_context(|| format!("write `{}`", file.display()))?;
@@ -92,16 +133,30 @@ impl Tool {
 }
 
 /// A job file of ours; trusts the registries if they speak TLS.
-pub(crate) fn job(source: &Server, destination: &Server, repositories: &[&str]) -> Result<String> {
-    let mut text = format!("version: 1\nto: {}/{{path}}\nimages:\n", destination.host);
+pub(crate) fn job(both: [&Server; 2], repositories: &[impl AsRef<str>]) -> Result<String> {
+    let [from, to] = both.map(|server| server.host.as_str());
+    let mut text = format!("version: 1\nto: {to}/{{path}}\nimages:\n");
     for repository in repositories {
-        text += &format!("  \"{}/{repository}\": \"*\"\n", source.host);
+        text += &format!("  \"{from}/{}\": \"*\"\n", repository.as_ref());
     }
-    if let (Some(source), Some(destination)) = (&source.ca_file, &destination.ca_file) {
-        let both = destination.with_file_name("both.pem");
-        let pem = [source, destination].map(std::fs::read_to_string).into_iter().collect::<Result<String, _>>();
-        write(&both, pem.context("read certificates")?).with_context(|| format!("write `{}`", both.display()))?;
-        text += &format!("network: {{ ca_file: \"{}\" }}\n", both.display());
+    if let Some(pem) = trusted(both)? {
+        text += &format!("network: {{ ca_file: \"{}\" }}\n", pem.display());
     }
     Ok(text)
+}
+
+/// A file of the certificates to trust, if the registries speak TLS.
+fn trusted([source, destination]: [&Server; 2]) -> Result<Option<PathBuf>> {
+    let (Some(source), Some(destination)) = (&source.ca_file, &destination.ca_file) else { return Ok(None) };
+    let both = destination.with_file_name("both.pem");
+    let pem = [source, destination].map(std::fs::read_to_string).into_iter().collect::<Result<String, _>>();
+    write(&both, pem.context("read certificates")?).with_context(|| format!("write `{}`", both.display()))?;
+    Ok(Some(both))
+}
+
+/// Where `deploy/tools.sh` puts what it builds.
+fn cache() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let users = || folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    folder("IMAGE_FACTORY_CACHE").or_else(|| Some(users()?.join("image-factory")))
 }

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::{Method, Response, header};
 
 use crate::answer::Answer;
@@ -42,6 +42,11 @@ impl RequestBody {
             }
         }
         body
+    }
+
+    /// How many bytes will come, if the request said so; else 0.
+    pub(crate) fn expected(&self) -> u64 {
+        self.incoming.size_hint().exact().unwrap_or_default()
     }
 
     /// The next bytes; `None` at the end, an error if the client went away before it.

@@ -39,6 +39,12 @@ impl Request {
     }
 }
 
+/// What a path asks of: `blobs/uploads`, `blobs`, `manifests`, `referrers`, `tags`, or `other`.
+pub fn kind(path: &str) -> &'static str {
+    const KINDS: [&str; 5] = ["blobs/uploads", "blobs", "manifests", "referrers", "tags"];
+    KINDS.into_iter().find(|kind| path.contains(&format!("/{kind}/"))).unwrap_or("other")
+}
+
 /// The requests of one server in the order of their arrival.
 #[derive(Debug, Default)]
 pub struct Log {

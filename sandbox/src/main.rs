@@ -5,8 +5,9 @@
 //! ```
 //!
 //! It prints its URL on a line of its own, writes what clients should trust to `DIR/ca.pem`, and runs until it is
-//! interrupted. For each SIGUSR1 it prints a line of JSON: the requests since the last one, by kind, how many of
-//! them were answered by 429, and the bytes of their bodies in and out.
+//! interrupted. For each SIGUSR1 it prints a line of JSON: the requests since the last one, by kind, how many of them were
+//! answered by 429, and the bytes of their bodies in and out. For each SIGUSR2 it moves 2 % of the tags of the bench, or moves them
+//! back, and says how many.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,7 +17,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sandbox::{Delay, Line, Log, PullLimit, RateLimit, Registry, Store, Tls, Vendor, content};
+use sandbox::content::{self, Bench};
+use sandbox::log::kind;
+use sandbox::{Delay, Line, Log, PullLimit, RateLimit, Registry, Store, Tls, Vendor};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,6 +30,8 @@ const USAGE: &str = "usage: sandbox [OPTION VALUE]…
   --repositories N   serve this many repositories `library/app-NN` (1, if --tags is given)
   --catalogue N      instead of them, this many of 20 repositories of multi-platform images that share layers
   --tags N           with this many tags each (20)
+  --bench-catalogue REPOSITORIESxTAGS[/DIVISOR]
+                     the source of the bench, such as 40x25; layers have their size by DIVISOR
   --synthetic BYTES  serve `library/large:1` with one layer of this size, made while it is sent
   --keep BYTES       of uploads, keep only blobs up to this size; hash and count larger ones
   --vendor NAME      list tags as this vendor does too: gcr, harbor, quay, zot, hub, ecr
@@ -35,6 +40,8 @@ const USAGE: &str = "usage: sandbox [OPTION VALUE]…
                      answer more of them by 429
   --burst N          but take so many at once (5) after a time without any
   --pulls N          have so many pulls left, in a window of 6 h
+  --delay-in-front-of ADDRESS
+                     be no registry, but such a line to the server at this address
 ";
 
 #[derive(Default)]
@@ -44,6 +51,7 @@ struct Options {
     repositories: Option<u64>,
     tags: Option<u64>,
     catalogue: usize,
+    bench: Option<Bench>,
     synthetic: Option<u64>,
     keep: Option<u64>,
     vendor: Vendor,
@@ -51,6 +59,7 @@ struct Options {
     per_second: Option<u32>,
     burst: Option<u32>,
     pulls: Option<u64>,
+    delay_in_front_of: Option<SocketAddr>,
 }
 
 impl Options {
@@ -64,6 +73,7 @@ impl Options {
                 "--repositories" => options.repositories = Some(value.parse()?),
                 "--tags" => options.tags = Some(value.parse()?),
                 "--catalogue" => options.catalogue = value.parse()?,
+                "--bench-catalogue" => options.bench = Some(value.parse()?),
                 "--synthetic" => options.synthetic = Some(value.parse()?),
                 "--keep" => options.keep = Some(value.parse()?),
                 "--vendor" => options.vendor = vendor(&value)?,
@@ -71,6 +81,7 @@ impl Options {
                 "--requests-per-second" => options.per_second = Some(value.parse()?),
                 "--burst" => options.burst = Some(value.parse()?),
                 "--pulls" => options.pulls = Some(value.parse()?),
+                "--delay-in-front-of" => options.delay_in_front_of = Some(value.parse()?),
                 _ => return Err(format!("unknown option `{name}`").into()),
             }
         }
@@ -102,17 +113,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    let store = Store::new();
-    let tags = options.tags.unwrap_or(20);
-    if options.catalogue > 0 {
-        content::catalogue(&store, options.catalogue, tags);
-    } else if options.repositories.or(options.tags).is_some() {
-        content::fill(&store, options.repositories.unwrap_or(1), tags);
+    let line = Line { latency: options.round_trip / 2, ..Line::default() };
+    if let Some(target) = options.delay_in_front_of {
+        let delay = Delay::in_front_of(target, line).await?;
+        writeln!(std::io::stdout(), "tcp://{}", delay.host())?;
+        signal(SignalKind::interrupt())?.recv().await;
+        return Ok(());
     }
-    if let Some(size) = options.synthetic {
-        let layer = store.put_synthetic_blob("library/large", 1, size);
-        store.put_image("library/large", Some("1"), &content::image(1).layer_elsewhere(&layer).build());
-    }
+    let store = filled(&options);
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
     let mut builder =
         Registry::builder().address(address).store(store).features(|features| features.vendor = options.vendor);
@@ -132,7 +140,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     // Before the URL, which says that signals may come.
     let (mut end, mut count) = (signal(SignalKind::interrupt())?, signal(SignalKind::user_defined1())?);
-    let line = Line { latency: options.round_trip / 2, ..Line::default() };
+    let (mut move_tags, mut generation) = (signal(SignalKind::user_defined2())?, 0);
     let delay = match line.latency.is_zero() {
         true => None,
         false => Some(Delay::in_front_of(registry.address(), line).await?),
@@ -146,21 +154,48 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
                 writeln!(std::io::stdout(), "{}", counts(registry.log()))?;
                 registry.log().clear();
             }
+            _ = move_tags.recv() => {
+                generation = 1 - generation;
+                let moved = options.bench.map_or(0, |bench| bench.move_on(registry.store(), generation));
+                writeln!(std::io::stdout(), "{moved}")?;
+            }
         }
     }
 }
 
-/// `{"bytes_in":0,"bytes_out":71,"refused":0,"requests":{"GET manifests":1,"HEAD blobs":5}}`, where `refused` are those
-/// of the requests that were answered by 429.
+/// What is to be served.
+fn filled(options: &Options) -> Store {
+    let store = Store::new();
+    let tags = options.tags.unwrap_or(20);
+    if let Some(bench) = options.bench {
+        bench.fill(&store);
+    } else if options.catalogue > 0 {
+        content::catalogue(&store, options.catalogue, tags);
+    } else if options.repositories.or(options.tags).is_some() {
+        content::fill(&store, options.repositories.unwrap_or(1), tags);
+    }
+    if let Some(size) = options.synthetic {
+        let layer = store.put_synthetic_blob("library/large", 1, size);
+        store.put_image("library/large", Some("1"), &content::image(1).layer_elsewhere(&layer).build());
+    }
+    store
+}
+
+/// `{"blob_bytes_in":0,"blob_bytes_out":71,"bytes_in":0,"bytes_out":80,"refused":0,"requests":{"GET blobs":1,"HEAD blobs":5}}`
 fn counts(log: &Log) -> Value {
-    const KINDS: [&str; 5] = ["blobs/uploads", "blobs", "manifests", "referrers", "tags"];
-    let (mut requests, mut refused, mut bytes_in, mut bytes_out) = (BTreeMap::new(), 0, 0, 0);
+    let (mut requests, mut refused, mut bytes, mut blob_bytes) = (BTreeMap::new(), 0, [0; 2], [0; 2]);
     for request in log.requests() {
-        let kind = KINDS.into_iter().find(|kind| request.path.contains(&format!("/{kind}/"))).unwrap_or("other");
+        let kind = kind(&request.path);
         *requests.entry(format!("{} {kind}", request.method)).or_insert(0) += 1;
         refused += u64::from(request.status == 429);
-        bytes_in += request.bytes_in;
-        bytes_out += request.bytes_out;
+        let add = |[into, out]: [u64; 2]| [into + request.bytes_in, out + request.bytes_out];
+        bytes = add(bytes);
+        if kind.starts_with("blobs") {
+            blob_bytes = add(blob_bytes);
+        }
     }
-    json!({ "requests": requests, "refused": refused, "bytes_in": bytes_in, "bytes_out": bytes_out })
+    json!({
+        "requests": requests, "refused": refused, "bytes_in": bytes[0], "bytes_out": bytes[1],
+        "blob_bytes_in": blob_bytes[0], "blob_bytes_out": blob_bytes[1],
+    })
 }

@@ -250,9 +250,11 @@ impl Store {
     }
 
     pub(crate) fn insert_manifest(&self, repository: &str, digest: &Digest, manifest: StoredManifest) {
+        // Read before the store is locked.
+        let subject = manifest.subject();
         let mut state = self.state();
         let repository = state.repository(repository);
-        if let Some(subject) = manifest.subject() {
+        if let Some(subject) = subject {
             repository.referrers.insert((subject, digest.clone()));
         }
         repository.manifests.insert(digest.clone(), manifest);

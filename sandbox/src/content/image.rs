@@ -28,7 +28,14 @@ impl ImageBuilder {
     /// Adds a layer, which may be in other images too; with any, the default ones are left out.
     #[must_use]
     pub fn layer(mut self, layer: &Layer) -> Self {
-        self.layers.push(Part::Here(layer.clone()));
+        self.layers.push(Part::here(layer.clone()));
+        self
+    }
+
+    /// Adds a layer of this digest: one that is in thousands of images is hashed once.
+    #[must_use]
+    pub(super) fn hashed_layer(mut self, layer: &Layer, digest: &Digest) -> Self {
+        self.layers.push(Part::Here(layer.clone(), digest.clone()));
         self
     }
 
@@ -77,7 +84,9 @@ impl ImageBuilder {
         };
         let layers = if self.layers.is_empty() {
             let seed = self.seed.wrapping_mul(2);
-            vec![Part::Here(Layer::new(seed, 2_000)), Part::Here(Layer::new(seed.wrapping_add(1), 5_000))]
+            [(seed, 2_000), (seed.wrapping_add(1), 5_000)]
+                .map(|(seed, size)| Part::here(Layer::new(seed, size)))
+                .to_vec()
         } else {
             self.layers.clone()
         };
@@ -85,9 +94,11 @@ impl ImageBuilder {
         let mut descriptors = Vec::new();
         for layer in layers {
             match layer {
-                Part::Here(layer) => {
+                Part::Here(layer, digest) => {
+                    descriptors.push(json!({
+                        "mediaType": layer_type, "digest": digest.as_str(), "size": layer.bytes.len(),
+                    }));
                     blobs.push((layer_type.to_owned(), layer.bytes));
-                    descriptors.extend(blobs.last().map(describe));
                 }
                 Part::Elsewhere(layer) => descriptors.push(json!({
                     "mediaType": layer.media_type, "digest": layer.digest.as_str(), "size": layer.size,
@@ -122,14 +133,19 @@ impl ImageBuilder {
 
 #[derive(Debug, Clone)]
 enum Part {
-    Here(Layer),
+    Here(Layer, Digest),
     Elsewhere(Descriptor),
 }
 
 impl Part {
+    fn here(layer: Layer) -> Self {
+        let digest = Digest::of(&layer.bytes);
+        Self::Here(layer, digest)
+    }
+
     fn diff_id(&self) -> &Digest {
         match self {
-            Self::Here(layer) => &layer.diff_id,
+            Self::Here(layer, _) => &layer.diff_id,
             // Uncompressed, so the blob is the tar.
             Self::Elsewhere(layer) => &layer.digest,
         }

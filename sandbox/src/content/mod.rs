@@ -8,12 +8,14 @@ use proto::{Descriptor, Digest, Platform};
 use serde_json::{Value, json};
 
 mod artifact;
+mod bench;
 mod catalogue;
 mod fill;
 mod image;
 mod layer;
 
 pub use artifact::{artifact, cosign_signature, cosign_tag, referrer, sbom};
+pub use bench::{Bench, Tagged};
 pub use catalogue::{CATALOGUE, catalogue, change_catalogue};
 pub use fill::fill;
 pub use image::{ImageBuilder, image};

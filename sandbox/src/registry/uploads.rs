@@ -17,6 +17,9 @@ use crate::answer::{Answer, Handled, name};
 use crate::body::RequestBody;
 use crate::store::Content;
 
+/// Most room that is made for the bytes of an upload before they come.
+const ROOM_MAX: u64 = 64 << 20;
+
 /// The uploads that are open, by id.
 #[derive(Default)]
 pub(super) struct Uploads {
@@ -74,6 +77,10 @@ impl Uploads {
 impl Upload {
     /// Takes the body of a request; `false` if the client went away before its end.
     async fn take(&mut self, mut body: RequestBody, keep_max: u64) -> bool {
+        if let Some(kept) = &mut self.kept {
+            // Else the bytes of a large blob are copied again and again while the room for them grows.
+            kept.reserve(body.expected().min(keep_max).min(ROOM_MAX) as usize);
+        }
         while let Some(bytes) = body.next().await {
             let Ok(bytes) = bytes else { return false };
             self.hasher.update(&bytes);

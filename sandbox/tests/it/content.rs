@@ -1,8 +1,10 @@
 //! What is made from a seed can be read by tools that no one here wrote.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 
 use proto::Manifest;
+use sandbox::content::Bench;
 use sandbox::{Registry, Store, content};
 
 use crate::help::say;
@@ -73,4 +75,51 @@ fn images_of_one_seed_are_equal_and_of_different_seeds_share_nothing() {
     let digests = |seed| content::image(seed).build().blob_digests();
     assert_eq!(digests(1), digests(1));
     assert!(digests(1).iter().all(|digest| !digests(2).contains(digest)));
+}
+
+#[test]
+fn the_source_of_the_bench_has_as_many_manifests_and_blobs_as_it_is_said_to_have() {
+    let bench = Bench { divisor: 1024, ..Bench::new(40, 25) };
+    let store = Store::new();
+    bench.fill(&store);
+    let manifests: usize = store.repositories().iter().map(|name| store.manifests(name).len()).sum();
+    // 800 images, 200 indexes, and their 400 images.
+    assert_eq!((store.tags().len(), manifests), (1_000, 1_400));
+    let images: Vec<_> = bench.images(0).map(|at| at.image).collect();
+    let blobs: BTreeSet<_> = images.iter().flat_map(content::Image::blob_digests).collect();
+    // Three of all, two of each repository, and of each image its own layer and its configuration.
+    assert_eq!(blobs.len(), 3 + 2 * 40 + 1_200 + 1_200);
+    assert!(bench.images(0).flat_map(|at| at.blobs()).all(|(digest, bytes)| digest.matches(&bytes)));
+    // A configuration and six layers.
+    assert!(bench.images(0).all(|at| at.blobs().len() == 7 * at.image.children.len().max(1)));
+}
+
+#[test]
+fn of_fifty_tags_of_the_bench_one_moves_to_an_image_with_a_layer_and_a_configuration_of_its_own() {
+    let bench = Bench { divisor: 1024, ..Bench::new(40, 25) };
+    let (store, again) = (Store::new(), Store::new());
+    bench.fill(&store);
+    bench.fill(&again);
+    assert_eq!(store.tags(), again.tags());
+    let before: BTreeSet<_> = bench.images(0).flat_map(|at| at.image.blob_digests()).collect();
+    for generation in 1..3 {
+        assert_eq!(bench.move_on(&again, generation), 20);
+        let moved = store.tags().into_iter().filter(|(name, digest)| again.tags().get(name) != Some(digest)).count();
+        assert_eq!(moved, 20, "of generation {generation}");
+    }
+    let indexes = bench.moved(1).filter(|at| !at.image.children.is_empty()).count();
+    let after: BTreeSet<_> = bench.moved(1).flat_map(|at| at.image.blob_digests()).collect();
+    let later: BTreeSet<_> = bench.moved(2).flat_map(|at| at.image.blob_digests()).collect();
+    assert_eq!((indexes, after.difference(&before).count()), (4, 48));
+    assert_eq!(later.difference(&after.union(&before).cloned().collect()).count(), 48);
+}
+
+#[test]
+fn the_shape_of_the_bench_is_read_as_it_is_written() {
+    for text in ["40x25", "500x20/64"] {
+        assert_eq!(text.parse::<Bench>().unwrap().to_string(), text);
+    }
+    for text in ["40", "x", "0x1", "1x0", "1x1/0", "axb"] {
+        assert!(text.parse::<Bench>().unwrap_err().contains("such as `40x25`"), "{text}");
+    }
 }
