@@ -1,10 +1,12 @@
 //! What a run would do, before it is done: the document that `plan` prints and keeps, and that `run --plan` follows.
 //!
+//! - `costs`: what it asks of each registry, against budgets
 //! - [`make`]: looks at sources and destinations
 //! - [`change`]: what one version of a file does that another does not
 //! - [`text`]: for people, as text and as Markdown
 
 pub(crate) mod change;
+mod costs;
 pub(crate) mod make;
 pub(crate) mod text;
 
@@ -129,12 +131,38 @@ pub(crate) struct FailedRepository {
 pub(crate) struct Cost {
     /// About how many requests.
     pub(crate) requests: u64,
-    /// Images of which manifests are read there: what a registry that limits pulls counts.
+    /// Manifests that are read there, at least: what a registry that limits pulls counts.
     pub(crate) pulls: u64,
+    /// How many of these it allows; none if it sets no limit.
+    #[serde(default)]
+    pub(crate) allowed: Option<Allowed>,
+    /// Seconds that the requests take at the rate to which we keep there; none if there is no limit.
+    #[serde(default)]
+    pub(crate) seconds: Option<u64>,
     /// Bytes written there, at most; images whose size is unknown are not in it.
     pub(crate) bytes: u64,
     /// Images that would be written and whose size is unknown.
     pub(crate) unknown: u64,
+}
+
+/// How many pulls a registry allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Allowed {
+    /// So many are left, without those to be kept free.
+    pub(crate) left: u64,
+    /// Of so many, if that is known.
+    pub(crate) limit: Option<u64>,
+    /// In this time.
+    pub(crate) window_seconds: u64,
+    /// How long until there are some again, if none are left.
+    pub(crate) wait_seconds: Option<u64>,
+}
+
+impl Cost {
+    /// Pulls that would be postponed.
+    pub(crate) fn postponed(&self) -> u64 {
+        self.allowed.map_or(0, |allowed| self.pulls.saturating_sub(allowed.left))
+    }
 }
 
 impl Action {

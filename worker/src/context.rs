@@ -62,6 +62,8 @@ pub(crate) struct TaskContext {
     pub(crate) interrupt: CancellationToken,
     pub(crate) deadline: Instant,
     pub(crate) attempt: Attempt,
+    /// Whether nothing is to be done: then nothing is read that may be counted.
+    pub(crate) only_looks: bool,
     notes: Mutex<Notes>,
 }
 
@@ -82,8 +84,14 @@ impl TaskContext {
             interrupt,
             deadline: Instant::now() + task.deadline,
             attempt: task.attempt,
+            only_looks: false,
             notes: Mutex::default(),
         }
+    }
+
+    /// For somebody who only looks.
+    pub(crate) fn to_look(tools: &Tools, task: &Task, mirror: &Mirror) -> Self {
+        Self { only_looks: true, ..Self::new(tools, task, mirror, CancellationToken::new()) }
     }
 
     /// Whether listings were made shortly before: a later attempt asks for itself.

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use proto::outcome::End;
 use proto::task::{Destination, Mirror, TaskKind};
 use proto::{Descriptor, Digest, Location, Stage, Task};
-use tokio_util::sync::CancellationToken;
+use registry::Place;
 
 use crate::context::{TaskContext, Tools};
 use crate::images::Images;
@@ -51,16 +51,15 @@ pub struct Weight {
     pub blobs: Vec<Descriptor>,
 }
 
-/// Looks at both sides of a task. With `weigh` the manifests of what would be sent are read; at some registries that
-/// counts as a pull.
-pub async fn preview(tools: &Tools, task: &Task, weigh: bool) -> Preview {
+/// Looks at both sides of a task. The manifests of what would be sent are read, but where that counts as a pull.
+pub async fn preview(tools: &Tools, task: &Task) -> Preview {
     let TaskKind::Mirror(mirror) = &task.kind;
-    let cx = TaskContext::new(tools, task, mirror, CancellationToken::new());
+    let cx = TaskContext::to_look(tools, task, mirror);
     let source = match run_stage(&cx, Stage::Resolve, resolve::source(&cx, mirror)).await {
         Ok(source) => source,
         Err(end) => return Preview { source: Err(end), destinations: Vec::new(), warnings: Vec::new() },
     };
-    let images = weigh.then(|| Images::of(mirror));
+    let images = (!is_counted(&source).await).then(|| Images::of(mirror));
     let prospects = mirror.destinations.iter().map(|destination| async {
         let prospect = prospect(&cx, mirror, &source, destination, images.as_ref()).await;
         (destination.location.clone(), prospect.unwrap_or_else(Prospect::Unable))
@@ -68,6 +67,15 @@ pub async fn preview(tools: &Tools, task: &Task, weigh: bool) -> Preview {
     let destinations = join_all(prospects.collect::<Vec<_>>()).await;
     let source = Ok(source.digest);
     Preview { source, destinations, warnings: cx.into_result(task, Vec::new()).warnings }
+}
+
+/// Whether reading a manifest of the source counts as a pull, as far as its answers told.
+async fn is_counted(source: &Source<'_>) -> bool {
+    match &source.place {
+        // An error shows again where it matters.
+        Place::Repository { client, image } => client.counts_pulls(&image.repository).await.unwrap_or(true),
+        Place::Layout { .. } => false,
+    }
 }
 
 async fn prospect(

@@ -116,7 +116,7 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
         let against = path.display().to_string();
         plan.change = Some(Change { against, against_digest: other.digest, repositories });
         plan.jobs = jobs;
-        plan.costs = planner.into_costs();
+        plan.costs = planner.into_costs().await;
         return Ok(plan);
     }
     for warning in file.warnings.lines() {
@@ -142,7 +142,7 @@ async fn make(args: &PlanArgs) -> anyhow::Result<Plan> {
         };
         plan.jobs.push(planned);
     }
-    plan.costs = planner.into_costs();
+    plan.costs = planner.into_costs().await;
     Ok(plan)
 }
 

@@ -17,6 +17,7 @@ use proto::{Attempt, Digest, Failure, Host, Location, RunId, Task, limits};
 use registry::{Client, Tags};
 use worker::{Activity, Preview, Prospect, Tools, Weight, preview};
 
+use super::costs::Costs;
 use super::{Action, Cost, DestinationPlan, FailedRepository, ImagePlan, JobPlan};
 
 /// Repositories listed, and images looked at, at once.
@@ -32,15 +33,6 @@ pub(crate) struct Planner {
     costs: Costs,
 }
 
-/// What a run costs, as far as it was looked at.
-#[derive(Default)]
-struct Costs {
-    /// By registry.
-    at: BTreeMap<String, Cost>,
-    /// Blobs that are counted as sent, by the repository that they go to.
-    counted: BTreeMap<String, HashSet<Digest>>,
-}
-
 impl Planner {
     pub(crate) async fn new(client: Client, store: Option<Store>, retry_after: [Duration; 2]) -> Self {
         // What a plan finds out is not kept: it leaves no trace.
@@ -49,8 +41,8 @@ impl Planner {
     }
 
     /// What all that was looked at costs, by registry.
-    pub(crate) fn into_costs(self) -> BTreeMap<String, Cost> {
-        self.costs.at
+    pub(crate) async fn into_costs(self) -> BTreeMap<String, Cost> {
+        self.costs.against_budgets(&self.client).await
     }
 
     /// The tags of a repository; none where the file names all that it wants.
@@ -75,12 +67,12 @@ impl Planner {
         });
         let expansions: Vec<_> = stream::iter(surveys.collect::<Vec<_>>()).buffered(CONCURRENCY).try_collect().await?;
         let listed: BTreeSet<_> = sources.iter().flat_map(|source| survey.destinations_listed(source)).collect();
-        listed.into_iter().for_each(|repository| self.costs.at(repository.host()).requests += 1);
+        listed.into_iter().for_each(|repository| self.costs.at(repository).requests += 1);
         let mut plan = JobPlan { job: job.to_owned(), images: Vec::new(), failed: Vec::new(), warnings: Vec::new() };
         let (mut tasks, mut unchanged) = (Vec::new(), Vec::new());
         for (source, expansion) in expansions {
             if let (true, RepositoryLocation::Registry(repository)) = (source.needs_listing(), &source.location) {
-                self.costs.at(repository.host()).requests += 1;
+                self.costs.at(repository).requests += 1;
             }
             let repository = source.location.to_string();
             plan.failed.extend(expansion.failure.map(|failure| FailedRepository { repository, failure }));
@@ -154,65 +146,23 @@ impl Planner {
             deadline: limits::ATTEMPT_DEADLINE,
             kind: TaskKind::Mirror(mirror),
         };
-        let preview = preview(&self.tools, &attempt, is_free_to_read(&task.source)).await;
+        let preview = preview(&self.tools, &attempt).await;
         Ok(Look { owned, placed, preview })
     }
 }
 
-impl Costs {
-    fn at(&mut self, host: &Host) -> &mut Cost {
-        self.at.entry(host.as_str().to_owned()).or_default()
-    }
-
-    /// Counts the requests of one attempt, about as the worker makes them.
-    fn add(&mut self, task: &NewTask, look: &Look) {
-        let writes: Vec<_> = look.writes().collect();
-        let weight = writes.first().and_then(|(_, weight)| *weight);
-        let manifests = weight.map_or(1, |weight| weight.manifests as u64);
-        let blobs = weight.map_or(0, |weight| weight.blobs.len() as u64);
-        if let Some(host) = host(&task.source) {
-            let cost = self.at(host);
-            cost.requests += 1;
-            if !writes.is_empty() {
-                // Each manifest, what refers to it, and the three tags that cosign may have given it.
-                cost.requests += 5 * manifests + blobs;
-                cost.pulls += 1;
-            }
-        }
-        for (location, _) in &look.preview.destinations {
-            if let Some(host) = host(location) {
-                self.at(host).requests += 1;
-            }
-        }
-        for (location, weight) in writes {
-            let Location::Registry(image) = location else { continue };
-            let counted = self.counted.entry(image.repository.to_string()).or_default();
-            let unsent = weight.map(|weight| {
-                let new = weight.blobs.iter().filter(|blob| counted.insert(blob.digest.clone()));
-                new.fold((0, 0u64), |(count, bytes), blob| (count + 1, bytes.saturating_add(blob.size)))
-            });
-            let (new_blobs, bytes) = unsent.unwrap_or_default();
-            let cost = self.at(image.repository.host());
-            // A blob is asked for, and sent in two requests; a manifest is asked for, sent, and asked back.
-            cost.requests += blobs + 2 * new_blobs + 3 * manifests;
-            cost.bytes = cost.bytes.saturating_add(bytes);
-            cost.unknown += u64::from(weight.is_none());
-        }
-    }
-}
-
 /// An image, as it was looked at.
-struct Look {
+pub(super) struct Look {
     /// Destinations that other jobs own.
     owned: BTreeMap<Location, String>,
     /// What is on record.
     placed: BTreeMap<Location, Digest>,
-    preview: Preview,
+    pub(super) preview: Preview,
 }
 
 impl Look {
     /// The destinations that would be written.
-    fn writes(&self) -> impl Iterator<Item = (&Location, Option<&Weight>)> {
+    pub(super) fn writes(&self) -> impl Iterator<Item = (&Location, Option<&Weight>)> {
         let open = self.preview.destinations.iter().filter(|(location, _)| !self.owned.contains_key(location));
         open.filter_map(|(location, prospect)| match prospect {
             Prospect::Write { weight, .. } => Some((location, weight.as_ref())),
@@ -294,16 +244,4 @@ fn kept(Unchanged { task, placed }: Unchanged) -> ImagePlan {
 
 fn total(weight: &Weight) -> u64 {
     weight.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size))
-}
-
-/// Whether reading a manifest costs nothing: Docker Hub counts it as a pull.
-fn is_free_to_read(source: &Location) -> bool {
-    host(source).is_none_or(|host| *host != Host::docker_hub())
-}
-
-fn host(location: &Location) -> Option<&Host> {
-    match location {
-        Location::Registry(image) => Some(image.repository.host()),
-        Location::Layout(_) | Location::Archive(_) => None,
-    }
 }

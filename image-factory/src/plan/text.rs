@@ -158,9 +158,12 @@ impl<O: Write> Page<'_, O> {
     }
 
     fn costs(&mut self, costs: &BTreeMap<String, Cost>) -> io::Result<()> {
-        for (host, Cost { requests, pulls, bytes, unknown }) in costs {
+        for (host, cost) in costs {
+            let Cost { requests, bytes, unknown, seconds, .. } = cost;
             let mut parts = vec![format!("about {}", text::count(*requests, "request"))];
-            parts.extend((*pulls > 0).then(|| format!("{} pulled", text::count(*pulls, "image"))));
+            parts
+                .extend(seconds.filter(|seconds| *seconds > 0).map(|seconds| format!("at least {seconds} s for them")));
+            parts.extend(pulls(cost));
             parts.extend((*bytes > 0).then(|| format!("at most {} written", text::bytes(*bytes))));
             parts.extend((*unknown > 0).then(|| format!("{} of unknown size written", text::count(*unknown, "image"))));
             self.line("cost", &format!("{}  {}", self.code(host), parts.join(" · ")))?;
@@ -254,4 +257,22 @@ fn repositories(number: usize) -> String {
 fn short(digest: &str) -> &str {
     let hex = digest.rsplit_once(':').map_or(digest, |(_, hex)| hex);
     hex.get(..12).unwrap_or(hex)
+}
+
+/// What of the pulls of a run a registry allows now.
+fn pulls(cost: &Cost) -> Option<String> {
+    let Some(allowed) = cost.allowed.filter(|_| cost.pulls > 0) else {
+        return (cost.pulls > 0).then(|| format!("{} read", text::count(cost.pulls, "manifest")));
+    };
+    let now = cost.pulls.min(allowed.left);
+    let postponed = cost.postponed();
+    if postponed == 0 {
+        return Some(format!("{} of {} left", text::count(cost.pulls, "pull"), allowed.left));
+    }
+    let hours = |seconds: u64| format!("{:.1} h", seconds as f64 / 3_600.0);
+    let more = match allowed.limit.filter(|limit| *limit > 0) {
+        Some(limit) => format!(", all of them in {}", hours(postponed.div_ceil(limit) * allowed.window_seconds)),
+        None => String::new(),
+    };
+    Some(format!("{now} of {} pulls now, {postponed} postponed{more}", cost.pulls))
 }

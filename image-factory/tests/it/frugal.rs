@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sandbox::{Account, Auth, Log, Registry, Tokens, content};
+use sandbox::{Account, Auth, Log, PullLimit, Registry, Tokens, content};
 
 use crate::support::{Workshop, totals};
 
@@ -59,4 +59,40 @@ async fn fifty_one_unchanged_tags_cost_a_question_each_and_no_token_is_asked_twi
         assert_eq!(by_scope.len(), REPOSITORIES);
         assert!(by_scope.values().all(|count| *count == 1), "{by_scope:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_needs_more_pulls_than_there_are_does_what_it_can_and_the_next_goes_on() {
+    let (source, destination) =
+        (Registry::builder().start().await.unwrap(), Registry::builder().start().await.unwrap());
+    for tag in 0..250 {
+        source.store().put_image("team/app", Some(&format!("1.{tag}")), &content::image(tag).build());
+    }
+    let limit = PullLimit { limit: 100, remaining: 100, window: 21_600 };
+    source.set_pull_limit(Some(limit));
+    let workshop = Workshop::new();
+    workshop.job(&format!(
+        "version: 1\nto: {}/mirror/{{path}}\nimages:\n  {}/team/app: \"1.*\"\n",
+        destination.host(),
+        source.host(),
+    ));
+    let plan = workshop.program(&["plan", "job.yaml"]).await.expect(0);
+    assert!(plan.stdout.contains("100 of 250 pulls"), "{}", plan.stdout);
+    assert_eq!(source.pull_limit(), Some(limit), "a plan takes none");
+
+    let ended = workshop.run().await.expect(5);
+    let report = workshop.report().await;
+    assert_eq!(totals(&report), "100 pushed, 150 postponed", "{}", ended.stderr);
+    assert_eq!(source.pull_limit().map(|left| left.remaining), Some(0));
+    let told = |image: &&serde_json::Value| image["destinations"][0]["failure"]["message"].as_str().map(str::to_owned);
+    let waits: Vec<String> = report["images"].as_array().unwrap().iter().filter_map(|image| told(&image)).collect();
+    assert_eq!(waits.len(), 150);
+    assert!(waits[0].contains("pulls"), "{}", waits[0]);
+
+    source.set_pull_limit(Some(PullLimit { remaining: 100, ..limit }));
+    workshop.run().await.expect(5);
+    assert_eq!(totals(&workshop.report().await), "100 up_to_date, 100 pushed, 50 postponed");
+    source.set_pull_limit(Some(PullLimit { remaining: 100, ..limit }));
+    workshop.run().await.expect(0);
+    assert_eq!(totals(&workshop.report().await), "200 up_to_date, 50 pushed");
 }

@@ -51,6 +51,7 @@ fn pinned(location: &Location) -> Option<Digest> {
 /// HEAD asks.
 async fn ask<'c>(cx: &'c TaskContext, task: &Mirror, place: Place) -> Result<Source<'c>, StageError> {
     if let Place::Repository { client, image } = &place
+        && !cx.only_looks
         && !client.counts_pulls(&image.repository).await.map_err(StageError::Source)?
     {
         let (repository, name) = (&image.repository, image.reference());
