@@ -33,6 +33,7 @@ pub(crate) struct Factory {
     store: Store,
     queue: Arc<dyn Queue>,
     tools: Tools,
+    ledger: Arc<LocalLedger>,
     slots: usize,
     /// Held as long as the factory works.
     _lock: DataLock,
@@ -50,14 +51,17 @@ impl Factory {
         let store = Store::open(&data.store()).await.context("open the data folder's database")?;
         let store = store.with_retry_after(retry_after);
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
-        let tools = Tools::new(client.clone(), Arc::new(LocalLedger::open(&data.ledger()).await), Activity::default());
         let pace = Pace::for_slots(slots).with_retry_after(retry_after);
-        let coordinator = Coordinator::new(store.clone(), queue.clone(), client, pace, data.reports());
-        for run in store.open_runs().await? {
+        let coordinator = Coordinator::new(store.clone(), queue.clone(), client.clone(), pace, data.reports());
+        let cut_off = store.open_runs().await?;
+        let ledger = LocalLedger::open(&data.ledger()).await;
+        let ledger = Arc::new(if cut_off.is_empty() { ledger } else { ledger.doubted() });
+        let tools = Tools::new(client, ledger.clone(), Activity::default());
+        for run in cut_off {
             warn(&format!("run {} was cut off: it is closed, with a report", run.id.short()));
             coordinator.interrupt(run.id).await?;
         }
-        Ok(Self { coordinator, store, queue, tools, slots, _lock: lock })
+        Ok(Self { coordinator, store, queue, tools, ledger, slots, _lock: lock })
     }
 
     /// As [`records::refuse_namesake`].
@@ -128,6 +132,7 @@ impl Factory {
             async { self.coordinator.expand(run, job, only, &taking.drain).await.context("expand the job file") };
         let coordinate = async { self.coordinator.run(&recording).await.context("coordinate") };
         tokio::try_join!(take, conclude, expand, coordinate)?;
+        self.ledger.flush().await;
         self.coordinator.interrupt(run).await.context("close the run")
     }
 }

@@ -38,6 +38,8 @@ const ABOVE_A_FILE: Room = Room { notes: 20_000, manifest_bytes: 16 * 1024 * 102
 pub struct LocalLedger {
     leases: Arc<Leases>,
     shared: Arc<Shared>,
+    /// Whether more may lie anywhere than was noted.
+    is_doubted: bool,
 }
 
 struct Shared {
@@ -78,7 +80,15 @@ impl LocalLedger {
         if shared.file.is_some() {
             tokio::spawn(write_behind(Arc::clone(&shared)));
         }
-        Self { leases: Arc::default(), shared }
+        Self { leases: Arc::default(), shared, is_doubted: false }
+    }
+
+    /// The same after a process that was killed: it may have sent what it did not come to note, so what is not told to be
+    /// there may be there all the same, and no repository counts as known.
+    #[must_use]
+    pub fn doubted(mut self) -> Self {
+        self.is_doubted = true;
+        self
     }
 
     /// Writes what was noted until now into the file, as well as possible.
@@ -153,6 +163,7 @@ impl Ledger for LocalLedger {
                 }
             }
         }
+        holders.knows_repository &= !self.is_doubted;
         holders.beside.retain(|digest, beside| {
             beside.retain(|holder| holder != repository);
             beside.truncate(BESIDE_MAX);
