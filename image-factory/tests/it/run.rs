@@ -107,10 +107,9 @@ async fn what_somebody_else_put_there_is_found_and_not_sent_again() {
 async fn what_a_lost_ledger_knew_is_asked_for_and_not_sent_again() {
     let (source, destination) =
         (Registry::builder().start().await.unwrap(), Registry::builder().start().await.unwrap());
-    let base = Layer::new(7, 30_000);
     let put_all = |seed| {
-        for (tag, seed) in [("1.0", seed), ("1.1", seed + 1)] {
-            let image = content::image(seed).layer(&base).layer(&Layer::new(seed, 3_000)).build();
+        for (tag, base, seed) in [("1.0", 1, seed), ("1.1", 2, seed + 1)] {
+            let image = content::image(seed).layer(&Layer::new(base, 3_000)).layer(&Layer::new(seed, 3_000)).build();
             source.store().put_image("team/app", Some(tag), &image);
         }
     };
