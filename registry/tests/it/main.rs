@@ -19,3 +19,4 @@ mod secrets;
 mod setup;
 mod tags;
 mod tls;
+mod tricks;
