@@ -83,8 +83,7 @@ impl LocalLedger {
         Self { leases: Arc::default(), shared, is_doubted: false }
     }
 
-    /// The same after a process that was killed: it may have sent what it did not come to note, so what is not told to be
-    /// there may be there all the same, and no repository counts as known.
+    /// The same after a process that was killed.
     #[must_use]
     pub fn doubted(mut self) -> Self {
         self.is_doubted = true;
@@ -163,7 +162,6 @@ impl Ledger for LocalLedger {
                 }
             }
         }
-        holders.knows_repository &= !self.is_doubted;
         holders.beside.retain(|digest, beside| {
             beside.retain(|holder| holder != repository);
             beside.truncate(BESIDE_MAX);
@@ -219,6 +217,10 @@ impl Ledger for LocalLedger {
         }
         let keep = |memory: &mut Memory| memory.keep_learned(registry, learned);
         self.shared.note(keep, |unsaved| unsaved.keep_learned(registry, learned));
+    }
+
+    fn is_doubted(&self) -> bool {
+        self.is_doubted
     }
 
     async fn lease(&self, registry: &Host, blob: &Digest) -> Option<Lease> {

@@ -162,7 +162,7 @@ async fn a_manifest_that_is_known_is_read_only_if_another_one_is_there() {
     assert_eq!(client.capabilities(&repository).await.unwrap().conditional, Some(true));
 
     registry.store().put_image("a", Some("1"), &other);
-    assert_eq!(reread().await, Reread::Other(Manifest::parse(other.raw.clone(), None).unwrap()));
+    assert_eq!(reread().await, Reread::Other(Box::new(Manifest::parse(other.raw.clone(), None).unwrap())));
     registry.store().delete_tag("a", "1");
     assert_eq!(reread().await, Reread::Gone);
     assert_eq!((registry.log().count("GET", "/manifests/"), registry.log().count("HEAD", "")), (3, 0), "one each");

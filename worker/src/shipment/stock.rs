@@ -48,7 +48,8 @@ impl Stock {
         let is_new = target.destination.listed.as_ref().is_some_and(|listed| !listed.has_tags);
         // Who does not know what the tag shows does not know the repository: somebody else filled it, or much is forgotten.
         let knows_shown = target.shown.as_ref().is_none_or(|shown| holders.here.contains(shown));
-        let is_known = repository.is_some() && (holders.knows_repository && knows_shown || is_new);
+        let is_told = holders.knows_repository && knows_shown || is_new;
+        let is_known = repository.is_some() && is_told && !ledger.is_doubted();
         let here = digests.into_iter().filter(|digest| holders.here.contains(digest));
         let known = here.map(|digest| (digest, Known::Assumed)).collect();
         Ok(Self { ledger, repository, known: Mutex::new(known), is_known })

@@ -1,6 +1,7 @@
 //! Writing into the file, and pruning it, so that it stays within its bounds.
 
 use jiff::Timestamp;
+use proto::Digest;
 use serde_json::{Value, json};
 use sqlx::SqliteExecutor;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
@@ -53,7 +54,7 @@ pub(super) async fn write(writer: &SqlitePool, unsaved: &Unsaved, written: &mut 
         let row = sqlx::query(sql).bind(digest.hex()).bind(&kept.media_type).bind(&kept.raw[..]).bind(size).bind(now);
         row.execute(&mut *transaction).await?;
     }
-    let used: Vec<_> = unsaved.used.iter().map(|digest| digest.hex()).collect();
+    let used: Vec<_> = unsaved.used.iter().map(Digest::hex).collect();
     let sql = "update manifests set used = $2 where digest in (select unhex(value) from json_each($1))";
     run(&mut *transaction, sql, &json!(used), now).await?;
     for (registry, learned) in &unsaved.learned {
