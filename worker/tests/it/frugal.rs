@@ -93,7 +93,8 @@ async fn a_new_tag_of_a_known_digest_takes_two_at_the_destination() {
 async fn an_image_whose_blobs_are_elsewhere_in_the_registry_takes_a_mount_for_each() {
     let bench = acquainted(|_| {}).await;
     let known: Vec<Layer> = (0..9).map(|seed| Layer::new(seed, 3_000)).collect();
-    let image = |seed, layers: &[Layer]| layers.iter().fold(content::image(seed), |image, layer| image.layer(layer));
+    let image =
+        |seed, layers: &[Layer]| layers.iter().fold(content::image(seed), sandbox::content::ImageBuilder::layer);
     bench.put("0.1", &image(1, &known).build());
     let mut elsewhere = listed(bench.task("0.1"));
     destinations(&mut elsewhere)[0].location = format!("{}/other/app:0.1", bench.destination.host()).parse().unwrap();
@@ -147,7 +148,7 @@ async fn eight_tasks_that_share_layers_and_repositories_send_each_blob_once() {
     let tasks: Vec<Task> = (0..8)
         .map(|number: u64| {
             let tag = format!("2.{number}");
-            let image = shared.iter().fold(content::image(100 + number), |image, layer| image.layer(layer));
+            let image = shared.iter().fold(content::image(100 + number), sandbox::content::ImageBuilder::layer);
             bench.put(&tag, &image.build());
             let mut task = listed(bench.task(&tag));
             let place = format!("{}/team-{}/app:{tag}", bench.destination.host(), number % 4);
