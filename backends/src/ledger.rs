@@ -41,6 +41,12 @@ pub trait Ledger: Send + Sync {
     /// Keeps what was learned of a registry.
     async fn keep_learned(&self, registry: &Host, learned: &str);
 
+    /// Whether more was sent than was noted, by a process that was killed in between: then what is not told to be
+    /// anywhere may be there all the same.
+    fn is_doubted(&self) -> bool {
+        false
+    }
+
     /// The right to send a blob to a registry; none while somebody else has it. It ends when it is dropped, and
     /// [`LEASE_LASTS`] after it was taken or last renewed.
     async fn lease(&self, registry: &Host, blob: &Digest) -> Option<Lease>;

@@ -53,11 +53,13 @@ impl Factory {
         let store = Store::open(&data.store()).await.context("open the data folder's database")?;
         let store = store.with_retry_after(retry_after);
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
-        let ledger = Arc::new(LocalLedger::open(&data.ledger()).await);
-        let tools = Tools::new(client.clone(), ledger.clone(), Activity::default());
         let pace = Pace::for_slots(slots).with_retry_after(retry_after);
         let coordinator = Coordinator::new(store.clone(), queue.clone(), client.clone(), pace, data.reports());
-        for run in store.open_runs().await? {
+        let cut_off = store.open_runs().await?;
+        let ledger = LocalLedger::open(&data.ledger()).await;
+        let ledger = Arc::new(if cut_off.is_empty() { ledger } else { ledger.doubted() });
+        let tools = Tools::new(client.clone(), ledger.clone(), Activity::default());
+        for run in cut_off {
             warn(&format!("run {} was cut off: it is closed, with a report", run.id.short()));
             coordinator.interrupt(run.id).await?;
         }
@@ -94,7 +96,6 @@ impl Factory {
             never = show.go_on() => match never? {},
             result = Box::pin(self.work(id, (job, only), shutdown)) => result?,
         }
-        self.keep(job).await;
         show.end().await.map(Some)
     }
 
@@ -154,6 +155,8 @@ impl Factory {
             async { self.coordinator.expand(run, job, only, &taking.drain).await.context("expand the job file") };
         let coordinate = async { self.coordinator.run(&recording).await.context("coordinate") };
         tokio::try_join!(take, conclude, expand, coordinate)?;
+        // Before the run counts as closed: a Ledger of which something may be lost is doubted.
+        self.keep(job).await;
         self.coordinator.interrupt(run).await.context("close the run")
     }
 }

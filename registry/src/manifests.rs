@@ -30,7 +30,7 @@ pub enum Reread {
     /// It is still the same.
     Same,
     /// Another one is there.
-    Other(Manifest),
+    Other(Box<Manifest>),
     /// Nothing is there.
     Gone,
 }
@@ -115,7 +115,7 @@ impl Client {
                 let is_known = named_digest(&answer)?.is_none_or(|named| named == *known);
                 return if is_known { Ok(Reread::Same) } else { Err(answer.error(Kind::Corrupt)) };
             }
-            read(answer, reference).await.map(Reread::Other)
+            Ok(Reread::Other(Box::new(read(answer, reference).await?)))
         };
         match registry.retried(reread).await {
             Ok(Reread::Other(manifest)) if manifest.digest == *known => {

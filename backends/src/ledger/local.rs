@@ -38,6 +38,8 @@ const ABOVE_A_FILE: Room = Room { notes: 20_000, manifest_bytes: 16 * 1024 * 102
 pub struct LocalLedger {
     leases: Arc<Leases>,
     shared: Arc<Shared>,
+    /// Whether more may lie anywhere than was noted.
+    is_doubted: bool,
 }
 
 struct Shared {
@@ -78,7 +80,14 @@ impl LocalLedger {
         if shared.file.is_some() {
             tokio::spawn(write_behind(Arc::clone(&shared)));
         }
-        Self { leases: Arc::default(), shared }
+        Self { leases: Arc::default(), shared, is_doubted: false }
+    }
+
+    /// The same after a process that was killed.
+    #[must_use]
+    pub fn doubted(mut self) -> Self {
+        self.is_doubted = true;
+        self
     }
 
     /// Writes what was noted until now into the file, as well as possible.
@@ -208,6 +217,10 @@ impl Ledger for LocalLedger {
         }
         let keep = |memory: &mut Memory| memory.keep_learned(registry, learned);
         self.shared.note(keep, |unsaved| unsaved.keep_learned(registry, learned));
+    }
+
+    fn is_doubted(&self) -> bool {
+        self.is_doubted
     }
 
     async fn lease(&self, registry: &Host, blob: &Digest) -> Option<Lease> {

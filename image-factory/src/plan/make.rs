@@ -13,7 +13,7 @@ use jobfile::{RepositoryLocation, Source};
 use proto::content::Platforms;
 use proto::outcome::End;
 use proto::task::{Destination, Mirror, Placed, TaskKind};
-use proto::{Attempt, Digest, Failure, Host, Location, RunId, Task, limits};
+use proto::{Attempt, Digest, Failure, Location, RunId, Task, limits};
 use registry::{Client, Tags};
 use worker::{Activity, Preview, Prospect, Tools, Weight, preview};
 

@@ -50,6 +50,12 @@ impl Row {
         Self::between(source.start().await.unwrap(), destination.start().await.unwrap(), app)
     }
 
+    /// With a destination like most: a blob comes after the request that opens its upload.
+    fn with_uploads(self) -> Self {
+        self.destination.features(|can| can.single_post = false);
+        self
+    }
+
     fn between(source: Registry, destination: Registry, app: Image) -> Self {
         source.store().put_image("app", Some(TAG), &app);
         source.store().put_image("tool", Some(TAG), &tool());

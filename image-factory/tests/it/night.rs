@@ -257,7 +257,7 @@ async fn status_tells_what_a_run_waits_for() {
     let night = Night::new().await;
     night.evening_before().await;
     let slow = Effect::too_many_requests(RetryAfter::Seconds(3_600));
-    night.source.fault(Fault::on("HEAD", "/v2/library/nginx/manifests/1.29", slow));
+    night.source.fault(Fault::on("GET", "/v2/library/nginx/manifests/1.29", slow));
     let args = ["run", "job.yaml", "--retry-after=1h,1h", "--repeat-after=20ms", "--stall-timeout=1s"];
     let run = night.workshop.watch(night.workshop.start(&args));
     let settled = async {

@@ -1,9 +1,9 @@
 //! `run`: from a file to images at their destination, and a report.
 
-use sandbox::{Effect, Fault, Registry, content};
+use sandbox::{Effect, Fault, Layer, Missing, Registry, content};
 use serde_json::Value;
 
-use crate::support::{Workshop, totals};
+use crate::support::{RUN, Workshop, totals};
 
 /// A source with three repositories and a few tags each.
 async fn source() -> Registry {
@@ -55,10 +55,11 @@ async fn images_arrive_with_all_that_refers_to_them_and_a_second_run_finds_nothi
     destination.log().clear();
     workshop.run().await.expect(0);
     assert_eq!(totals(&workshop.report().await), "4 up_to_date");
-    let of_tags = |registry: &Registry| registry.log().count("HEAD", "/manifests/");
+    let of_tags = |registry: &Registry| registry.log().count("", "/manifests/");
     // One question a side and tag; one more for the signature that the source lists.
     assert_eq!((of_tags(&source), of_tags(&destination)), (4, 5));
-    assert_eq!(source.log().count("GET", "/manifests/") + source.log().count("GET", "/blobs/"), 0);
+    assert_eq!(source.log().bytes_out("", "/manifests/"), 0, "that it is the same is said without the manifest");
+    assert_eq!(source.log().count("GET", "/blobs/"), 0);
     // And a listing of each repository but that of which one image is named.
     assert_eq!((source.log().count("GET", "/tags/list"), destination.log().count("GET", "/tags/list")), (2, 2));
     let asked = destination.requests().into_iter().filter(|request| request.path != "/v2/").count();
@@ -78,6 +79,61 @@ async fn only_what_moved_and_what_is_new_is_copied() {
 
     assert_eq!(totals(&workshop.report().await), "3 up_to_date, 2 pushed");
     assert_eq!(destination.store().tag("mirror/library/alpine", "3.21"), Some(moved.digest()));
+}
+
+/// Blobs that were sent whole, by either form of upload.
+fn sent(registry: &Registry) -> usize {
+    let is_sent = |request: &sandbox::Request| request.query.contains("digest=") && request.status == 201;
+    registry.requests().iter().filter(|request| is_sent(request)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_put_there_is_found_and_not_sent_again() {
+    for missing in [Missing::Listed, Missing::Unnamed] {
+        let source = source().await;
+        let destination = Registry::builder().features(|can| can.missing = missing).start().await.unwrap();
+        let workshop = Workshop::new();
+        workshop.job(&job(&source, &destination)).run().await.expect(0);
+        let all = sent(&destination);
+        std::fs::remove_dir_all(workshop.path().join("data")).unwrap();
+
+        // One after the other: what is noted of the first image must not be taken for all that there is.
+        let args = [&RUN[..], &["--slots=1"]].concat();
+        workshop.program(&args).await.expect(0);
+        assert_eq!(totals(&workshop.report().await), "4 pushed");
+        assert_eq!(sent(&destination), all, "{missing:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_ledger_knew_is_asked_for_and_not_sent_again() {
+    let (source, destination) =
+        (Registry::builder().start().await.unwrap(), Registry::builder().start().await.unwrap());
+    let put_all = |seed| {
+        for (tag, base, seed) in [("1.0", 1, seed), ("1.1", 2, seed + 1)] {
+            let image = content::image(seed).layer(&Layer::new(base, 3_000)).layer(&Layer::new(seed, 3_000)).build();
+            source.store().put_image("team/app", Some(tag), &image);
+        }
+    };
+    put_all(10);
+    let workshop = Workshop::new();
+    workshop.job(&format!(
+        "version: 1\nto: {}/{{path}}\nimages: {{ {}/team/app: \"*\" }}\n",
+        destination.host(),
+        source.host()
+    ));
+    workshop.run().await.expect(0);
+    for lost in [false, true] {
+        if lost {
+            std::fs::remove_file(workshop.path().join("data/ledger.db")).unwrap();
+        }
+        destination.log().clear();
+        put_all(if lost { 30 } else { 20 });
+        workshop.program(&[&RUN[..], &["--slots=1"]].concat()).await.expect(0);
+        assert_eq!(totals(&workshop.report().await), "2 pushed");
+        let heads = destination.log().count("HEAD", "/blobs/");
+        assert_eq!((sent(&destination), heads), (4, 0), "a layer and a configuration each, lost: {lost}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,7 +328,7 @@ async fn of_many_images_that_fail_alike_the_first_few_are_named_and_the_rest_is_
     for tag in 0..12 {
         source.store().put_image("team/app", Some(&format!("1.{tag}")), &content::image(tag).build());
     }
-    source.fault(Fault::on("HEAD", "/manifests/", Effect::status(403)));
+    source.fault(Fault::on("", "/manifests/", Effect::status(403)));
     let (from, to) = (source.host(), destination.host());
     let workshop = Workshop::new();
     workshop.job(&format!("version: 1\nto: {to}/{{path}}\nimages: {{ {from}/team/app: \"*\" }}\n"));

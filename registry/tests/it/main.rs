@@ -22,3 +22,4 @@ mod secrets;
 mod setup;
 mod tags;
 mod tls;
+mod tricks;

@@ -1,8 +1,8 @@
 //! Manifests: byte for byte in both directions, and never anything else than was asked for.
 
 use proto::{Digest, Manifest, Reference};
-use registry::Kind;
-use sandbox::{Effect, Fault, Registry, content};
+use registry::{Kind, Reread};
+use sandbox::{Effect, Fault, Missing, Registry, content};
 
 use crate::script::{Script, answer};
 use crate::setup::{client, repository, tag};
@@ -129,4 +129,86 @@ async fn a_manifest_that_the_registry_refuses_is_refused_with_its_own_code() {
     assert_eq!((error.kind(), error.code()), (Kind::Refused, Some("MANIFEST_BLOB_UNKNOWN")), "{error}");
     assert_eq!(registry.log().count("PUT", "/manifests/"), 1);
     assert_eq!(registry.store().tag("a", "1"), None);
+}
+
+#[tokio::test]
+async fn what_a_refused_manifest_lacks_is_read_back() {
+    let registry = Registry::builder().start().await.unwrap();
+    let (client, repository) = (client(), repository(&registry, "a"));
+    let put = async |image: &sandbox::Image| {
+        let manifest = Manifest::parse(image.raw.clone(), None).unwrap();
+        client.put_manifest(&repository, &Reference::Digest(manifest.digest.clone()), &manifest).await.unwrap_err()
+    };
+    let image = content::image(1).layer(&sandbox::Layer::new(1, 100)).build();
+    let mut lacking: Vec<Digest> = image.blob_digests();
+    let there = registry.store().put_blob("a", image.blobs[0].1.clone());
+    lacking.retain(|digest| *digest != there);
+    assert_eq!(put(&image).await.missing(), lacking);
+    let index = content::multi_platform(1, &["linux/amd64", "linux/arm64"]);
+    assert_eq!(put(&index).await.missing().len(), 2, "children count as much as blobs");
+    registry.features(|can| can.missing = Missing::Unnamed);
+    assert!(put(&image).await.missing().is_empty());
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_known_is_read_only_if_another_one_is_there() {
+    let registry = Registry::builder().start().await.unwrap();
+    let [known, other] = [1, 2].map(|seed| content::image(seed).build());
+    let (client, repository) = (client(), repository(&registry, "a"));
+    let reread = async || client.manifest_unless(&repository, &tag("1"), &known.digest()).await.unwrap();
+    registry.store().put_image("a", Some("1"), &known);
+    assert_eq!(reread().await, Reread::Same);
+    assert_eq!(registry.log().bytes_out("GET", "/manifests/"), 0);
+    assert_eq!(client.capabilities(&repository).await.unwrap().conditional, Some(true));
+
+    registry.store().put_image("a", Some("1"), &other);
+    assert_eq!(reread().await, Reread::Other(Box::new(Manifest::parse(other.raw.clone(), None).unwrap())));
+    registry.store().delete_tag("a", "1");
+    assert_eq!(reread().await, Reread::Gone);
+    assert_eq!((registry.log().count("GET", "/manifests/"), registry.log().count("HEAD", "")), (3, 0), "one each");
+}
+
+#[tokio::test]
+async fn a_registry_that_sends_what_is_known_all_the_same_is_found_out() {
+    let registry = Registry::builder().features(|can| can.conditional = false).start().await.unwrap();
+    let image = content::image(1).build();
+    registry.store().put_image("a", Some("1"), &image);
+    let (client, repository) = (client(), repository(&registry, "a"));
+    client.head_manifest(&repository, &tag("1")).await.unwrap();
+    assert_eq!(client.capabilities(&repository).await.unwrap().conditional, None);
+    let reread = client.manifest_unless(&repository, &tag("1"), &image.digest()).await.unwrap();
+    assert_eq!(reread, Reread::Same);
+    assert_eq!(client.capabilities(&repository).await.unwrap().conditional, Some(false));
+}
+
+#[tokio::test]
+async fn a_head_tells_whether_a_registry_can_say_that_a_manifest_is_the_same() {
+    let registry = Registry::builder().start().await.unwrap();
+    registry.store().put_image("a", Some("1"), &content::image(1).build());
+    let (client, repository) = (client(), repository(&registry, "a"));
+    client.head_manifest(&repository, &tag("1")).await.unwrap();
+    assert_eq!(client.capabilities(&repository).await.unwrap().conditional, Some(true));
+}
+
+#[tokio::test]
+async fn a_registry_that_says_it_is_the_same_and_names_another_one_is_not_believed() {
+    let other = format!("Docker-Content-Digest: {}\r\n", Digest::of(b"other"));
+    let script = Script::start(move |head| match head.contains("/manifests/") {
+        true => answer(304, &other, ""),
+        false => answer(200, "", ""),
+    })
+    .await;
+    let repository = format!("{}/a", script.host()).parse().unwrap();
+    let error = client().manifest_unless(&repository, &tag("1"), &Digest::of(b"known")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
+}
+
+#[tokio::test]
+async fn a_corrupt_manifest_in_place_of_a_known_one_is_neither_the_same_nor_another() {
+    let registry = Registry::builder().start().await.unwrap();
+    registry.store().put_image("a", Some("1"), &content::image(1).build());
+    registry.fault(Fault::on("GET", "/manifests/", Effect::CorruptBody { at: 3 }));
+    let known = Digest::of(b"known");
+    let error = client().manifest_unless(&repository(&registry, "a"), &tag("1"), &known).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Corrupt, "{error}");
 }

@@ -1,6 +1,7 @@
 //! Referrers: by the API, by the fallback tag, and the tag kept up to date without losing an entry.
 
 use proto::content::{ReferrerKind, Referrers};
+use proto::task::Sidecars;
 use proto::{Descriptor, Digest, Manifest, Reference};
 use registry::{Client, Error, Kind, cosign_tags, fallback_tag};
 use sandbox::{Features, Registry, content};
@@ -107,6 +108,37 @@ async fn the_fallback_tag_keeps_what_others_wrote_and_lists_nothing_twice() {
     let stored: serde_json::Value = serde_json::from_slice(&stored.raw).unwrap();
     assert_eq!(stored["manifests"].as_array().unwrap().len(), 2);
     assert_eq!((&stored["manifests"][0], &stored["unknown"]), (&index["manifests"][0], &json!([1])));
+}
+
+#[tokio::test]
+async fn a_fallback_tag_that_a_complete_listing_does_not_have_is_not_asked_for() {
+    let registry = Registry::builder().features(without_api).start().await.unwrap();
+    let (client, image) = (client(), content::image(1).build());
+    registry.store().put_image("a", None, &image);
+    let put = put_referrers(&client, &registry, &image, &["x"]).await;
+    let repository = repository(&registry, "a");
+    let tag = fallback_tag(&image.digest()).unwrap();
+    let listings = [
+        (Sidecars { tags: [tag].into(), is_complete: true }, put.len(), 1),
+        (Sidecars { tags: [].into(), is_complete: false }, put.len(), 1),
+        (Sidecars { tags: [].into(), is_complete: true }, 0, 0),
+    ];
+    for (sidecars, found, asked) in listings {
+        registry.log().clear();
+        let referrers = client.referrers_among(&repository, &image.digest(), &sidecars).await.unwrap();
+        assert_eq!((referrers.len(), registry.log().count("GET", "/manifests/")), (found, asked), "{sidecars:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_api_is_asked_whatever_tags_are_listed() {
+    let registry = Registry::builder().start().await.unwrap();
+    let (client, image) = (client(), content::image(1).build());
+    registry.store().put_image("a", None, &image);
+    put_referrers(&client, &registry, &image, &["x"]).await;
+    let none = Sidecars { tags: [].into(), is_complete: true };
+    let referrers = client.referrers_among(&repository(&registry, "a"), &image.digest(), &none).await.unwrap();
+    assert_eq!(referrers.len(), 1);
 }
 
 /// A page of the API with these entries.

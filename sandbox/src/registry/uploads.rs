@@ -47,9 +47,7 @@ impl Uploads {
     fn start(&self, repository: &str) -> String {
         let number = self.started.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let id = Digest::of(format!("{repository} upload {number}").as_bytes()).short().to_owned();
-        let upload =
-            Upload { hasher: Hasher::sha256(), length: 0, kept: Some(BytesMut::new()), had_short_chunk: false };
-        let open = Open { repository: repository.to_owned(), upload: Arc::new(Mutex::new(upload)) };
+        let open = Open { repository: repository.to_owned(), upload: Arc::new(Mutex::new(Upload::new())) };
         self.open().insert(id.clone(), open);
         id
     }
@@ -75,6 +73,10 @@ impl Uploads {
 }
 
 impl Upload {
+    fn new() -> Self {
+        Self { hasher: Hasher::sha256(), length: 0, kept: Some(BytesMut::new()), had_short_chunk: false }
+    }
+
     /// Takes the body of a request; `false` if the client went away before its end.
     async fn take(&mut self, mut body: RequestBody, keep_max: u64) -> bool {
         if let Some(kept) = &mut self.kept {
@@ -123,8 +125,10 @@ impl RegistryService {
         match query.get("digest") {
             Some(digest) if self.features().single_post => {
                 let digest = parse_digest(digest)?;
-                let id = self.uploads.start(repository);
-                self.finish(repository, &id, &digest, body).await
+                // Nobody is told of this upload, so nobody could go on with it.
+                let mut upload = Upload::new();
+                let is_whole = upload.take(body, self.keep_blob_bytes).await;
+                if is_whole { self.keep(repository, &digest, &mut upload) } else { Err(broken_off().into()) }
             }
             _ => Ok(self.opened(repository)),
         }
@@ -208,6 +212,11 @@ impl RegistryService {
             return Err(broken_off().into());
         }
         self.uploads.end(id);
+        self.keep(repository, digest, &mut upload)
+    }
+
+    /// What came becomes a blob, if it has its digest.
+    fn keep(&self, repository: &str, digest: &Digest, upload: &mut Upload) -> Handled {
         let mismatch = || Answer::error(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "digest did not match the content");
         let content = upload.content(digest).ok_or_else(mismatch)?;
         self.store.insert_blob(repository, digest, content);

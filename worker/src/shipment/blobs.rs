@@ -74,20 +74,20 @@ impl Shipment<'_> {
     /// Brings a blob there, unless it is.
     pub(super) async fn blob(&self, blob: &Descriptor) -> Result<(), StageError> {
         let spent = match self.place.repository() {
-            Some(repository) => self.into_repository(repository, blob).await?,
-            None => self.into_layout(blob).await?,
+            Some(repository) => self.bring_to_repository(repository, blob).await?,
+            None => self.bring_to_layout(blob).await?,
         };
         self.cx.activity.saved(spent.bytes_skipped + spent.bytes_mounted);
         self.cx.note_spent(spent);
         Ok(())
     }
 
-    async fn into_layout(&self, blob: &Descriptor) -> Result<Spent, StageError> {
+    async fn bring_to_layout(&self, blob: &Descriptor) -> Result<Spent, StageError> {
         let _permit = self.transfers.acquire().await;
         if self.is_found(blob).await? { Ok(skipped(blob)) } else { self.send(blob, None).await }
     }
 
-    async fn into_repository(&self, repository: &Repository, blob: &Descriptor) -> Result<Spent, StageError> {
+    async fn bring_to_repository(&self, repository: &Repository, blob: &Descriptor) -> Result<Spent, StageError> {
         if self.stock.has(&blob.digest) {
             return Ok(skipped(blob));
         }

@@ -37,13 +37,21 @@ impl Stock {
     pub(crate) async fn look(cx: &TaskContext, image: &Image, target: &OpenTarget<'_>) -> Result<Self, StageError> {
         let repository = target.place.repository().cloned();
         let ledger = cx.tools.ledger.clone();
+        let digests = image.digests();
         let holders = match &repository {
-            Some(repository) => ledger.holders(repository, &image.digests()).await,
+            Some(repository) => {
+                let wanted: Vec<Digest> = digests.iter().chain(&target.shown).cloned().collect();
+                ledger.holders(repository, &wanted).await
+            }
             None => Holders::default(),
         };
         let is_new = target.destination.listed.as_ref().is_some_and(|listed| !listed.has_tags);
-        let known = holders.here.into_iter().map(|digest| (digest, Known::Assumed)).collect();
-        let is_known = repository.is_some() && (holders.knows_repository || is_new);
+        // Who does not know what the tag shows does not know the repository: somebody else filled it, or much is forgotten.
+        let knows_shown = target.shown.as_ref().is_none_or(|shown| holders.here.contains(shown));
+        let is_told = holders.knows_repository && knows_shown || is_new;
+        let is_known = repository.is_some() && is_told && !ledger.is_doubted();
+        let here = digests.into_iter().filter(|digest| holders.here.contains(digest));
+        let known = here.map(|digest| (digest, Known::Assumed)).collect();
         Ok(Self { ledger, repository, known: Mutex::new(known), is_known })
     }
 

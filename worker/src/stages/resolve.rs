@@ -62,7 +62,7 @@ async fn ask<'c>(cx: &'c TaskContext, task: &Mirror, place: Place) -> Result<Sou
                 client.manifest_unless(repository, &name, known).await.map_err(StageError::Source)?
             }
             _ if is_new => match client.manifest(repository, &name).await {
-                Ok(manifest) => Reread::Other(manifest),
+                Ok(manifest) => Reread::Other(Box::new(manifest)),
                 Err(error) if error.kind() == Kind::NotFound => Reread::Gone,
                 Err(error) => return Err(StageError::Source(error)),
             },
@@ -72,7 +72,7 @@ async fn ask<'c>(cx: &'c TaskContext, task: &Mirror, place: Place) -> Result<Sou
             (Reread::Same, Some(known)) => Ok(Source::new(cx, place, known.clone(), task.sidecars.clone())),
             (Reread::Other(manifest), _) => {
                 cx.tools.ledger.keep_manifest(&manifest).await;
-                Ok(Source::new(cx, place, manifest.digest.clone(), task.sidecars.clone()).with(manifest))
+                Ok(Source::new(cx, place, manifest.digest.clone(), task.sidecars.clone()).with(*manifest))
             }
             _ => Err(StageError::SourceAbsent),
         };

@@ -222,10 +222,19 @@ pub(crate) async fn tools_with(source: &Registry, alternatives: Vec<Alternative>
     tools_for(&Access { registries: vec![settings], ..Access::default() }).await
 }
 
+/// The same after a worker that was killed.
+pub(crate) async fn tools_in_doubt() -> Tools {
+    let ledger = LocalLedger::in_memory().await.doubted();
+    Tools::new(Client::new(&Access::default(), options()).unwrap(), Arc::new(ledger), Activity::default())
+}
+
 async fn tools_for(access: &Access) -> Tools {
-    let options = Options { retries: 1, retry_delay: Duration::from_millis(10), ..Options::default() };
     let ledger = Arc::new(LocalLedger::in_memory().await);
-    Tools::new(Client::new(access, options).unwrap(), ledger, Activity::default())
+    Tools::new(Client::new(access, options()).unwrap(), ledger, Activity::default())
+}
+
+fn options() -> Options {
+    Options { retries: 1, retry_delay: Duration::from_millis(10), ..Options::default() }
 }
 
 /// Where a task is to go.

@@ -10,9 +10,9 @@ use proto::settings::Alternative;
 use proto::task::{Listed, ListedTag, Sidecars, TaskKind};
 use proto::{Class, Code, Digest, Manifest, Task, TaskId};
 use sandbox::store::StoredManifest;
-use sandbox::{Effect, Fault, Image, Layer, Log, Registry, RetryAfter, content};
+use sandbox::{Effect, Fault, Image, Layer, Log, Missing, Registry, RetryAfter, content};
 
-use crate::bench::{Bench, destinations, digest, end, failure, tools_with};
+use crate::bench::{Bench, destinations, digest, end, failure, tools_in_doubt, tools_with};
 
 /// An image of so many blobs.
 fn image_of(blobs: u64, seed: u64) -> Image {
@@ -93,7 +93,8 @@ async fn a_new_tag_of_a_known_digest_takes_two_at_the_destination() {
 async fn an_image_whose_blobs_are_elsewhere_in_the_registry_takes_a_mount_for_each() {
     let bench = acquainted(|_| {}).await;
     let known: Vec<Layer> = (0..9).map(|seed| Layer::new(seed, 3_000)).collect();
-    let image = |seed, layers: &[Layer]| layers.iter().fold(content::image(seed), |image, layer| image.layer(layer));
+    let image =
+        |seed, layers: &[Layer]| layers.iter().fold(content::image(seed), sandbox::content::ImageBuilder::layer);
     bench.put("0.1", &image(1, &known).build());
     let mut elsewhere = listed(bench.task("0.1"));
     destinations(&mut elsewhere)[0].location = format!("{}/other/app:0.1", bench.destination.host()).parse().unwrap();
@@ -147,7 +148,7 @@ async fn eight_tasks_that_share_layers_and_repositories_send_each_blob_once() {
     let tasks: Vec<Task> = (0..8)
         .map(|number: u64| {
             let tag = format!("2.{number}");
-            let image = shared.iter().fold(content::image(100 + number), |image, layer| image.layer(layer));
+            let image = shared.iter().fold(content::image(100 + number), sandbox::content::ImageBuilder::layer);
             bench.put(&tag, &image.build());
             let mut task = listed(bench.task(&tag));
             let place = format!("{}/team-{}/app:{tag}", bench.destination.host(), number % 4);
@@ -173,6 +174,27 @@ async fn eight_tasks_that_share_layers_and_repositories_send_each_blob_once() {
 fn blobs(manifest: &StoredManifest) -> Vec<Digest> {
     let manifest = Manifest::parse(manifest.raw.clone(), Some(&manifest.media_type)).unwrap();
     manifest.blobs().map(|blob| blob.digest.clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_worker_may_have_sent_is_asked_for_though_nothing_shows_it() {
+    for missing in [Missing::Listed, Missing::Unnamed] {
+        let bench = Bench::new().await;
+        bench.destination.features(|can| can.missing = missing);
+        let tools = tools_in_doubt().await;
+        for (seed, tag) in [(1, "1.0"), (2, "1.1")] {
+            let image = image_of(3, seed);
+            bench.put(tag, &image);
+            // All of its blobs came, and neither a manifest nor a note.
+            for (_, bytes) in &image.blobs {
+                bench.destination.store().put_blob("mirror/app", bytes.clone());
+            }
+            let mut task = listed(bench.task(tag));
+            destinations(&mut task)[0].listed.as_mut().unwrap().has_tags = false;
+            assert_eq!(digest(&bench.run_with(&tools, &task).await), &image.digest());
+        }
+        assert_eq!(bench.destination.log().count("POST", "/blobs/uploads/"), 0, "{missing:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandbox::{Account, Auth, Effect, Fault, Registry, RetryAfter, Tls, Tokens, content};
+use sandbox::{Account, Auth, Effect, Fault, Missing, Registry, RetryAfter, Tls, Tokens, content};
 
 use super::{Row, TAG};
 
@@ -98,10 +98,10 @@ async fn a_blob_that_is_not_at_the_source_fails() {
 async fn after_429_the_next_request_comes_no_earlier_than_asked() {
     let row = Row::new().await;
     let limited = Effect::too_many_requests(RetryAfter::Seconds(2));
-    row.source.fault(Fault::on("HEAD", "/v2/app/manifests/", limited).times(1));
-    let too_early = row.source.fault(Fault::on("HEAD", "/v2/app/manifests/", Effect::status(403)).after(1));
+    row.source.fault(Fault::on("GET", "/v2/app/manifests/", limited).times(1));
+    let too_early = row.source.fault(Fault::on("GET", "/v2/app/manifests/", Effect::status(403)).after(1));
     let time_passes = async {
-        let asked = row.source.log().wait_for("HEAD", "/v2/app/manifests/", 1);
+        let asked = row.source.log().wait_for("GET", "/v2/app/manifests/", 1);
         tokio::time::timeout(Duration::from_secs(20), asked).await.unwrap();
         // More than a retry without `Retry-After` would wait, less than what was asked for.
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -125,7 +125,7 @@ async fn after_429_without_retry_after_the_request_is_repeated() {
 async fn a_wait_of_more_than_a_minute_postpones_and_the_run_does_not_wait() {
     for asked in [RetryAfter::Seconds(3_600), RetryAfter::Date(Duration::from_secs(3_600))] {
         let row = Row::new().await;
-        row.source.fault(Fault::on("HEAD", "/v2/app/manifests/", Effect::too_many_requests(asked)));
+        row.source.fault(Fault::on("GET", "/v2/app/manifests/", Effect::too_many_requests(asked)));
         row.postpones("source_rate_limited").await;
         assert_eq!(row.source.log().count("", "/v2/app/"), 1, "a limit is not probed");
     }
@@ -133,7 +133,7 @@ async fn a_wait_of_more_than_a_minute_postpones_and_the_run_does_not_wait() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_429_before_the_body_of_a_put_was_read_is_repeated() {
-    let row = Row::with_layer(8_000_000).await;
+    let row = Row::with_layer(8_000_000).await.with_uploads();
     let limited = Effect::too_many_requests(RetryAfter::Unsaid).before_body();
     let limited = row.destination.fault(Fault::on("PUT", "/v2/mirror/app/blobs/uploads/", limited).times(2));
     row.arrives().await;
@@ -142,15 +142,17 @@ async fn a_429_before_the_body_of_a_put_was_read_is_repeated() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_500_now_and_then_is_overcome() {
-    let row = Row::new().await;
+    let row = Row::new().await.with_uploads();
+    // Of each blob it must be asked whether it is there: what is missing is not told.
+    row.destination.features(|can| can.missing = Missing::Unnamed);
     let source = [("HEAD", "/app/manifests/"), ("GET", "/app/manifests/"), ("GET", "/app/blobs/")];
     let destination =
-        [("HEAD", "/app/blobs/"), ("POST", "/app/blobs/"), ("PUT", "/app/blobs/"), ("PUT", "/app/manifests/")];
+        [("HEAD", "/app/blobs/"), ("POST", "/app/blobs/"), ("PUT", "/app/blobs/"), ("PUT", "/app/manifests/1.0")];
     let once = |(method, path)| Fault::on(method, path, Effect::status(500)).times(1);
     let mut faults = source.map(|on| row.source.fault(once(on))).to_vec();
     faults.extend(destination.map(|on| row.destination.fault(once(on))));
     row.arrives().await;
-    assert!(faults.iter().all(|fault| fault.hits() == 1));
+    assert!(faults.iter().all(|fault| fault.hits() == 1), "{faults:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,7 +161,11 @@ async fn a_destination_that_refuses_the_manifest_fails() {
     row.destination.fault(Fault::on("PUT", "/v2/mirror/app/manifests/", Effect::manifest_invalid()));
     let report = row.fails("destination_refused").await;
     assert!(report.to_string().contains("MANIFEST_INVALID"), "the registry's own word is passed on");
-    assert_eq!(row.destination.log().count("PUT", "/v2/mirror/app/manifests/"), 1);
+    assert_eq!(
+        row.destination.log().count("PUT", "/v2/mirror/app/manifests/1.0"),
+        1,
+        "the same again would end the same"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use sandbox::{Account, Auth, Effect, Fault, Registry, RetryAfter, Tls, Tokens, content};
+use sandbox::{Account, ActiveFault, Auth, Effect, Fault, Registry, RetryAfter, Tls, Tokens, content};
 
 use super::Row;
 use crate::support::RUN;
@@ -14,12 +14,12 @@ const DESTINATION_PASSWORD: &str = "hush-of-the-destination";
 const WRONG_PASSWORD: &str = "hush-that-is-wrong";
 
 /// A row over TLS with tokens at the source and passwords at the destination, and with a fault of each kind.
-async fn troubled() -> Row {
+async fn troubled() -> (Row, Vec<ActiveFault>) {
     let registry = |auth| Registry::builder().auth(auth).tls(Tls::SignedByAuthority);
     let source = registry(Auth::Tokens(Tokens::new([Account::new("robot", SOURCE_PASSWORD)])));
     let source = source.features(|features| features.redirect_blobs = true).start().await.unwrap();
     let destination = registry(Auth::Basic(vec![Account::new("robot", DESTINATION_PASSWORD)])).start().await.unwrap();
-    let mut row = Row::between(source, destination, content::image(1).build());
+    let mut row = Row::between(source, destination, content::image(1).build()).with_uploads();
     let (from, to) = (row.source.host(), row.destination.host());
     for (pattern, password, is_source) in [
         (from.clone(), SOURCE_PASSWORD, true),
@@ -36,28 +36,31 @@ async fn troubled() -> Row {
         row.images.push(super::entry(&row.source, name, "1.0"));
     }
     let limited = Effect::too_many_requests(RetryAfter::Unsaid);
-    for fault in [
+    let at_source = [
         Fault::on("HEAD", "/app/manifests/", Effect::status(500)).times(1),
         Fault::on("GET", "/app/manifests/", limited).times(1),
         Fault::on("GET", "/storage/app/", Effect::CutBody { after: 100 }).times(1),
         Fault::on("GET", "/storage/app/", Effect::CorruptBody { at: 0 }).after(1),
         Fault::on("GET", "/token", Effect::status(503)).times(1),
-    ] {
-        row.source.fault(fault);
-    }
-    row.destination.fault(Fault::on("PUT", "/tool/blobs/", Effect::Close).times(1));
-    row.destination.fault(Fault::on("POST", "/tool/blobs/", Effect::status(502)).times(1));
-    row.destination.fault(Fault::on("PUT", "/echo/manifests/", Effect::status(403).echoing()));
-    row
+    ];
+    let at_destination = [
+        Fault::on("PUT", "/tool/blobs/", Effect::Close).times(1),
+        Fault::on("POST", "/tool/blobs/", Effect::status(502)).times(1),
+        Fault::on("PUT", "/echo/manifests/", Effect::status(403).echoing()),
+    ];
+    let mut faults = at_source.map(|fault| row.source.fault(fault)).to_vec();
+    faults.extend(at_destination.map(|fault| row.destination.fault(fault)));
+    (row, faults)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_password_token_or_header_is_in_output_log_report_or_store() {
-    let row = troubled().await;
+    let (row, faults) = troubled().await;
     row.workshop.job(&row.job());
     let output = row.workshop.command(&RUN).env("IMAGE_FACTORY_LOG", "trace").output().await.unwrap();
     let log = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(faults.iter().all(|fault| fault.hits() > 0), "{faults:?}");
     assert!(log.contains("DEBUG") && log.contains("TRACE"), "nothing was logged");
     let mut failed = crate::support::failures(&row.workshop.report().await);
     failed.sort();

@@ -16,7 +16,7 @@ const UPLOADS: &str = "/v2/mirror/app/blobs/uploads/";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_stalls_is_begun_again() {
-    let row = Row::with_layer(LAYER).await;
+    let row = Row::with_layer(LAYER).await.with_uploads();
     let stall = row.destination.fault(Fault::on("PUT", UPLOADS, Effect::StallUpload { after: 100_000 }).times(1));
     row.arrives().await;
     assert_eq!(stall.hits(), 1);
@@ -24,7 +24,7 @@ async fn an_upload_that_stalls_is_begun_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_that_always_stall_fail() {
-    let mut row = Row::with_layer(LAYER).await;
+    let mut row = Row::with_layer(LAYER).await.with_uploads();
     // There are many of them: each request is repeated, and so is the attempt.
     row.stall_timeout = "--stall-timeout=200ms";
     row.destination.fault(Fault::on("PUT", UPLOADS, Effect::StallUpload { after: 100_000 }));
@@ -33,7 +33,7 @@ async fn uploads_that_always_stall_fail() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_upload_that_moves_is_not_cut() {
-    let row = Row::with_layer(LAYER).await;
+    let row = Row::with_layer(LAYER).await.with_uploads();
     // Three seconds, three times the stall timeout.
     row.destination.fault(Fault::on("PUT", UPLOADS, Effect::SlowUpload(LAYER as u64 / 3)));
     row.arrives().await;
@@ -43,7 +43,7 @@ async fn a_slow_upload_that_moves_is_not_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_connection_breaks_is_begun_again() {
-    let row = Row::with_layer(LAYER).await;
+    let row = Row::with_layer(LAYER).await.with_uploads();
     let broken = row.destination.fault(Fault::on("PUT", UPLOADS, Effect::Close).times(1));
     row.arrives().await;
     assert_eq!(broken.hits(), 1);

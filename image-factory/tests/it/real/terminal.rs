@@ -131,7 +131,7 @@ async fn held() -> (Mirror, Hold) {
         source.store().put_image("team/app", Some(tag), &content::image(seed).build());
     }
     source.store().put_image(LONG, Some("1.29.3-alpine"), &content::image(3).build());
-    let mirror = Mirror::of(source, &["team/app", LONG]).await;
+    let mirror = Mirror::of(source, &["team/app", LONG]).await.with_uploads();
     let hold = Hold::on(&mirror.destination, "PUT", &format!("{LONG}/blobs/uploads/"), 0);
     (mirror, hold)
 }
