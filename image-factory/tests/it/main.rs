@@ -17,3 +17,4 @@ mod run;
 mod stopping;
 mod summary;
 mod support;
+mod verify;
