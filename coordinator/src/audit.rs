@@ -16,6 +16,9 @@ use crate::coordinator::Coordinator;
 use crate::error::CoordinatorError;
 use crate::expand::Only;
 
+/// How the text ends that says to what such a run is limited; no glob that reaches a repository ends so.
+const READ_BACK: &str = ", read back";
+
 /// Which placements of a job are read back.
 #[derive(Debug, Clone)]
 pub struct Audit {
@@ -30,7 +33,12 @@ impl Audit {
     pub fn text(&self) -> String {
         let what = if self.all { "what was placed" } else { "what was placed and verified least recently" };
         let of = self.only.text().map(|globs| format!(" of {globs}")).unwrap_or_default();
-        format!("{what}{of}, read back")
+        format!("{what}{of}{READ_BACK}")
+    }
+
+    /// Whether the run that was limited to `only` read back what was placed.
+    pub fn is_named_by(only: &str) -> bool {
+        only.ends_with(READ_BACK)
     }
 
     /// Whether a job has anything that is read back, or would be if its source was on record.

@@ -51,6 +51,7 @@ pub(crate) struct Factory {
     coordinator: Coordinator,
     store: Store,
     queue: Arc<dyn Queue>,
+    ledger: Arc<LocalLedger>,
     tools: Tools,
     slots: usize,
     /// Held as long as the factory works.
@@ -69,14 +70,15 @@ impl Factory {
         let store = Store::open(&data.store()).await.context("open the data folder's database")?;
         let store = store.with_retry_after(retry_after);
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
-        let tools = Tools::new(client.clone(), Arc::new(LocalLedger::open(&data.ledger()).await), Activity::default());
+        let ledger = Arc::new(LocalLedger::open(&data.ledger()).await);
+        let tools = Tools::new(client.clone(), ledger.clone(), Activity::default());
         let pace = Pace::for_slots(slots).with_retry_after(retry_after);
         let coordinator = Coordinator::new(store.clone(), queue.clone(), client, pace, data.reports());
         for run in store.open_runs().await? {
             warn(&format!("run {} was cut off: it is closed, with a report", run.id.short()));
             coordinator.interrupt(run.id).await?;
         }
-        Ok(Self { coordinator, store, queue, tools, slots, _lock: lock })
+        Ok(Self { coordinator, store, queue, ledger, tools, slots, _lock: lock })
     }
 
     /// As [`records::refuse_namesake`].
@@ -87,6 +89,11 @@ impl Factory {
     /// Whether an audit of a job finds anything.
     pub(crate) async fn has_placed(&self, job: &str, audit: &Audit) -> anyhow::Result<bool> {
         Ok(audit.finds_any(&self.store, job).await?)
+    }
+
+    /// Whether a run read back what was placed.
+    pub(crate) async fn is_audit(&self, run: RunId) -> anyhow::Result<bool> {
+        Ok(self.store.run(run).await?.only.is_some_and(|only| Audit::is_named_by(&only)))
     }
 
     /// Runs a job of `file`, limited to `extent`, to its report. Once `shutdown` drains, running copies are finished, the
@@ -113,6 +120,8 @@ impl Factory {
             never = show.go_on() => match never? {},
             result = Box::pin(self.work(id, (job, extent), shutdown)) => result?,
         }
+        // What was learned last would be lost with the process, and asked for again.
+        self.ledger.flush().await;
         show.end().await.map(Some)
     }
 

@@ -95,10 +95,13 @@ impl Only {
         globs.iter().filter(is_idle).map(|glob| glob.text.as_str()).collect()
     }
 
-    /// Whether a reference, of a repository or of an image, matches one of the globs.
+    /// Whether a reference, of a repository or of an image, is among it: by a glob, or by its name.
     pub fn matches(&self, reference: &str) -> bool {
-        let Self::Globs(globs) = self else { return true };
-        globs.iter().any(|glob| glob.matches(reference))
+        match self {
+            Self::All => true,
+            Self::Globs(globs) => globs.iter().any(|glob| glob.matches(reference)),
+            Self::Names { names, .. } => names.contains_key(without_digest(reference)),
+        }
     }
 
     /// The globs, to be crossed out one by one as they are met.

@@ -19,6 +19,7 @@ use proto::RunId;
 use registry::{Client, Options};
 
 use crate::cli::args::{DataArgs, PatienceArgs, parse_duration, two_delays};
+use crate::commands::verify;
 use crate::data::DataFolder;
 use crate::embedded::{Extent, Factory};
 use crate::exit::{Exit, UsageError};
@@ -326,7 +327,7 @@ impl Wanted {
         jobs: Vec<(String, &'f Job)>,
     ) -> anyhow::Result<Vec<(String, &'f Job, Extent)>> {
         let only = match self {
-            Self::Placed(audit) => return placed(factory, jobs, audit).await,
+            Self::Placed(audit) => return verify::placed(factory, jobs, audit).await,
             Self::Planned(mut planned) => {
                 let jobs = jobs.into_iter();
                 return Ok(jobs
@@ -345,30 +346,17 @@ impl Wanted {
                 if let Some(globs) = globs.text() {
                     what += &format!(", of {globs}");
                 }
-                Only::named(what, names)
+                let only = Only::named(what, names);
+                if factory.is_audit(run).await? {
+                    return verify::placed(factory, jobs, Audit { all: true, only }).await;
+                }
+                only
             }
         };
         let is_reached = |job: &Job| matches!(only, Only::All) || job.sources.iter().any(|s| only.reaches(&s.location));
         let reached = jobs.into_iter().filter(|(_, job)| is_reached(job));
         Ok(reached.map(|(name, job)| (name, job, Extent::Listed(only.clone()))).collect())
     }
-}
-
-/// The jobs that have placed something which is to be read back.
-async fn placed<'f>(
-    factory: &Factory,
-    jobs: Vec<(String, &'f Job)>,
-    audit: Audit,
-) -> anyhow::Result<Vec<(String, &'f Job, Extent)>> {
-    let mut found = Vec::new();
-    for (name, job) in jobs {
-        if factory.has_placed(&name, &audit).await? {
-            found.push((name, job, Extent::Placed(audit.clone())));
-        } else if matches!(audit.only, Only::All) {
-            say(&format!("job {name} has placed nothing yet"));
-        }
-    }
-    Ok(found)
 }
 
 /// Creates the folder for the report, writes into it, and looks at what lies there: a run of hours should not end with

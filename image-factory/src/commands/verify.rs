@@ -7,10 +7,13 @@ use clap::Args;
 use coordinator::audit::Audit;
 use coordinator::expand::Only;
 use daemon::Shutdown;
+use jobfile::Job;
 
 use crate::commands::run::{Order, Wanted, WayArgs};
+use crate::embedded::{Extent, Factory};
 use crate::exit::{Exit, UsageError};
 use crate::files;
+use crate::progress::say;
 
 /// Read back what was placed: tag, manifests, every blob, signatures and other referrers. What is missing is sent again from its source, or reported if the source is gone.
 ///
@@ -67,4 +70,21 @@ pub(crate) async fn run(args: VerifyArgs) -> anyhow::Result<Exit> {
         ),
     })
     .into())
+}
+
+/// The jobs that have placed something which is to be read back.
+pub(super) async fn placed<'f>(
+    factory: &Factory,
+    jobs: Vec<(String, &'f Job)>,
+    audit: Audit,
+) -> anyhow::Result<Vec<(String, &'f Job, Extent)>> {
+    let mut found = Vec::new();
+    for (name, job) in jobs {
+        if factory.has_placed(&name, &audit).await? {
+            found.push((name, job, Extent::Placed(audit.clone())));
+        } else if matches!(audit.only, Only::All) {
+            say(&format!("job {name} has placed nothing yet"));
+        }
+    }
+    Ok(found)
 }

@@ -148,9 +148,12 @@ async fn what_is_missing_for_good_is_a_failure_and_nothing_is_touched() {
     assert!(why.contains("destination_drifted"), "{why}");
     let status = mirror.workshop.program(&["status"]).await.expect(0).stdout;
     assert!(status.contains("1 up to date · 4 failed"), "{status}");
-    // From the file as it is: the source is asked again.
+    // It is read back once more: a source may come back, and nothing is told to be well that is not.
     let retried = mirror.workshop.program(&[&["retry", "--failed"], &PATIENT[..]].concat()).await.expect(1);
     assert!(retried.stderr.contains("retrying run "), "{}", retried.stderr);
+    let report = mirror.workshop.report().await;
+    assert_eq!(totals(&report), "4 failed");
+    assert!(report["run"]["only"].as_str().unwrap().starts_with("what was placed of what failed in run "), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
