@@ -7,7 +7,6 @@ use backends::{Store, StoreError};
 use daemon::crash::{Effect, around};
 use jiff::Timestamp;
 use jobfile::Job;
-use proto::limits::EXPAND_BATCH;
 use proto::task::Fingerprint;
 use proto::{ImageRef, LayoutRef, Location, RunId};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::coordinator::Coordinator;
 use crate::error::CoordinatorError;
 use crate::expand::Only;
+
+/// Placements read at once: each page goes through all of a job's.
+const PAGE: usize = 5_000;
 
 /// How the text ends that says to what such a run is limited; no glob that reaches a repository ends so.
 const READ_BACK: &str = ", read back";
@@ -170,7 +172,7 @@ impl<'a> Pages<'a> {
     }
 
     async fn next(&mut self) -> Result<Option<Vec<Kept>>, StoreError> {
-        let page = self.store.kept(self.job, self.after.as_ref(), EXPAND_BATCH).await?;
+        let page = self.store.kept(self.job, self.after.as_ref(), PAGE).await?;
         let Some(last) = page.last() else { return Ok(None) };
         self.after = Some(last.at.clone());
         Ok(Some(page))
