@@ -8,12 +8,14 @@
 //! - [`intake`]: a job file becomes a run
 //! - [`survey`]: which tags a source has
 //! - [`expand`]: from tags to tasks; pure
+//! - [`audit`]: what was placed becomes tasks, to be read back
 //! - `dispatch`: tasks that are due go to the Queue
 //! - `collect`: results come back and are recorded
 //! - `closing`: a finished run gets its report
 //! - [`report`]: the account of a run
 //! - [`Coordinator`]: all of it together
 
+pub mod audit;
 mod closing;
 mod collect;
 mod coordinator;

@@ -7,7 +7,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use daemon::telemetry::Format;
 
 use crate::commands::{
-    check, completions, copy, demo, doctor, failures, plan, report, retry, run, runs, schema, show, status, tags, why,
+    check, completions, copy, demo, doctor, failures, plan, report, retry, run, runs, schema, show, status, tags,
+    verify, why,
 };
 
 /// Mirrors container images between registries: checked, resumable, with a report.
@@ -47,6 +48,7 @@ pub(crate) enum Command {
     Failures(failures::FailuresArgs),
     Why(why::WhyArgs),
     Retry(retry::RetryArgs),
+    Verify(verify::VerifyArgs),
     Demo(demo::DemoArgs),
     Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),

@@ -15,4 +15,5 @@ pub(crate) mod schema;
 pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod tags;
+pub(crate) mod verify;
 pub(crate) mod why;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use backends::store::Run;
 use backends::{Ledger, LocalLedger, MemoryQueue, Queue, Store};
+use coordinator::audit::Audit;
 use coordinator::expand::Only;
 use coordinator::intake::Submission;
 use coordinator::{Coordinator, Event, Pace};
@@ -27,6 +28,24 @@ use crate::records;
 
 /// Rows read at once.
 const ROWS: usize = 500;
+
+/// Of what the tasks of a run are made.
+pub(crate) enum Extent {
+    /// Of what sources list, as far as it is among this.
+    Listed(Only),
+    /// Of what was placed.
+    Placed(Audit),
+}
+
+impl Extent {
+    /// What the run is limited to, for its report; none if it is not.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Self::Listed(only) => only.text(),
+            Self::Placed(audit) => Some(audit.text()),
+        }
+    }
+}
 
 /// A factory within this process, alone in its data folder.
 pub(crate) struct Factory {
@@ -71,12 +90,22 @@ impl Factory {
         records::refuse_namesake(&self.store, job, path).await
     }
 
-    /// Runs a job of `file`, limited to `only`, to its report. Once `shutdown` drains, running copies are finished, the
+    /// Whether an audit of a job finds anything.
+    pub(crate) async fn has_placed(&self, job: &str, audit: &Audit) -> anyhow::Result<bool> {
+        Ok(audit.finds_any(&self.store, job).await?)
+    }
+
+    /// Whether a run read back what was placed.
+    pub(crate) async fn is_audit(&self, run: RunId) -> anyhow::Result<bool> {
+        Ok(self.store.run(run).await?.only.is_some_and(|only| Audit::is_named_by(&only)))
+    }
+
+    /// Runs a job of `file`, limited to `extent`, to its report. Once `shutdown` drains, running copies are finished, the
     /// rest is cancelled, and the report says so; once it stops, nothing more is done, and none is returned.
     pub(crate) async fn run(
         &self,
         file: &JobFile,
-        (job, only): (&Job, &Only),
+        (job, extent): (&Job, &Extent),
         submission: Submission,
         machine: Option<&mut Machine>,
         shutdown: &Shutdown,
@@ -94,8 +123,10 @@ impl Factory {
             biased;
             () = shutdown.stop.cancelled() => return Ok(None),
             never = show.go_on() => match never? {},
-            result = Box::pin(self.work(id, (job, only), shutdown)) => result?,
+            result = Box::pin(self.work(id, (job, extent), shutdown)) => result?,
         }
+        // What was learned last would be lost with the process, and asked for again.
+        self.ledger.flush().await;
         show.end().await.map(Some)
     }
 
@@ -132,7 +163,7 @@ impl Factory {
     }
 
     /// Everything at once, ending in this order: no more is taken, what ended is recorded, what is left is cancelled.
-    async fn work(&self, run: RunId, (job, only): (&Job, &Only), shutdown: &Shutdown) -> anyhow::Result<()> {
+    async fn work(&self, run: RunId, (job, extent): (&Job, &Extent), shutdown: &Shutdown) -> anyhow::Result<()> {
         let taking = Shutdown { drain: shutdown.drain.child_token(), stop: shutdown.stop.child_token() };
         let recording = CancellationToken::new();
         let worker = Worker::new(self.queue.clone(), self.tools.clone(), self.slots, limits::DRAIN_GRACE);
@@ -151,8 +182,13 @@ impl Factory {
             taking.drain.cancel();
             anyhow::Ok(())
         };
-        let expand =
-            async { self.coordinator.expand(run, job, only, &taking.drain).await.context("expand the job file") };
+        let expand = async {
+            match extent {
+                Extent::Listed(only) => self.coordinator.expand(run, job, only, &taking.drain).await,
+                Extent::Placed(audit) => self.coordinator.expand_placements(run, job, audit, &taking.drain).await,
+            }
+            .context("expand the job file")
+        };
         let coordinate = async { self.coordinator.run(&recording).await.context("coordinate") };
         tokio::try_join!(take, conclude, expand, coordinate)?;
         // Before the run counts as closed: a Ledger of which something may be lost is doubted.

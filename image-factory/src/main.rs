@@ -60,6 +60,7 @@ async fn start(cli: Cli) -> anyhow::Result<Exit> {
         Command::Failures(args) => commands::failures::run(args).await,
         Command::Why(args) => commands::why::run(args).await,
         Command::Retry(args) => commands::retry::run(args).await,
+        Command::Verify(args) => commands::verify::run(args).await,
         Command::Demo(args) => commands::demo::run(args).await,
         Command::Schema(args) => commands::schema::run(&args),
         Command::Completions(args) => commands::completions::run(&args),

@@ -95,12 +95,15 @@ pub struct Destination {
     /// Whether all of what was placed is to be asked for, to its last blob.
     #[serde(default)]
     pub read_back: bool,
+    /// How many manifests and blobs were placed, if that was counted.
+    #[serde(default)]
+    pub parts: Option<u32>,
 }
 
 impl Destination {
     /// All of the image, to a destination of which nothing is known.
     pub fn new(location: Location) -> Self {
-        Self { location, content: Content::default(), placed: None, listed: None, read_back: false }
+        Self { location, content: Content::default(), placed: None, listed: None, read_back: false, parts: None }
     }
 }
 

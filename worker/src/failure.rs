@@ -37,8 +37,10 @@ pub(crate) enum StageError {
     /// The listing that named it is older than what is there now.
     #[error("the source no longer has `{0}`, which its listing showed under the tag")]
     Outdated(Digest),
-    #[error("the destination lacks a part of what was placed there: {0}")]
+    #[error("neither the destination nor the source has all of what was placed there: {0}")]
     Drifted(String),
+    #[error("the destination took what it lacked, and lacks it still: {0}")]
+    Unrepaired(String),
     /// Nothing is left to do but to wait for it.
     #[error("somebody else sends blob `{0}`")]
     Elsewhere(Digest),
@@ -92,6 +94,9 @@ pub(crate) fn end_of(stage: Stage, error: &StageError) -> End {
             Class::Reject,
             Some("bring it back to the source, or remove the tag from the destination and from the file"),
         ),
+        StageError::Unrepaired(_) => {
+            (Code::DestinationIncomplete, Class::Retry, Some("its storage may be damaged: ask who runs it"))
+        }
         StageError::Elsewhere(_) => return End::Interrupted { wait: ELSEWHERE_WAIT },
         // The next attempt begins with what the tag shows then, and decides anew.
         StageError::Moved { .. } => (Code::DestinationMoved, Class::Retry, Some("does another tool write this tag?")),
@@ -122,6 +127,6 @@ fn hint_of<'e>(error: &'e registry::Error, absent: &'static str) -> Option<&'e s
     error.hint().or_else(|| (error.kind() == registry::Kind::NotFound).then_some(absent))
 }
 
-fn or_nothing(digest: &Option<Digest>) -> String {
+pub(crate) fn or_nothing(digest: &Option<Digest>) -> String {
     digest.as_ref().map_or_else(|| "nothing".to_owned(), |digest| format!("`{digest}`"))
 }

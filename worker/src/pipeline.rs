@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use proto::outcome::{DestinationResult, End};
-use proto::task::{Destination, Fingerprint, Mirror};
+use proto::task::{Destination, Fingerprint, Mirror, Placed};
 use proto::{Code, Digest, Stage};
 
 use crate::attempt::everywhere;
@@ -26,7 +26,7 @@ pub(crate) async fn mirror(cx: &TaskContext, task: &Mirror) -> Vec<DestinationRe
     let ends = join_all(deliveries).await;
 
     let result = |(destination, end): (&Destination, Result<Delivered, End>)| {
-        let fingerprint = Fingerprint::of_copy(&source.digest, &destination.content);
+        let fingerprint = source.fingerprint(destination);
         let end = end.map_or_else(|end| end, |delivered| delivered.end(fingerprint));
         DestinationResult { location: destination.location.clone(), end }
     };
@@ -57,52 +57,64 @@ async fn deliver(
     images: &Images<'_>,
     destination: &Destination,
 ) -> Result<Delivered, End> {
-    let target = match run_stage(cx, Stage::Resolve, resolve::destination(cx, task, source, destination)).await? {
-        Target::UpToDate(target) => match read_back(cx, source, images, &target).await? {
-            Ok(delivered) => return Ok(delivered),
-            Err(Drift) => target,
-        },
-        Target::Open(target) => target,
+    let found = run_stage(cx, Stage::Resolve, resolve::destination(cx, task, source, destination)).await?;
+    let (target, placed, is_up_to_date) = match found {
+        Target::UpToDate(target, placed) => (target, Some(placed), true),
+        Target::Open(target) => {
+            let made_of_this = source.fingerprint(destination);
+            let placed = destination.placed.as_ref().filter(|placed| placed.fingerprint == made_of_this);
+            (target, placed, false)
+        }
     };
+    let mut is_whole = true;
+    if let Some(placed) = placed.filter(|_| is_up_to_date || destination.read_back) {
+        let mut found = Delivered { digest: placed.digest.clone(), moved: false, read_back: false, parts: None };
+        if destination.read_back {
+            let parts;
+            (is_whole, parts) = read_back(cx, source, images, &target, placed).await?;
+            (found.read_back, found.parts) = (true, Some(parts));
+        }
+        if is_up_to_date && is_whole {
+            return Ok(found);
+        }
+    }
     let image = images.read(cx, source, &destination.content).await?;
     let shipment = run_stage(cx, Stage::Push, Shipment::new(cx, source, image, &target)).await?;
     run_stage(cx, Stage::Push, push::run(&shipment)).await?;
     run_stage(cx, Stage::Verify, verify::run(&shipment)).await?;
     let digest = run_stage(cx, Stage::Tag, tag::run(&shipment, &target)).await?;
+    if !is_whole {
+        run_stage(cx, Stage::Verify, audit::again(cx, image, &target)).await?;
+    }
     let moved = target.shown.as_ref() != Some(&digest);
     Ok(Delivered { digest, moved, read_back: destination.read_back, parts: Some(image.parts()) })
 }
 
-/// Something of what was placed is not there any more, and is to be sent again.
-struct Drift;
-
-/// What lies at a destination that is up to date: all of it is asked for, where that is wanted.
+/// Asks for all of what was placed at a destination, whatever its tag shows; says whether it is there, and of how many
+/// parts it consists.
 async fn read_back(
     cx: &TaskContext,
     source: &Source<'_>,
     images: &Images<'_>,
     target: &OpenTarget<'_>,
-) -> Result<Result<Delivered, Drift>, End> {
-    let OpenTarget { destination, shown, .. } = target;
-    // Up to date means that it shows something.
-    let digest = shown.clone().unwrap_or_else(|| source.digest.clone());
-    if !destination.read_back {
-        return Ok(Ok(Delivered { digest, moved: false, read_back: false, parts: None }));
-    }
-    let parts = match images.read(cx, source, &destination.content).await {
-        Ok(image) => {
-            let missing = run_stage(cx, Stage::Verify, audit::run(cx, image, target)).await?;
-            if !missing.is_empty() {
-                let lacked = audit::listed(&missing);
-                cx.warn(format!("{} lacked {lacked}, which belongs to what was placed there", destination.location));
-                return Ok(Err(Drift));
-            }
-            image.parts()
-        }
-        Err(End::Failed(failure)) if failure.code == Code::SourceNotFound => {
-            run_stage(cx, Stage::Verify, audit::alone(cx, target, &digest)).await?.parts()
-        }
+    placed: &Placed,
+) -> Result<(bool, u32), End> {
+    let location = &target.destination.location;
+    let read = images.read(cx, source, &target.destination.content).await;
+    let image = match read {
+        // Manifests may be known from before; what refers to them is not.
+        Ok(image) => run_stage(cx, Stage::Fetch, source.is_there()).await?.then_some(image),
+        Err(End::Failed(failure)) if failure.code == Code::SourceNotFound => None,
         Err(end) => return Err(end),
     };
-    Ok(Ok(Delivered { digest, moved: false, read_back: true, parts: Some(parts) }))
+    let Some(image) = image else {
+        let parts = run_stage(cx, Stage::Verify, audit::alone(cx, target, placed)).await?.parts();
+        cx.warn(format!("{location} is whole, and could not be mended: the source no longer has {}", source.digest));
+        return Ok((true, parts));
+    };
+    let missing = run_stage(cx, Stage::Verify, audit::run(cx, image, target)).await?;
+    if !missing.is_empty() {
+        cx.warn(format!("{location} lacked {}, which belongs to what was placed there", audit::listed(&missing)));
+    }
+    Ok((missing.is_empty(), image.parts()))
 }

@@ -86,7 +86,7 @@ async fn prospect(
     images: Option<&Images<'_>>,
 ) -> Result<Prospect, End> {
     let shows = match run_stage(cx, Stage::Resolve, resolve::look(cx, mirror, source, destination)).await? {
-        Some(Target::UpToDate(_)) => return Ok(Prospect::UpToDate),
+        Some(Target::UpToDate(..)) => return Ok(Prospect::UpToDate),
         Some(Target::Open(target)) => target.shown,
         None => None,
     };

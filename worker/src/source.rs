@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use proto::limits::{IMAGE_MANIFEST_BYTES_MAX, MANIFESTS_PER_IMAGE_MAX};
-use proto::task::Sidecars;
+use proto::task::{Destination, Fingerprint, Sidecars};
 use proto::{Class, Descriptor, Digest, Manifest, Reference};
 use registry::{BlobSource, BlobStream, Kind, Place};
 use tokio::sync::OnceCell;
@@ -25,6 +25,8 @@ pub(crate) struct Source<'c> {
     others: Vec<Place>,
     /// Whether the digest is a listing's, which may be older than what is there now.
     is_listed: bool,
+    /// Whether the source has this digest; not known where it was named and nothing was asked.
+    is_there: OnceCell<bool>,
     manifests: Mutex<HashMap<Digest, Arc<OnceCell<Arc<Manifest>>>>>,
     /// Of all manifests read.
     bytes: AtomicUsize,
@@ -33,9 +35,14 @@ pub(crate) struct Source<'c> {
 impl<'c> Source<'c> {
     /// The source of this digest.
     pub(crate) fn new(cx: &'c TaskContext, place: Place, digest: Digest, sidecars: Sidecars) -> Self {
-        let (others, is_listed) = (place.alternatives(), false);
+        let (others, is_listed, is_there) = (place.alternatives(), false, OnceCell::new_with(Some(true)));
         let (manifests, bytes) = (Mutex::default(), AtomicUsize::new(0));
-        Self { cx, place, digest, sidecars, others, is_listed, manifests, bytes }
+        Self { cx, place, digest, sidecars, others, is_listed, is_there, manifests, bytes }
+    }
+
+    /// The same, where nobody has asked whether there is such a digest.
+    pub(crate) fn pinned(self) -> Self {
+        Self { is_there: OnceCell::new(), ..self }
     }
 
     /// The same, where a listing gave the digest.
@@ -48,6 +55,18 @@ impl<'c> Source<'c> {
         let cell = OnceCell::new_with(Some(Arc::new(manifest)));
         let manifests = Mutex::new(HashMap::from([(self.digest.clone(), Arc::new(cell))]));
         Self { manifests, ..self }
+    }
+
+    /// The fingerprint of what is made of it for a destination.
+    pub(crate) fn fingerprint(&self, destination: &Destination) -> Fingerprint {
+        Fingerprint::of_copy(&self.digest, &destination.content)
+    }
+
+    /// Whether the source has the digest; it is asked once, unless it gave the manifest or named the digest itself.
+    pub(crate) async fn is_there(&self) -> Result<bool, StageError> {
+        let ask =
+            || async { self.place.head(&Reference::Digest(self.digest.clone())).await.map(|head| head.is_some()) };
+        self.is_there.get_or_try_init(ask).await.copied().map_err(StageError::Source)
     }
 
     /// A manifest, unless those of the image are too many, or together too large to be held.
@@ -82,7 +101,13 @@ impl<'c> Source<'c> {
     async fn ask(&self, digest: &Digest) -> Result<Manifest, StageError> {
         let name = Reference::Digest(digest.clone());
         let error = match self.place.manifest(&name).await {
-            Ok(manifest) => return Ok(manifest),
+            Ok(manifest) => {
+                if *digest == self.digest {
+                    // Known before, it says the same.
+                    let _ = self.is_there.set(true);
+                }
+                return Ok(manifest);
+            }
             Err(error) => error,
         };
         if self.is_listed && *digest == self.digest && error.kind() == Kind::NotFound {

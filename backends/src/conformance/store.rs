@@ -84,6 +84,7 @@ macro_rules! store_suite {
             what_is_known_of_an_image_tells_where_it_was_seen_unchanged
             a_placement_is_verified_by_who_sends_it_or_reads_it_back
             many_placements_are_read_at_once
+            what_was_placed_is_listed_by_what_it_was_made_of
             a_sample_holds_what_was_verified_least_recently
             a_sample_holds_nothing_that_the_last_run_did_not_see
             a_long_random_walk_keeps_the_books

@@ -150,7 +150,7 @@ async fn take(
     tally: &mut Tally,
 ) -> Result<Option<Task>, StoreError> {
     let mut destinations = Vec::new();
-    for DueDestination { location, content, owner, placed, listed, read_back } in
+    for DueDestination { location, content, owner, placed, listed, read_back, parts } in
         due_destinations(tx, &due, now).await?
     {
         if owner.as_ref().is_some_and(|owner| *owner != taker.job) && !taker.take_over {
@@ -161,7 +161,7 @@ async fn take(
             release(tx, due.id).await?;
             return Ok(None);
         }
-        destinations.push(Destination { location, content, placed, listed, read_back });
+        destinations.push(Destination { location, content, placed, listed, read_back, parts });
     }
     if destinations.is_empty() && close_if_done(tx, taker.run, due.id, now, tally).await? {
         return Ok(None);
@@ -187,13 +187,14 @@ struct DueDestination {
     placed: Option<Placed>,
     listed: Option<Listed>,
     read_back: bool,
+    parts: Option<u32>,
 }
 
 /// The destinations that are due. An attempt that was taken before holds the same as then, though others are due by
 /// now: its message may be out.
 async fn due_destinations(tx: &mut Tx, due: &Due, now: Timestamp) -> Result<Vec<DueDestination>, StoreError> {
     let sql =
-        "select destinations.target, destinations.content, destinations.listed, destinations.read_back, placements.job, placements.digest, placements.fingerprint
+        "select destinations.target, destinations.content, destinations.listed, destinations.read_back, placements.job, placements.digest, placements.fingerprint, placements.parts
         from destinations
         left join placements on placements.project = 'default' and placements.target = destinations.target
         where destinations.task = $1 and destinations.outcome is null
@@ -212,6 +213,7 @@ async fn due_destinations(tx: &mut Tx, due: &Due, now: Timestamp) -> Result<Vec<
             placed,
             listed: row.opt_json("listed")?,
             read_back: row.flag("read_back")?,
+            parts: row.opt_number("parts")?,
         })
     };
     rows.iter().map(read).collect()

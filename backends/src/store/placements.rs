@@ -9,7 +9,7 @@ use proto::{Digest, Location, RunId, TaskResult, outcome::End};
 
 use super::chunks::{self, CHUNK};
 use super::db::{Row, Tx};
-use super::{Store, StoreError};
+use super::{NewDestination, Store, StoreError};
 
 /// What lies under a destination tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,49 @@ pub struct Placement {
     pub verified_at: Option<Timestamp>,
 }
 
+/// What lies under a destination tag, as it is to be read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its place in the order of a job's placements.
+    pub at: (String, String),
+    /// The name of the image that it was made of; none if that was not kept.
+    pub source: Option<Location>,
+    /// What the source showed then.
+    pub source_digest: Option<Digest>,
+    /// The tag, with what of the image went there and who wanted that.
+    pub destination: NewDestination,
+    /// What was verified to lie there.
+    pub placed: Placed,
+    /// How many manifests and blobs it consists of, if that was counted.
+    pub parts: Option<u32>,
+    /// When all of it was last sent or asked for; none if there is reason to doubt it.
+    pub verified_at: Option<Timestamp>,
+}
+
 impl Store {
+    /// What lies under the tags that a job owns, up to `limit` of them that come after `after`: those of one source and
+    /// digest one after the other.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn kept(
+        &self,
+        job: &str,
+        after: Option<&(String, String)>,
+        limit: usize,
+    ) -> Result<Vec<Kept>, StoreError> {
+        // A source and its digest in one text, so that a page can begin within the tags of one.
+        let sql = "select * from (
+                 select placements.*, coalesce(source || '@' || source_digest, '') as name from placements
+                 where project = 'default' and job = $1) as named
+             where name > $2 or (name = $2 and target > $3)
+             order by name, target limit $4";
+        let (source, target) = after.map_or(("", ""), |(source, target)| (source.as_str(), target.as_str()));
+        let rows =
+            self.db.rows("list placements", sql, &[job.into(), source.into(), target.into(), limit.into()]).await?;
+        rows.iter().map(read_kept).collect()
+    }
+
     /// What lies under these tags; those where nothing was placed are missing.
     ///
     /// # Errors
@@ -97,6 +139,8 @@ pub(super) async fn update_placements(
     Ok(())
 }
 
+/// A source that was pinned to what is on record, to read that back, keeps its name.
+///
 /// What an attempt finds as it was placed it does not verify; what it did not find so went through all stages. A late
 /// result that disagrees with the record may be right, and is no proof.
 const UPDATE: &str = "
@@ -106,7 +150,9 @@ const UPDATE: &str = "
         from tasks left join destinations on destinations.task = tasks.id and destinations.target = $1
         where tasks.id = $7
     on conflict (project, target) do update set digest = excluded.digest, fingerprint = excluded.fingerprint,
-        seen_at = excluded.seen_at, run = excluded.run, source = excluded.source,
+        seen_at = excluded.seen_at, run = excluded.run,
+        source = case when excluded.source = placements.source || '@' || placements.source_digest
+            then placements.source else excluded.source end,
         source_digest = coalesce(excluded.source_digest,
             case when placements.fingerprint = excluded.fingerprint then placements.source_digest end),
         content = coalesce(excluded.content, placements.content),
@@ -160,6 +206,23 @@ async fn confirm_late(
         tx.execute("doubt a placement", sql, &[target.into()]).await?;
     }
     Ok(is_newest)
+}
+
+fn read_kept(row: &Row) -> Result<Kept, StoreError> {
+    let destination = NewDestination {
+        content: row.opt_json("content")?.unwrap_or_default(),
+        origin: row.opt_json("origin")?.unwrap_or_default(),
+        ..row.parse::<Location>("target")?.into()
+    };
+    Ok(Kept {
+        at: (row.text("name")?, row.text("target")?),
+        source: row.opt_parse("source")?,
+        source_digest: row.opt_parse("source_digest")?,
+        destination,
+        placed: read_placed(row)?,
+        parts: row.opt_number("parts")?,
+        verified_at: row.opt_parse("verified_at")?,
+    })
 }
 
 pub(super) fn read_placement(row: &Row) -> Result<Placement, StoreError> {

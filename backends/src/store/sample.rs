@@ -7,6 +7,17 @@ use proto::{Location, limits};
 
 use super::{Store, StoreError};
 
+/// A placement among those of which some are to be read back.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The destination tag.
+    pub location: Location,
+    /// How many manifests and blobs it consists of, if that was counted.
+    pub parts: Option<u32>,
+    /// Whether it may be taken; all count in what may be spent.
+    pub is_due: bool,
+}
+
 /// Requests that reading a registry's placements back may take.
 struct Budget {
     /// How many there are.
@@ -38,32 +49,37 @@ impl Store {
              where placements.project = 'default' and placements.job = $1 and placements.verified_at is not null
              order by placements.verified_at, placements.target";
         let rows = self.db.rows("list placements to verify", sql, &[job.into()]).await?;
-        let (mut budgets, mut due) = (HashMap::<String, Budget>::new(), Vec::new());
         let before = now.checked_sub(limits::READ_BACK_AFTER).unwrap_or(Timestamp::MIN);
-        for row in &rows {
-            let location: Location = row.parse("target")?;
-            let host = host(&location);
-            budgets.entry(host.clone()).or_insert(Budget { placements: 0, spent: 0 }).placements += 1;
-            if row.parse::<Timestamp>("verified_at")? <= before {
-                let requests = row.opt_number("parts")?.unwrap_or(limits::PARTS_USUAL);
-                due.push((location, host, u64::from(requests)));
-            }
-        }
-        let mut sample = HashSet::new();
-        for (location, host, requests) in due {
-            let Some(budget) = budgets.get_mut(&host) else { continue };
-            let most = (budget.placements * u64::from(percent) / 100).max(limits::READ_BACK_MIN);
-            // The first is taken whatever it needs: else the largest would never be.
-            if budget.spent == 0 || budget.spent + requests <= most {
-                budget.spent += requests.max(1);
-                sample.insert(location);
-            } else {
-                // In turn: what needs less does not overtake.
-                budget.spent = budget.spent.max(most);
-            }
-        }
-        Ok(sample)
+        let candidates = rows.iter().map(|row| {
+            let is_due = row.parse::<Timestamp>("verified_at")? <= before;
+            Ok(Candidate { location: row.parse("target")?, parts: row.opt_number("parts")?, is_due })
+        });
+        Ok(affordable(&candidates.collect::<Result<Vec<_>, StoreError>>()?, percent))
     }
+}
+
+/// Of placements in the order in which it is their turn, those that may be read back: as many of each registry as about
+/// `percent` of one request for each can pay for, and at least [`limits::READ_BACK_MIN`] requests.
+pub fn affordable(candidates: &[Candidate], percent: u8) -> HashSet<Location> {
+    let mut budgets = HashMap::<String, Budget>::new();
+    for candidate in candidates {
+        budgets.entry(host(&candidate.location)).or_insert(Budget { placements: 0, spent: 0 }).placements += 1;
+    }
+    let mut sample = HashSet::new();
+    for Candidate { location, parts, .. } in candidates.iter().filter(|candidate| candidate.is_due) {
+        let Some(budget) = budgets.get_mut(&host(location)) else { continue };
+        let requests = u64::from(parts.unwrap_or(limits::PARTS_USUAL));
+        let most = (budget.placements * u64::from(percent) / 100).max(limits::READ_BACK_MIN);
+        // The first is taken whatever it needs: else the largest would never be.
+        if budget.spent == 0 || budget.spent + requests <= most {
+            budget.spent += requests.max(1);
+            sample.insert(location.clone());
+        } else {
+            // In turn: what needs less does not overtake.
+            budget.spent = budget.spent.max(most);
+        }
+    }
+    sample
 }
 
 /// The registry of a placement, or the layout that it is in.

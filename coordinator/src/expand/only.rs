@@ -95,14 +95,18 @@ impl Only {
         globs.iter().filter(is_idle).map(|glob| glob.text.as_str()).collect()
     }
 
-    /// Whether a reference, of a repository or of an image, matches one of the globs.
+    /// Whether a reference, of a repository or of an image, is among it: by a glob, or by its name.
     pub fn matches(&self, reference: &str) -> bool {
-        let Self::Globs(globs) = self else { return true };
-        // An image in a layout is known by the reference that it has there.
-        let in_layout = reference.strip_prefix("oci:").and_then(|rest| rest.split_once(':'));
-        let reference = in_layout.map_or(reference, |(_, name)| name);
-        let (repository, tag) = split(without_digest(reference));
-        globs.iter().any(|glob| glob.repository.is_match(repository) && tag.is_none_or(|tag| glob.takes(tag)))
+        match self {
+            Self::All => true,
+            Self::Globs(globs) => globs.iter().any(|glob| glob.matches(reference)),
+            Self::Names { names, .. } => names.contains_key(without_digest(reference)),
+        }
+    }
+
+    /// The globs, to be crossed out one by one as they are met.
+    pub(crate) fn unmet(&self) -> Vec<&ReferenceGlob> {
+        if let Self::Globs(globs) = self { globs.iter().collect() } else { Vec::new() }
     }
 
     /// The wishes that an image meets; none if the run is not limited.
@@ -176,7 +180,21 @@ impl ReferenceGlob {
         Ok(Self { text: text.to_owned(), repository: glob(repository)?, tag: tag.map(glob).transpose()? })
     }
 
-    fn reaches(&self, repository: &RepositoryLocation) -> bool {
+    /// As it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether a reference, of a repository or of an image, matches.
+    pub(crate) fn matches(&self, reference: &str) -> bool {
+        // An image in a layout is known by the reference that it has there.
+        let in_layout = reference.strip_prefix("oci:").and_then(|rest| rest.split_once(':'));
+        let reference = in_layout.map_or(reference, |(_, name)| name);
+        let (repository, tag) = split(without_digest(reference));
+        self.repository.is_match(repository) && tag.is_none_or(|tag| self.takes(tag))
+    }
+
+    pub(crate) fn reaches(&self, repository: &RepositoryLocation) -> bool {
         self.repository.is_match(repository.repository().to_string())
     }
 

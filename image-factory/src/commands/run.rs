@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use backends::store::Run;
 use clap::Args;
+use coordinator::audit::Audit;
 use coordinator::expand::Only;
 use coordinator::intake::Submission;
 use coordinator::report::{self, JSON, Summary};
@@ -18,8 +19,9 @@ use proto::RunId;
 use registry::{Client, Options};
 
 use crate::cli::args::{DataArgs, PatienceArgs, parse_duration, two_delays};
+use crate::commands::verify;
 use crate::data::DataFolder;
-use crate::embedded::Factory;
+use crate::embedded::{Extent, Factory};
 use crate::exit::{Exit, UsageError};
 use crate::files;
 use crate::machine::Machine;
@@ -221,6 +223,8 @@ pub(crate) enum Wanted {
     Planned(BTreeMap<String, Only>),
     /// What was not done right in this run, as far as these globs match.
     Undone { run: RunId, only_failed: bool, globs: Only },
+    /// None but those that were placed, to be read back.
+    Placed(Audit),
 }
 
 /// A run that has its report.
@@ -269,7 +273,7 @@ pub(crate) async fn mirror(
     // Whether globs reach one job or several does not move the files of a report.
     let is_only = jobs.len() == 1;
     let jobs = order.wanted.settle(&factory, jobs).await?;
-    for (at, (name, job, only)) in jobs.iter().enumerate() {
+    for (at, (name, job, extent)) in jobs.iter().enumerate() {
         let names_from = |at| jobs.iter().skip(at).map(|(name, ..)| name.clone()).collect();
         if shutdown.drain.is_cancelled() {
             return Ok(Left { is_cut_off: false, not_begun: names_from(at) });
@@ -280,9 +284,9 @@ pub(crate) async fn mirror(
             commit: files::git_commit(order.path, &file.files).await,
             started_by: files::user().await,
             take_over: order.take_over,
-            only: only.text(),
+            only: extent.text(),
         };
-        let run = factory.run(&file, (job, only), submission, machine.as_deref_mut(), shutdown).await;
+        let run = factory.run(&file, (job, extent), submission, machine.as_deref_mut(), shutdown).await;
         let run = run.with_context(|| format!("run with data folder `{}`", order.data.path().display()))?;
         let Some(run) = run else { return Ok(Left { is_cut_off: true, not_begun: names_from(at + 1) }) };
         let not_begun = if shutdown.drain.is_cancelled() { names_from(at + 1) } else { Vec::new() };
@@ -321,12 +325,13 @@ impl Wanted {
         self,
         factory: &Factory,
         jobs: Vec<(String, &'f Job)>,
-    ) -> anyhow::Result<Vec<(String, &'f Job, Only)>> {
+    ) -> anyhow::Result<Vec<(String, &'f Job, Extent)>> {
         let only = match self {
+            Self::Placed(audit) => return verify::placed(factory, jobs, audit).await,
             Self::Planned(mut planned) => {
                 let jobs = jobs.into_iter();
                 return Ok(jobs
-                    .filter_map(|(name, job)| planned.remove(&name).map(|only| (name, job, only)))
+                    .filter_map(|(name, job)| planned.remove(&name).map(|only| (name, job, Extent::Listed(only))))
                     .collect());
             }
             Self::Only(only) => only,
@@ -341,12 +346,16 @@ impl Wanted {
                 if let Some(globs) = globs.text() {
                     what += &format!(", of {globs}");
                 }
-                Only::named(what, names)
+                let only = Only::named(what, names);
+                if factory.is_audit(run).await? {
+                    return verify::placed(factory, jobs, Audit { all: true, only }).await;
+                }
+                only
             }
         };
         let is_reached = |job: &Job| matches!(only, Only::All) || job.sources.iter().any(|s| only.reaches(&s.location));
         let reached = jobs.into_iter().filter(|(_, job)| is_reached(job));
-        Ok(reached.map(|(name, job)| (name, job, only.clone())).collect())
+        Ok(reached.map(|(name, job)| (name, job, Extent::Listed(only.clone()))).collect())
     }
 }
 

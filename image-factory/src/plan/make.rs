@@ -131,6 +131,7 @@ impl Planner {
             placed: placements.get(&to.location).map(|placement| placement.placed.clone()),
             listed: to.listed.clone(),
             read_back: false,
+            parts: None,
         });
         let mirror = Mirror {
             source: task.source.clone(),

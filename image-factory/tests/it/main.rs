@@ -18,3 +18,4 @@ mod run;
 mod stopping;
 mod summary;
 mod support;
+mod verify;

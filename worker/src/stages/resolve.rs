@@ -1,7 +1,7 @@
 //! Asks which digest the source has now, and what each destination shows, as far as listings did not tell.
 
 use proto::content::Referrers;
-use proto::task::{Destination, Fingerprint, ListedTag, Mirror};
+use proto::task::{Destination, Fingerprint, ListedTag, Mirror, Placed};
 use proto::{Digest, Location, Reference, Repository};
 use registry::{Client, Kind, Place, Reread, cosign_tags};
 
@@ -12,7 +12,7 @@ use crate::source::Source;
 /// What a destination needs.
 pub(crate) enum Target<'a> {
     /// Nothing: it shows what was placed there, which was made of what the source shows.
-    UpToDate(OpenTarget<'a>),
+    UpToDate(OpenTarget<'a>, &'a Placed),
     /// All further stages.
     Open(OpenTarget<'a>),
 }
@@ -29,7 +29,7 @@ pub(crate) struct OpenTarget<'a> {
 pub(crate) async fn source<'c>(cx: &'c TaskContext, task: &Mirror) -> Result<Source<'c>, StageError> {
     let place = cx.tools.places.source(&task.source).await.map_err(StageError::Source)?;
     let source = match (pinned(&task.source), &task.listed) {
-        (Some(digest), _) => Source::new(cx, place, digest, task.sidecars.clone()),
+        (Some(digest), _) => Source::new(cx, place, digest, task.sidecars.clone()).pinned(),
         (None, Some(digest)) if cx.is_first_attempt() => {
             Source::new(cx, place, digest.clone(), task.sidecars.clone()).listed()
         }
@@ -132,14 +132,14 @@ async fn compare<'a>(
     destination: &'a Destination,
 ) -> Result<Target<'a>, StageError> {
     let shown = shown(cx, &place, destination).await?;
-    let wanted = Fingerprint::of_copy(&source.digest, &destination.content);
+    let wanted = source.fingerprint(destination);
     let target = OpenTarget { place, destination, shown };
     if let Some(placed) = &destination.placed
         && placed.fingerprint == wanted
         && target.shown.as_ref() == Some(&placed.digest)
         && has_signatures(cx, &target, task, &placed.digest).await?
     {
-        return Ok(Target::UpToDate(target));
+        return Ok(Target::UpToDate(target, placed));
     }
     Ok(Target::Open(target))
 }

@@ -27,12 +27,13 @@ pub(crate) async fn run(shipment: &Shipment<'_>, target: &OpenTarget<'_>) -> Res
                 return Err(StageError::Moved { expected: Some(ours.clone()), found: back });
             }
         }
-        let placed = destination.placed.as_ref().map(|placed| &placed.digest);
-        if let Some(other) = shown.as_ref().filter(|shown| Some(*shown) != placed) {
-            shipment.cx.warn(format!(
-                "{} showed {other}, which is not what was placed there; it was replaced",
-                destination.location
-            ));
+        let (location, placed) = (&destination.location, destination.placed.as_ref().map(|placed| &placed.digest));
+        match shown {
+            Some(other) if placed != Some(other) => shipment
+                .cx
+                .warn(format!("{location} showed {other}, which is not what was placed there; it was replaced")),
+            None if placed.is_some() => shipment.cx.warn(format!("{location} was gone; it was set again")),
+            _ => {}
         }
     }
     place.finish().await.map_err(StageError::Destination)?;

@@ -64,6 +64,38 @@ pub async fn many_placements_are_read_at_once(store: Store) {
     assert!(scene.store.placements(&[]).await.unwrap().is_empty());
 }
 
+/// A task that reads back names its source at the digest that is on record; the record keeps the name.
+pub async fn what_was_placed_is_listed_by_what_it_was_made_of(store: Store) {
+    let mut scene = Scene::new(store).await;
+    for (source, targets) in [("b:1", &["b:1", "a:1"][..]), ("a:1", &["c:1"]), ("a:2", &["c:2"])] {
+        scene.add(source, targets).await;
+        scene.record(result(&scene.publish_one().await, end("one", true, false, Some(4)))).await;
+    }
+    let other = new_run(&scene.store, "other", false, scene.now).await;
+    let own = std::mem::replace(&mut scene.run, other);
+    scene.add("a:1", &["other:1"]).await;
+    scene.record(result(&scene.publish_one().await, placed("one"))).await;
+
+    let (mut found, mut after) = (Vec::new(), None);
+    while let Some(kept) = scene.store.kept("nightly", after.as_ref(), 1).await.unwrap().pop() {
+        after = Some(kept.at.clone());
+        found.push(kept);
+    }
+    let names = found.iter().map(|kept| (kept.source.clone().unwrap(), kept.destination.location.clone()));
+    let names: Vec<_> = names.map(|(source, to)| format!("{source} {to}").replace(".example.com", "")).collect();
+    assert_eq!(
+        names,
+        ["source/a:1 mirror/c:1", "source/a:2 mirror/c:2", "source/b:1 mirror/a:1", "source/b:1 mirror/b:1"]
+    );
+    assert!(found.iter().all(|kept| kept.source_digest == Some(Digest::of(b"source")) && kept.parts == Some(4)));
+    assert_eq!(found, scene.store.kept("nightly", None, 100).await.unwrap());
+
+    scene.run = own;
+    scene.add(&format!("a:1@{}", Digest::of(b"source")), &["c:1"]).await;
+    scene.record(result(&scene.publish_one().await, end("one", false, true, Some(4)))).await;
+    assert_eq!(scene.store.kept("nightly", None, 1).await.unwrap()[0].source, found[0].source);
+}
+
 /// Places `images` at a registry, one a minute, each of so many parts.
 async fn place_at(scene: &mut Scene, host: &str, images: u32, parts: impl Fn(u32) -> Option<u32>) {
     let mut tasks = Vec::new();
