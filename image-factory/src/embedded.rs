@@ -17,7 +17,7 @@ use proto::{Outcome, RunId, limits};
 use registry::Client;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
-use worker::{Activity, Tools, Worker};
+use worker::{Activity, ContentStore, Tools, Worker};
 
 use crate::data::{DataFolder, DataLock};
 use crate::machine::Machine;
@@ -50,7 +50,9 @@ impl Factory {
         let store = Store::open(&data.store()).await.context("open the data folder's database")?;
         let store = store.with_retry_after(retry_after);
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
-        let tools = Tools::new(client.clone(), Arc::new(LocalLedger::open(&data.ledger()).await), Activity::default());
+        let content = ContentStore::open(data.scratch(), limits::CONTENT_BYTES_MAX).await?;
+        let ledger = Arc::new(LocalLedger::open(&data.ledger()).await);
+        let tools = Tools::new(client.clone(), ledger, Activity::default()).with_content(content);
         let pace = Pace::for_slots(slots).with_retry_after(retry_after);
         let coordinator = Coordinator::new(store.clone(), queue.clone(), client, pace, data.reports());
         for run in store.open_runs().await? {

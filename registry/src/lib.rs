@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - [`Client`]: the verbs, each in a module of its own: `manifests`, `blobs`, `tags`, `referrers`
-//! - [`Layout`], [`Archive`]: images on disk
+//! - [`Layout`], [`Archive`]: images on disk; [`Scratch`]: single blobs for a while
 //! - [`Place`]: a registry, a layout or an archive, under the same verbs
 //! - `transport`: one registry under one set of settings: slots, authorization, retries
 //! - `wire`: one request: timeouts, redirects, errors told apart (`unanswered`); below it `tls`, `proxy`, `dns`
@@ -42,7 +42,7 @@ pub use capabilities::Capabilities;
 pub use check::Check;
 pub use client::Client;
 pub use error::{Error, Kind};
-pub use layout::{Archive, Layout};
+pub use layout::{Archive, Layout, Scratch, ScratchBlob};
 pub use manifests::{ManifestHead, PutAnswer, Reread};
 pub use options::{Env, Options};
 pub use place::{Place, Places};
