@@ -88,6 +88,11 @@ impl ContentStore {
         Ok(reservation)
     }
 
+    /// Whether a blob is held now.
+    pub(crate) fn has(&self, blob: &Descriptor) -> bool {
+        self.shelf().has(&Name::of(blob))
+    }
+
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.0.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -47,23 +47,25 @@ impl<'a> Supplies<'a> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).retain(|open| open != location);
     }
 
-    /// Reserves room for what `location` lacks, if another destination may want it too. Called with nothing in hand
-    /// that others wait for. `may_mount`: what is at its registry once is not read again for that registry.
+    /// Reserves room for what `location` lacks, if another destination may want it too, or it is held already. Called
+    /// with nothing in hand that others wait for. `may_mount`: what is at its registry once is not read again for that.
     pub(crate) async fn reserve(&self, location: &Location, lacked: &[&Descriptor], may_mount: bool) {
         let Some(store) = &self.cx.tools.content else { return };
-        if lacked.is_empty() || !self.is_shared(location, may_mount) {
+        let is_shared = self.is_shared(location, may_mount);
+        let wanted: Vec<&Descriptor> = lacked.iter().copied().filter(|blob| is_shared || store.has(blob)).collect();
+        if wanted.is_empty() {
             return;
         }
         let mut held = self.held.lock().await;
         // The first waits in line. After it, the attempt may have what somebody else waits for.
-        let reserved = if std::mem::replace(&mut held.was_asked_for, true) {
-            store.try_reserve(lacked).await
+        let reserved = if is_shared && !std::mem::replace(&mut held.was_asked_for, true) {
+            store.reserve(&wanted, limits::CONTENT_WAIT).await
         } else {
-            store.reserve(lacked, limits::CONTENT_WAIT).await
+            store.try_reserve(&wanted).await
         };
         match reserved {
             Ok(reservation) => held.reservations.push(reservation),
-            Err(NoRoom::Now) if !held.reservations.is_empty() => {}
+            Err(NoRoom::Now) if !is_shared || !held.reservations.is_empty() => {}
             Err(refused) => self.cx.warn(format!("{}: the source was read for each destination", told(refused))),
         }
     }

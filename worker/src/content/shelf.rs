@@ -79,6 +79,11 @@ impl Shelf {
         Ok((cells, evicted))
     }
 
+    /// Whether a blob was read.
+    pub(super) fn has(&self, name: &Name) -> bool {
+        self.places.get(name).is_some_and(|place| place.cell.initialized())
+    }
+
     /// Takes back a pin of each of `names`; room in which nothing was put is free again.
     pub(super) fn unpin<'n>(&mut self, names: impl IntoIterator<Item = &'n Name>) {
         for name in names {
