@@ -1,3 +1,5 @@
+//! The content store between reservations that come and go, on a real disk.
+
 use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -77,11 +77,8 @@ fn blobs(registry: &Registry, images: &[&Image]) -> (usize, u64) {
 
 /// The digest that was placed at each destination, where one was.
 fn placed(result: &TaskResult) -> Vec<Option<&Digest>> {
-    let digest = |end| match end {
-        &End::Placed { ref digest, .. } => Some(digest),
-        _ => None,
-    };
-    result.destinations.iter().map(|one| digest(&one.end)).collect()
+    let ends = result.destinations.iter().map(|one| &one.end);
+    ends.map(|end| if let End::Placed { digest, .. } = end { Some(digest) } else { None }).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
