@@ -35,7 +35,9 @@ impl Shipment<'_> {
             self.ask_by_putting().await?;
         }
         let lacked: Vec<&Descriptor> = blobs.iter().copied().filter(is_open).collect();
-        self.supplies.reserve(self.location, &lacked, self.may_mount().await?).await;
+        if !lacked.is_empty() {
+            self.supplies.reserve(self.location, &lacked, self.may_mount().await?).await;
+        }
         // All at once, since who waits for others must not keep those from being sent that nobody brings; transfers
         // themselves are limited.
         concurrently(usize::MAX, blobs.iter().map(|blob| self.blob(blob))).await?;
