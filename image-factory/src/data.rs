@@ -42,6 +42,11 @@ impl DataFolder {
         self.0.join("ledger.db")
     }
 
+    /// Where blobs lie while they go to several destinations; emptied when a factory opens.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.0.join("scratch")
+    }
+
     /// Where reports are kept.
     pub(crate) fn reports(&self) -> PathBuf {
         self.0.join("reports")

@@ -19,7 +19,7 @@ use proto::{Host, Outcome, Repository, RunId, limits};
 use registry::Client;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
-use worker::{Activity, Tools, Worker};
+use worker::{Activity, ContentStore, Tools, Worker};
 
 use crate::data::{DataFolder, DataLock};
 use crate::machine::Machine;
@@ -72,12 +72,13 @@ impl Factory {
         let store = Store::open(&data.store()).await.context("open the data folder's database")?;
         let store = store.with_retry_after(retry_after);
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
+        let content = ContentStore::open(data.scratch(), limits::CONTENT_BYTES_MAX).await?;
         let pace = Pace::for_slots(slots).with_retry_after(retry_after);
         let coordinator = Coordinator::new(store.clone(), queue.clone(), client.clone(), pace, data.reports());
         let cut_off = store.open_runs().await?;
         let ledger = LocalLedger::open(&data.ledger()).await;
         let ledger = Arc::new(if cut_off.is_empty() { ledger } else { ledger.doubted() });
-        let tools = Tools::new(client.clone(), ledger.clone(), Activity::default());
+        let tools = Tools::new(client.clone(), ledger.clone(), Activity::default()).with_content(content);
         for run in cut_off {
             warn(&format!("run {} was cut off: it is closed, with a report", run.id.short()));
             coordinator.interrupt(run.id).await?;

@@ -47,6 +47,14 @@ pub const DRAIN_GRACE: Duration = Duration::from_secs(60);
 /// How long a destination may go on after the others of its task are done; then it is continued alone.
 pub const LAGGARD_GRACE: Duration = Duration::from_secs(5 * 60);
 
+/// Bytes of blobs that a worker holds for tasks with several destinations; with more it reads the source for each. A
+/// few large images at once, on a disk that is not made for it.
+pub const CONTENT_BYTES_MAX: u64 = 20 * 1024 * 1024 * 1024;
+
+/// How long an attempt waits until its blobs may be held; then it reads the source for each destination. It leaves most
+/// of the attempt's time for the transfer.
+pub const CONTENT_WAIT: Duration = Duration::from_secs(5 * 60);
+
 /// Tags of the source that a task names as sidecars at most; of more, only those that may concern it.
 pub const SIDECARS_MAX: usize = 64;
 
@@ -80,3 +88,4 @@ const _: () = assert!(
 );
 const _: () = assert!(RETRY_AFTER_MAX.as_secs() * (TRIES_MAX as u64) < ATTEMPT_DEADLINE.as_secs());
 const _: () = assert!(SECOND_TRY_AFTER.as_secs() < THIRD_TRY_AFTER.as_secs());
+const _: () = assert!((CONTENT_WAIT.as_secs() + LAGGARD_GRACE.as_secs()) * 2 < ATTEMPT_DEADLINE.as_secs());

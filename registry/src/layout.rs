@@ -6,6 +6,7 @@ mod error;
 mod files;
 mod index;
 mod read;
+mod scratch;
 mod tar;
 mod write;
 
@@ -20,6 +21,7 @@ pub use self::archive::Archive;
 use self::files::{Files, INDEX, INDEX_BYTES_MAX, blob_path};
 pub(crate) use self::index::sibling;
 use self::index::{Ambiguous, Index, is_sidecar, name_of, pin_of, split_tag};
+pub use self::scratch::{Scratch, ScratchBlob};
 use crate::blobs::{BlobSource, BlobStream, Progress, PushError};
 use crate::error::{Error, Kind};
 use crate::referrers::fallback_tag;

@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - [`Client`]: the verbs, each in a module of its own: `manifests`, `blobs`, `tags`, `referrers`
-//! - [`Layout`], [`Archive`]: images on disk
+//! - [`Layout`], [`Archive`]: images on disk; [`Scratch`]: single blobs for a while
 //! - [`Place`]: a registry, a layout or an archive, under the same verbs
 //! - `transport`: one registry under one set of settings: authorization, retries
 //! - `budget`: how many requests, bytes and pulls there may be, and whoever waits for them
@@ -45,7 +45,7 @@ pub use capabilities::Capabilities;
 pub use check::Check;
 pub use client::Client;
 pub use error::{Error, Kind};
-pub use layout::{Archive, Layout};
+pub use layout::{Archive, Layout, Scratch, ScratchBlob};
 pub use manifests::{ManifestHead, PutAnswer, Reread};
 pub use options::{Env, Options};
 pub use place::{Place, Places};

@@ -7,13 +7,14 @@ use std::time::Duration;
 use backends::Ledger;
 use proto::outcome::{DestinationResult, Spent, StageTime};
 use proto::task::Mirror;
-use proto::{Attempt, Digest, Repository, Stage, Task, TaskResult};
+use proto::{Attempt, Digest, Repository, Stage, Task, TaskResult, limits};
 use registry::{Client, Places};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::activity::{Activity, ActivityGuard};
+use crate::content::ContentStore;
 
 /// What all attempts of a worker share. Clones share the same.
 #[derive(Clone)]
@@ -26,13 +27,28 @@ pub struct Tools {
     pub(crate) ledger: Arc<dyn Ledger>,
     /// Which blobs are on their way to where.
     pub(crate) flights: Flights,
+    /// Holds blobs for several destinations; without it the source is read for each.
+    pub(crate) content: Option<ContentStore>,
+    /// How long a destination may go on after the others of its task are done.
+    pub(crate) laggard_grace: Duration,
 }
 
 impl Tools {
     /// Tools that reach registries through `client`, share what they find out in `ledger`, and show in `activity` what
     /// they do.
     pub fn new(client: Client, ledger: Arc<dyn Ledger>, activity: Activity) -> Self {
-        Self { places: Arc::new(Places::new(client)), ledger, activity, flights: Flights::default() }
+        let (places, flights) = (Arc::new(Places::new(client)), Flights::default());
+        Self { places, ledger, activity, flights, content: None, laggard_grace: limits::LAGGARD_GRACE }
+    }
+
+    /// The same, with a store for what goes to several destinations.
+    pub fn with_content(self, content: ContentStore) -> Self {
+        Self { content: Some(content), ..self }
+    }
+
+    /// The same with another [`limits::LAGGARD_GRACE`].
+    pub fn with_laggard_grace(self, laggard_grace: Duration) -> Self {
+        Self { laggard_grace, ..self }
     }
 }
 

@@ -8,11 +8,14 @@
 //! - [`Worker`]: slot, delivery, attempt, result, ack; drain
 //! - [`attempt`]: one attempt from beginning to end, in whatever form it ends
 //! - `pipeline`: the stages in their order, on one screen
+//! - `laggard`: all destinations side by side, and when the last of them is given back
 //! - [`preview`]: what an attempt would do, for a plan
 //! - `stage`: what all stages have in common: deadline, interruption, timing
 //! - `stages`: one file each
 //! - `images`: an image for each content that destinations want, read once
 //! - `shipment`: an image on its way to one destination: what lies there, what is sent
+//! - `supplies`: where an attempt's blobs come from: the source, or what was read of it for several destinations
+//! - [`ContentStore`]: blobs for several destinations, for all attempts
 //! - `source`: what is read of the source, each manifest once
 //! - `platforms`: which children of an index are carried, and what becomes of it
 //! - [`Activity`]: what moves right now, for a display
@@ -21,9 +24,11 @@
 mod activity;
 mod attempt;
 mod consumer;
+mod content;
 mod context;
 mod failure;
 mod images;
+mod laggard;
 mod pipeline;
 mod platforms;
 mod preview;
@@ -31,9 +36,11 @@ mod shipment;
 mod source;
 mod stage;
 mod stages;
+mod supplies;
 
 pub use activity::{Activity, Running, Snapshot};
 pub use attempt::attempt;
 pub use consumer::Worker;
+pub use content::ContentStore;
 pub use context::Tools;
 pub use preview::{Preview, Prospect, Weight, preview};

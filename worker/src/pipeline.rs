@@ -1,6 +1,5 @@
 //! The stages of a task in their order, on one screen.
 
-use futures_util::future::join_all;
 use proto::outcome::{DestinationResult, End};
 use proto::task::{Destination, Fingerprint, Mirror, Placed};
 use proto::{Code, Digest, Stage};
@@ -8,11 +7,13 @@ use proto::{Code, Digest, Stage};
 use crate::attempt::everywhere;
 use crate::context::TaskContext;
 use crate::images::Images;
+use crate::laggard::side_by_side;
 use crate::shipment::Shipment;
 use crate::source::Source;
 use crate::stage::run_stage;
 use crate::stages::resolve::{self, OpenTarget, Target};
 use crate::stages::{audit, push, tag, verify};
+use crate::supplies::Supplies;
 
 /// Brings an image to its destinations, side by side. They share what is read from the source, an image for each
 /// content that is asked for, and nothing else: one that is down does not hold up the others.
@@ -22,8 +23,13 @@ pub(crate) async fn mirror(cx: &TaskContext, task: &Mirror) -> Vec<DestinationRe
         Err(end) => return everywhere(task, &end),
     };
     let images = Images::of(task);
-    let deliveries = task.destinations.iter().map(|destination| deliver(cx, task, &source, &images, destination));
-    let ends = join_all(deliveries).await;
+    let supplies = Supplies::new(cx, &source, task);
+    let deliveries = task.destinations.iter().map(async |destination| {
+        let end = deliver(cx, task, &supplies, &images, destination).await;
+        supplies.close(&destination.location);
+        end
+    });
+    let ends = side_by_side(deliveries, cx.tools.laggard_grace).await;
 
     let result = |(destination, end): (&Destination, Result<Delivered, End>)| {
         let fingerprint = source.fingerprint(destination);
@@ -53,13 +59,17 @@ impl Delivered {
 async fn deliver(
     cx: &TaskContext,
     task: &Mirror,
-    source: &Source<'_>,
+    supplies: &Supplies<'_>,
     images: &Images<'_>,
     destination: &Destination,
 ) -> Result<Delivered, End> {
+    let source = supplies.source;
     let found = run_stage(cx, Stage::Resolve, resolve::destination(cx, task, source, destination)).await?;
     let (target, placed, is_up_to_date) = match found {
-        Target::UpToDate(target, placed) => (target, Some(placed), true),
+        Target::UpToDate(target, placed) => {
+            supplies.close(&destination.location);
+            (target, Some(placed), true)
+        }
         Target::Open(target) => {
             let made_of_this = source.fingerprint(destination);
             let placed = destination.placed.as_ref().filter(|placed| placed.fingerprint == made_of_this);
@@ -79,7 +89,7 @@ async fn deliver(
         }
     }
     let image = images.read(cx, source, &destination.content).await?;
-    let shipment = run_stage(cx, Stage::Push, Shipment::new(cx, source, image, &target)).await?;
+    let shipment = run_stage(cx, Stage::Push, Shipment::new(cx, supplies, image, &target)).await?;
     run_stage(cx, Stage::Push, push::run(&shipment)).await?;
     run_stage(cx, Stage::Verify, verify::run(&shipment)).await?;
     let digest = run_stage(cx, Stage::Tag, tag::run(&shipment, &target)).await?;

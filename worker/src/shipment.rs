@@ -12,16 +12,16 @@ use daemon::crash::{Effect, around};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use proto::outcome::Spent;
-use proto::{Descriptor, Digest, Manifest, Reference};
+use proto::{Descriptor, Digest, Location, Manifest, Reference};
 use registry::{Place, PutAnswer};
 use tokio::sync::Semaphore;
 
 use crate::context::TaskContext;
 use crate::failure::StageError;
-use crate::source::Source;
 use crate::stage::concurrently;
 use crate::stages::fetch::{Image, Part};
 use crate::stages::resolve::OpenTarget;
+use crate::supplies::Supplies;
 pub(crate) use stock::Stock;
 
 /// Blobs of one image under way to one destination at once; the registry's own limits come on top.
@@ -37,7 +37,8 @@ const SUPPLIES_MAX: usize = 3;
 /// An image on its way to a destination.
 pub(crate) struct Shipment<'a> {
     pub(crate) cx: &'a TaskContext,
-    pub(crate) source: &'a Source<'a>,
+    supplies: &'a Supplies<'a>,
+    location: &'a Location,
     pub(crate) image: &'a Image,
     pub(crate) place: &'a Place,
     pub(crate) stock: Stock,
@@ -58,13 +59,14 @@ pub(crate) enum Name<'n> {
 impl<'a> Shipment<'a> {
     pub(crate) async fn new(
         cx: &'a TaskContext,
-        source: &'a Source<'a>,
+        supplies: &'a Supplies<'a>,
         image: &'a Image,
         target: &'a OpenTarget<'_>,
     ) -> Result<Self, StageError> {
         let stock = Stock::look(cx, image, target).await?;
         let transfers = Semaphore::new(TRANSFERS);
-        Ok(Self { cx, source, image, place: &target.place, stock, transfers, busy: AtomicUsize::new(0) })
+        let (place, location) = (&target.place, &target.destination.location);
+        Ok(Self { cx, supplies, location, image, place, stock, transfers, busy: AtomicUsize::new(0) })
     }
 
     /// Whether what the destination takes is whole, so that what was assumed of it need not be asked for.

@@ -1,5 +1,8 @@
 //! What is read from a layout, checked against its digest.
 
+use std::fs::File;
+use std::path::Path;
+
 use futures_util::StreamExt;
 use proto::{Descriptor, Digest, Manifest, limits};
 use tokio::io::AsyncReadExt;
@@ -42,14 +45,19 @@ pub(super) fn describe(manifest: &Manifest) -> Descriptor {
 /// The content of a blob. Blocks for the opening only.
 pub(super) fn blob(files: &Files, wanted: &Descriptor) -> Result<BlobStream, Error> {
     let extent = files.open(&blob_path(&wanted.digest))?.ok_or_else(|| error::missing(files.path(), &wanted.digest))?;
-    if extent.size != wanted.size {
-        let why = format!("it has {} bytes, its descriptor says {}", extent.size, wanted.size);
-        return Err(error::corrupt(files.path(), &wanted.digest, why));
+    stream(extent.file, extent.size, files.path(), wanted)
+}
+
+/// The next `size` bytes of `file`, which are those of a blob of the layout, or the file, at `path`.
+pub(super) fn stream(file: File, size: u64, path: &Path, wanted: &Descriptor) -> Result<BlobStream, Error> {
+    if size != wanted.size {
+        let why = format!("it has {size} bytes, its descriptor says {}", wanted.size);
+        return Err(error::corrupt(path, &wanted.digest, why));
     }
-    let layout = files.path().to_owned();
-    let name = format!("blob `{}` of layout `{}`", wanted.digest, layout.display());
-    let content = tokio::fs::File::from_std(extent.file).take(extent.size);
+    let path = path.to_owned();
+    let name = format!("blob `{}` of layout `{}`", wanted.digest, path.display());
+    let content = tokio::fs::File::from_std(file).take(size);
     let chunks = ReaderStream::with_capacity(content, CHUNK_BYTES)
-        .map(move |chunk| chunk.map_err(|refused| error::io("read", &layout)(refused)));
+        .map(move |chunk| chunk.map_err(|refused| error::io("read", &path)(refused)));
     Ok(BlobStream::checked(chunks, wanted, name))
 }

@@ -82,21 +82,35 @@ pub(super) async fn blob(
     source: &dyn BlobSource,
     progress: &Progress,
 ) -> Result<(), PushError> {
-    let mut content = source.open(blob).await.map_err(PushError::Source)?;
-    let folder = root.to_owned();
-    let parts = blocking(move || Ok(partial(&folder)?.into_parts())).await;
-    let (file, partial) = parts.map_err(PushError::Destination)?;
-    let mut file = tokio::fs::File::from_std(file);
+    let (file, partial) = stream(root, PARTIAL, blob, source, progress).await?;
     let refused = |source| PushError::Destination(error::io("write a blob to", root)(source));
+    file.sync_all().await.map_err(refused)?;
+    let (root, digest) = (root.to_owned(), blob.digest.clone());
+    blocking(move || place(&root, &digest, partial)).await.map_err(PushError::Destination)
+}
+
+/// Writes a blob to a new file in `folder` whose name begins with `prefix`, and which vanishes unless it is given
+/// another.
+pub(super) async fn stream(
+    folder: &Path,
+    prefix: &'static str,
+    blob: &Descriptor,
+    source: &dyn BlobSource,
+    progress: &Progress,
+) -> Result<(tokio::fs::File, TempPath), PushError> {
+    let mut content = source.open(blob).await.map_err(PushError::Source)?;
+    let parent = folder.to_owned();
+    let parts = blocking(move || Ok(temporary(&parent, prefix)?.into_parts())).await;
+    let (file, path) = parts.map_err(PushError::Destination)?;
+    let mut file = tokio::fs::File::from_std(file);
+    let refused = |source| PushError::Destination(error::io("write a blob to", folder)(source));
     while let Some(chunk) = content.next().await.map_err(PushError::Source)? {
         file.write_all(&chunk).await.map_err(refused)?;
         progress(chunk.len() as u64);
     }
     // Writing goes on in the background, and syncing does not tell that it failed.
     file.flush().await.map_err(refused)?;
-    file.sync_all().await.map_err(refused)?;
-    let (root, digest) = (root.to_owned(), blob.digest.clone());
-    blocking(move || place(&root, &digest, partial)).await.map_err(PushError::Destination)
+    Ok((file, path))
 }
 
 /// Writes a small blob, such as a manifest. Blocks.

@@ -34,6 +34,10 @@ impl Shipment<'_> {
         if !self.stock.is_known && blobs.iter().any(is_open) && self.is_verified_there().await? {
             self.ask_by_putting().await?;
         }
+        let lacked: Vec<&Descriptor> = blobs.iter().copied().filter(is_open).collect();
+        if !lacked.is_empty() {
+            self.supplies.reserve(self.location, &lacked, self.may_mount().await?).await;
+        }
         // All at once, since who waits for others must not keep those from being sent that nobody brings; transfers
         // themselves are limited.
         concurrently(usize::MAX, blobs.iter().map(|blob| self.blob(blob))).await?;
@@ -166,7 +170,8 @@ impl Shipment<'_> {
     /// A repository of the same registry to mount the blob from.
     fn near(&self, repository: &Repository, holders: &Holders, digest: &Digest) -> Option<Repository> {
         let beside = holders.beside.get(digest).and_then(|holders| holders.first()).cloned();
-        let own = || self.source.place.repository().filter(|source| source.host() == repository.host()).cloned();
+        let own =
+            || self.supplies.source.place.repository().filter(|source| source.host() == repository.host()).cloned();
         beside.or_else(own).filter(|near| near != repository)
     }
 
@@ -204,13 +209,17 @@ impl Shipment<'_> {
             activity.wrote(bytes);
             crash::after(Effect::BlobPiece);
         });
-        let pushed = around(effect, self.place.push_blob(blob, near, self.source, &progress)).await?;
+        if near.is_none() {
+            // Before an upload is begun, which would only wait for it.
+            self.supplies.hold(blob).await.map_err(StageError::Source)?;
+        }
+        let pushed = around(effect, self.place.push_blob(blob, near, self.supplies, &progress)).await?;
+        // What is held was counted when it was read.
+        let bytes_read = if self.supplies.is_held(blob).await { 0 } else { blob.size };
         self.stock.note_seen(&blob.digest);
         Ok(match pushed {
             Pushed::Mounted => Spent { blobs_mounted: 1, bytes_mounted: blob.size, ..Spent::default() },
-            Pushed::Uploaded => {
-                Spent { blobs_written: 1, bytes_written: blob.size, bytes_read: blob.size, ..Spent::default() }
-            }
+            Pushed::Uploaded => Spent { blobs_written: 1, bytes_written: blob.size, bytes_read, ..Spent::default() },
         })
     }
 }

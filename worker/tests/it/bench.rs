@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use worker::{Activity, Tools, Worker};
 
 /// The longest that any wait in these tests may last; far more than is needed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What `work` gives; fails the test if it takes too long.
 pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
@@ -188,9 +188,19 @@ impl Bench {
 
     /// Starts a worker that gives running attempts this long when it drains.
     pub(crate) fn work_with_grace(&self, slots: usize, grace: Duration) -> Working {
+        self.work_with(tools(), slots, grace)
+    }
+
+    /// The same with other tools.
+    pub(crate) fn work_with(
+        &self,
+        tools: impl Future<Output = Tools> + Send + 'static,
+        slots: usize,
+        grace: Duration,
+    ) -> Working {
         let (queue, shutdown) = (self.queue.clone(), Shutdown::default());
         let ending = shutdown.clone();
-        let work = async move { Worker::new(queue, tools().await, slots, grace).run(ending).await };
+        let work = async move { Worker::new(queue, tools.await, slots, grace).run(ending).await };
         Working { handle: tokio::spawn(work), shutdown }
     }
 

@@ -10,4 +10,5 @@ mod frugal;
 mod narrowing;
 mod placing;
 mod referring;
+mod several;
 mod shapes;
