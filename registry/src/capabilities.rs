@@ -22,6 +22,8 @@ pub struct Capabilities {
     pub single_post: Option<bool>,
     /// Whether it says that a manifest is still the same in place of sending it (RFC 9110, 13.1.2).
     pub conditional: Option<bool>,
+    /// It counts manifests that are read.
+    pub counts_pulls: bool,
     /// It refused a blob in one `PUT`, and took it in chunks (end-5).
     pub chunks_only: bool,
     /// How its tags are listed; `None` while none were.
@@ -43,6 +45,8 @@ struct Told {
     mounts: bool,
     single_post: Option<bool>,
     conditional: Option<bool>,
+    #[serde(default)]
+    counts_pulls: bool,
     chunks_only: bool,
     lists_plainly: bool,
 }
@@ -102,6 +106,7 @@ impl Learned {
             mounts: known.mounts == Some(true),
             single_post: known.single_post,
             conditional: known.conditional,
+            counts_pulls: known.counts_pulls,
             chunks_only: known.chunks_only,
             lists_plainly: known.listing == Some(Listing::Plain),
         };
@@ -119,6 +124,7 @@ impl Learned {
             known.mounts = known.mounts.or(told.mounts.then_some(true));
             known.single_post = known.single_post.or(told.single_post);
             known.conditional = known.conditional.or(told.conditional);
+            known.counts_pulls |= told.counts_pulls;
             known.chunks_only |= told.chunks_only;
             known.listing = known.listing.or(told.lists_plainly.then_some(Listing::Plain));
         });

@@ -90,8 +90,11 @@ impl Client {
     /// # Errors
     /// Its settings name what cannot be read. Nothing is asked.
     pub async fn counts_pulls(&self, repository: &Repository) -> Result<bool, Error> {
-        let is_metered = self.budget(repository).await?.pulls.is_some();
-        Ok(is_metered || *repository.host() == Host::docker_hub())
+        let learned = &self.registry(repository).await?.learned;
+        if self.budget(repository).await?.pulls.is_some() {
+            learned.note(|known| known.counts_pulls = true);
+        }
+        Ok(learned.get().counts_pulls || *repository.host() == Host::docker_hub())
     }
 
     /// Where else the same content is found, by the settings.

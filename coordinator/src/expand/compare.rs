@@ -70,7 +70,9 @@ impl SourceSidecars {
     /// All of them, or those of the digests that are known of a task.
     fn of_task(&self, task: &NewTask, placements: &HashMap<Location, Placement>) -> Sidecars {
         if self.is_told_whole || self.tags.is_empty() {
-            return Sidecars { tags: self.tags.clone(), is_complete: self.is_told_whole };
+            // Names in a layout are whole references, and asking there costs nothing.
+            let is_complete = self.is_told_whole && matches!(task.source, Location::Registry(_));
+            return Sidecars { tags: self.tags.clone(), is_complete };
         }
         let placed = task.destinations.iter().filter_map(|to| placements.get(&to.location));
         let known = placed.map(|placement| &placement.placed.digest).chain(&task.listed);

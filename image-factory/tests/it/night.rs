@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 use proto::Digest;
-use sandbox::{Effect, Fault, Hold, Layer, Registry, RetryAfter, content};
+use sandbox::{Effect, Fault, Hold, Layer, Registry, RetryAfter, Vendor, content};
 use serde_json::Value;
 
 use crate::support::{RUN, Workshop, totals, within};
@@ -22,6 +22,8 @@ impl Night {
     async fn new() -> Self {
         let start = || async { Registry::builder().start().await.unwrap() };
         let (source, first, second) = (start().await, start().await, start().await);
+        // So that a tag which somebody moved shows in the listing.
+        first.features(|can| can.vendor = Vendor::Gcr);
         for (seed, image) in (1..).zip(["alpine:3.20", "alpine:3.21", "alpine:3.22", "nginx:1.28", "nginx:1.29"]) {
             let (repository, tag) = image.split_once(':').unwrap();
             source.store().put_image(&format!("library/{repository}"), Some(tag), &content::image(seed).build());

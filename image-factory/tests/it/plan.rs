@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proto::Digest;
-use sandbox::{Effect, Fault, Registry, content};
+use sandbox::{Effect, Fault, Registry, Vendor, content};
 use serde_json::Value;
 
 use crate::support::{RUN, Workshop, totals};
@@ -19,7 +19,7 @@ impl Scene {
     /// Three tags of an application, two of which belong to versions.
     async fn new() -> Self {
         let source = Registry::builder().start().await.unwrap();
-        let destination = Registry::builder().start().await.unwrap();
+        let destination = Registry::builder().features(|can| can.vendor = Vendor::Gcr).start().await.unwrap();
         for (seed, tag) in [(1, "1.0"), (2, "1.1"), (3, "edge")] {
             let image = content::multi_platform(seed, &["linux/amd64", "linux/arm64"]);
             source.store().put_image("team/app", Some(tag), &image);

@@ -63,7 +63,7 @@ async fn a_plan_makes_neither_a_data_folder_nor_a_layout() {
 async fn a_destination_that_was_down_when_the_plan_was_made_gets_nothing_from_it() {
     let scene = Scene::new().await;
     scene.job("version: 1\nto: ['MIRROR/one/{path}', 'MIRROR/two/{path}']\nimages:\n  SOURCE/team/app: \"*\"\n");
-    scene.mirror.fault(Fault::on("HEAD", "/v2/two/", Effect::status(403)));
+    scene.mirror.fault(Fault::on("", "/v2/two/", Effect::status(403)));
     scene.plan(1).await;
     scene.mirror.clear_faults();
     let told = scene.run_planned().await.expect(1).stderr;
