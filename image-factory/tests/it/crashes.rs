@@ -98,7 +98,8 @@ fn expect_no_litter(mirror: &Mirror, runs: usize) {
     let mut besides = names(&data);
     // A database has files of its own beside it, which the next process takes up.
     besides.retain(|name| !name.starts_with("store.db") && !name.starts_with("ledger.db"));
-    assert_eq!(besides, BTreeSet::from(["lock", "reports"].map(String::from)));
+    assert_eq!(besides, BTreeSet::from(["lock", "reports", "scratch"].map(String::from)));
+    assert_eq!(names(&data.join("scratch")), BTreeSet::new());
     let folders = names(&data.join("reports"));
     assert_eq!(folders.len(), runs);
     let report = BTreeSet::from(["report.csv", "report.html", "report.json"].map(String::from));

@@ -76,7 +76,8 @@ async fn running_a_task_twice_gives_the_same_end_and_one_effect() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_deliveries_are_held_than_there_are_slots() {
     let bench = Bench::new().await;
-    let holds = [0, 1].map(|n| Hold::on(&bench.source, "GET", "/manifests/", n));
+    // Each image is asked for once by what refers to it.
+    let holds = [0, 1].map(|n| Hold::on(&bench.source, "GET", "/referrers/", n));
     for n in 0..6 {
         bench.queue_image(n, &format!("1.{n}")).await;
     }
