@@ -6,6 +6,7 @@
 mod blobs;
 mod stock;
 
+use std::collections::HashSet;
 use std::sync::atomic::AtomicUsize;
 
 use daemon::crash::{Effect, around};
@@ -13,7 +14,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use proto::outcome::Spent;
 use proto::{Descriptor, Digest, Location, Manifest, Reference};
-use registry::{Place, PutAnswer};
+use registry::{Kind, Place, PutAnswer};
 use tokio::sync::Semaphore;
 
 use crate::context::TaskContext;
@@ -95,7 +96,11 @@ impl<'a> Shipment<'a> {
                 }
                 Err(error) => error,
             };
-            if !self.supply(error.missing()).await? {
+            let missing = match error.missing() {
+                [] if matches!(error.kind(), Kind::Refused | Kind::NotFound) => self.lacked_of(manifest).await?,
+                named => named.to_vec(),
+            };
+            if !self.supply(&missing).await? {
                 return Err(self.image.not_taken(manifest, error));
             }
             supplied += 1;
@@ -103,6 +108,33 @@ impl<'a> Shipment<'a> {
                 return Err(StageError::Incomplete(error));
             }
         }
+    }
+
+    /// What the destination lacks of what was assumed of a manifest: it may refuse that without a word of why.
+    async fn lacked_of(&self, manifest: &Manifest) -> Result<Vec<Digest>, StageError> {
+        let children = manifest.children().iter().map(|child| &child.digest);
+        let named: HashSet<&Digest> = manifest.blobs().map(|blob| &blob.digest).chain(children).collect();
+        let mut assumed = self.stock.assumed();
+        assumed.retain(|digest| named.contains(digest));
+        self.lacked(assumed).await
+    }
+
+    /// Asks for what was assumed to be there; what of it is not.
+    pub(crate) async fn lacked(&self, assumed: Vec<Digest>) -> Result<Vec<Digest>, StageError> {
+        let asked = concurrently(CONCURRENCY, assumed.iter().map(|digest| self.is_found(digest))).await?;
+        Ok(assumed.into_iter().zip(asked).filter(|(_, is_found)| !is_found).map(|(digest, _)| digest).collect())
+    }
+
+    async fn is_found(&self, digest: &Digest) -> Result<bool, StageError> {
+        let found = match self.image.blob(digest) {
+            Some(blob) => self.place.blob_size(digest).await.map(|size| size == Some(blob.size)),
+            None => self.place.head(&Reference::Digest(digest.clone())).await.map(|head| head.is_some()),
+        };
+        let is_found = found.map_err(StageError::Destination)?;
+        if is_found {
+            self.stock.note_seen(digest);
+        }
+        Ok(is_found)
     }
 
     /// Sends what the destination lacks, whatever was assumed; whether any of it is of this image.

@@ -88,7 +88,7 @@ impl Shipment<'_> {
 
     async fn bring_to_layout(&self, blob: &Descriptor) -> Result<Spent, StageError> {
         let _permit = self.transfers.acquire().await;
-        if self.is_found(blob).await? { Ok(skipped(blob)) } else { self.send(blob, None).await }
+        if self.is_blob_found(blob).await? { Ok(skipped(blob)) } else { self.send(blob, None).await }
     }
 
     async fn bring_to_repository(&self, repository: &Repository, blob: &Descriptor) -> Result<Spent, StageError> {
@@ -151,11 +151,11 @@ impl Shipment<'_> {
             return Ok(true);
         }
         let is_worth_asking = is_told || !is_denied && !self.stock.is_known;
-        Ok(is_worth_asking && self.is_found(blob).await?)
+        Ok(is_worth_asking && self.is_blob_found(blob).await?)
     }
 
     /// Asks whether it is there.
-    async fn is_found(&self, blob: &Descriptor) -> Result<bool, StageError> {
+    async fn is_blob_found(&self, blob: &Descriptor) -> Result<bool, StageError> {
         let size = self.place.blob_size(&blob.digest).await.map_err(StageError::Destination)?;
         let is_found = size == Some(blob.size);
         if is_found {

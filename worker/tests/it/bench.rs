@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backends::{Delivery, Lane, LocalLedger, MemoryQueue, Queue, QueueError};
+use backends::{Delivery, Lane, Ledger, LocalLedger, MemoryQueue, Queue, QueueError};
 use daemon::Shutdown;
 use proto::envelope::EnvelopeError;
 use proto::outcome::End;
@@ -241,6 +241,11 @@ pub(crate) async fn tools_in_doubt() -> Tools {
 async fn tools_for(access: &Access) -> Tools {
     let ledger = Arc::new(LocalLedger::in_memory().await);
     Tools::new(Client::new(access, options()).unwrap(), ledger, Activity::default())
+}
+
+/// Tools that share what they find out in `ledger`.
+pub(crate) fn tools_over(ledger: Arc<dyn Ledger>) -> Tools {
+    Tools::new(Client::new(&Access::default(), options()).unwrap(), ledger, Activity::default())
 }
 
 fn options() -> Options {

@@ -7,6 +7,7 @@ mod bench;
 mod consuming;
 mod draining;
 mod frugal;
+mod lying;
 mod narrowing;
 mod placing;
 mod referring;
