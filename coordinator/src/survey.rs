@@ -187,6 +187,7 @@ impl Survey<'_> {
         };
         let mut expansion = expand(source, &listed, self.only);
         expansion.warnings.extend(warning_of_invalid(&source.location, &listed));
+        expansion.warnings.extend(warning_of_partial(&source.location, &listed));
         let targets = expansion.tasks.iter().flat_map(|task| &task.destinations);
         let targets: Vec<Location> = targets.map(|to| to.location.clone()).collect();
         let placements = match self.store {
@@ -252,6 +253,12 @@ pub async fn tags(client: &Client, source: &Source, retry_after: [Duration; 2]) 
             }
         }
     }
+}
+
+/// A warning that a listing may lack tags, if it may.
+pub fn warning_of_partial(location: &RepositoryLocation, listed: &Tags) -> Option<String> {
+    let text = || format!("the registry does not list all of {location}: tags that it does not name are left out");
+    listed.is_partial.then(text)
 }
 
 /// A warning of names in a listing that are no tags, if there are any. They are the registry's, and are not repeated.

@@ -33,7 +33,7 @@ pub(crate) const CONCURRENCY: usize = 4;
 
 /// How often one manifest is put again after what it lacked was sent: each time the registry named something new, and a
 /// manifest names no more kinds of things than blobs and children.
-const SUPPLIES_MAX: usize = 3;
+pub(crate) const SUPPLIES_MAX: usize = 3;
 
 /// An image on its way to a destination.
 pub(crate) struct Shipment<'a> {
@@ -44,6 +44,8 @@ pub(crate) struct Shipment<'a> {
     pub(crate) place: &'a Place,
     pub(crate) stock: Stock,
     transfers: Semaphore,
+    /// Whether the name shows something else than it will: then its manifest is put, and the registry looks at it.
+    pub(crate) is_to_be_named: bool,
     /// Transfers under way.
     busy: AtomicUsize,
 }
@@ -67,7 +69,9 @@ impl<'a> Shipment<'a> {
         let stock = Stock::look(cx, image, target).await?;
         let transfers = Semaphore::new(TRANSFERS);
         let (place, location) = (&target.place, &target.destination.location);
-        Ok(Self { cx, supplies, location, image, place, stock, transfers, busy: AtomicUsize::new(0) })
+        let is_to_be_named = target.shown.as_ref() != Some(&image.top.digest);
+        let busy = AtomicUsize::new(0);
+        Ok(Self { cx, supplies, location, image, place, stock, transfers, is_to_be_named, busy })
     }
 
     /// Whether what the destination takes is whole, so that what was assumed of it need not be asked for.
@@ -82,41 +86,45 @@ impl<'a> Shipment<'a> {
 
     /// Puts a manifest; what the destination says it lacks is sent, and then the manifest again.
     pub(crate) async fn put(&self, name: Name<'_>, manifest: &Manifest) -> Result<PutAnswer, StageError> {
-        let mut supplied = 0;
-        loop {
-            let put = match name {
-                Name::Own => self.place.tag(manifest).await,
-                Name::Other(reference) => self.place.put_manifest(reference, manifest).await,
-            };
-            let error = match put {
-                Ok(answer) => {
-                    self.cx.note_spent(Spent { manifests_written: 1, ..Spent::default() });
-                    self.stock.note_seen(&manifest.digest);
-                    return Ok(answer);
-                }
-                Err(error) => error,
-            };
-            let missing = match error.missing() {
-                [] if matches!(error.kind(), Kind::Refused | Kind::NotFound) => self.lacked_of(manifest).await?,
-                named => named.to_vec(),
-            };
-            if !self.supply(&missing).await? {
-                return Err(self.image.not_taken(manifest, error));
-            }
-            supplied += 1;
-            if supplied > SUPPLIES_MAX {
-                return Err(StageError::Incomplete(error));
+        let mut lacked = None;
+        for _ in 0..=SUPPLIES_MAX {
+            match self.try_to_put(name, manifest).await? {
+                Ok(answer) => return Ok(answer),
+                Err(error) => lacked = Some(error),
             }
         }
+        Err(lacked.map_or(StageError::TooLarge, StageError::Incomplete))
     }
 
-    /// What the destination lacks of what was assumed of a manifest: it may refuse that without a word of why.
-    async fn lacked_of(&self, manifest: &Manifest) -> Result<Vec<Digest>, StageError> {
-        let children = manifest.children().iter().map(|child| &child.digest);
-        let named: HashSet<&Digest> = manifest.blobs().map(|blob| &blob.digest).chain(children).collect();
-        let mut assumed = self.stock.assumed();
-        assumed.retain(|digest| named.contains(digest));
-        self.lacked(assumed).await
+    /// Puts a manifest once; if the destination says that it lacks something, that is sent, and its word is given.
+    pub(crate) async fn try_to_put(
+        &self,
+        name: Name<'_>,
+        manifest: &Manifest,
+    ) -> Result<Result<PutAnswer, registry::Error>, StageError> {
+        let put = match name {
+            Name::Own => self.place.tag(manifest).await,
+            Name::Other(reference) => self.place.put_manifest(reference, manifest).await,
+        };
+        let error = match put {
+            Ok(answer) => {
+                self.cx.note_spent(Spent { manifests_written: 1, ..Spent::default() });
+                self.stock.note_seen(&manifest.digest);
+                return Ok(Ok(answer));
+            }
+            Err(error) => error,
+        };
+        // Of what it says, only what this manifest names: a registry could lead in a circle.
+        let named = named_by(manifest);
+        let missing: Vec<Digest> = match error.missing() {
+            [] if matches!(error.kind(), Kind::Refused | Kind::NotFound) => {
+                let mut assumed = self.stock.assumed();
+                assumed.retain(|digest| named.contains(digest));
+                self.lacked(assumed).await?
+            }
+            told => told.iter().filter(|digest| named.contains(digest)).cloned().collect(),
+        };
+        if self.supply(&missing).await? { Ok(Err(error)) } else { Err(self.image.not_taken(manifest, error)) }
     }
 
     /// Asks for what was assumed to be there; what of it is not.
@@ -197,4 +205,10 @@ impl<'a> Shipment<'a> {
         let listed = self.place.referrers(&subject.digest, &Default::default()).await?;
         Ok(listed.iter().any(|referrer| referrer.digest == manifest.digest))
     }
+}
+
+/// The blobs and children that a manifest names.
+fn named_by(manifest: &Manifest) -> HashSet<&Digest> {
+    let children = manifest.children().iter().map(|child| &child.digest);
+    manifest.blobs().map(|blob| &blob.digest).chain(children).collect()
 }

@@ -110,7 +110,7 @@ impl<'c> Source<'c> {
             }
             Err(error) => error,
         };
-        if self.is_listed && *digest == self.digest && error.kind() == Kind::NotFound {
+        if self.is_listed && error.kind() == Kind::NotFound {
             return Err(StageError::Outdated(digest.clone()));
         }
         for other in self.others.iter().filter(|_| is_for_others(&error)) {

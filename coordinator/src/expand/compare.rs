@@ -43,6 +43,8 @@ impl Listing {
     fn of(&self, tag: &Tag, sidecars: &Sidecars) -> Option<Listed> {
         let shown = match self.digests.get(tag) {
             Some(digest) => ListedTag::Shows(digest.clone()),
+            // One that is named without a digest among others that have one is odd: it moved just now, or is kept elsewhere.
+            None if self.tags.contains(tag) && !self.digests.is_empty() => return None,
             None if self.tags.contains(tag) => ListedTag::Named,
             None if self.is_partial => return None,
             None => ListedTag::Absent,

@@ -50,7 +50,9 @@ pub(super) async fn read_all<T: DeserializeOwned>(
         let is_circle = read.has_next && new == 0;
         if is_circle || !read.has_next {
             let is_counted = read.total == Some(items) && first_total == read.total;
-            listed.has_gaps |= is_circle || (number > 1 && !is_counted);
+            // One page is all there is, unless its own count says otherwise: a proxy may have lost the link to the next.
+            let is_said_otherwise = number > 1 || read.total.is_some();
+            listed.has_gaps |= is_circle || (is_said_otherwise && !is_counted);
             return Ok(listed);
         }
         if listed.len() > TAGS_MAX || number == PAGES_MAX {

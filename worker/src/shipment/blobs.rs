@@ -69,7 +69,9 @@ impl Shipment<'_> {
             Err(_) => return Ok(()),
         };
         self.stock.note_missing(&missing).await;
-        for blob in manifest.blobs().filter(|blob| !missing.contains(&blob.digest)) {
+        // Registries do not look for layers that have addresses of their own.
+        let is_there = |blob: &&Descriptor| !missing.contains(&blob.digest) && blob.urls.is_empty();
+        for blob in manifest.blobs().filter(is_there) {
             self.stock.note_seen(&blob.digest);
         }
         Ok(())

@@ -45,7 +45,8 @@ impl Stock {
             }
             None => Holders::default(),
         };
-        let is_new = target.destination.listed.as_ref().is_some_and(|listed| !listed.has_tags);
+        let listed = target.destination.listed.as_ref().filter(|_| cx.is_first_attempt());
+        let is_new = listed.is_some_and(|listed| !listed.has_tags);
         // Who does not know what the tag shows does not know the repository: somebody else filled it, or much is forgotten.
         let knows_shown = target.shown.as_ref().is_none_or(|shown| holders.here.contains(shown));
         let is_told = holders.knows_repository && knows_shown || is_new;

@@ -1,7 +1,7 @@
 //! Asks which digest the source has now, and what each destination shows, as far as listings did not tell.
 
 use proto::content::Referrers;
-use proto::task::{Destination, Fingerprint, ListedTag, Mirror, Placed};
+use proto::task::{Destination, Fingerprint, ListedTag, Mirror, Placed, Sidecars};
 use proto::{Digest, Location, Reference, Repository};
 use registry::{Client, Kind, Place, Reread, cosign_tags};
 
@@ -29,14 +29,21 @@ pub(crate) struct OpenTarget<'a> {
 pub(crate) async fn source<'c>(cx: &'c TaskContext, task: &Mirror) -> Result<Source<'c>, StageError> {
     let place = cx.tools.places.source(&task.source).await.map_err(StageError::Source)?;
     let source = match (pinned(&task.source), &task.listed) {
-        (Some(digest), _) => Source::new(cx, place, digest, task.sidecars.clone()).pinned(),
-        (None, Some(digest)) if cx.is_first_attempt() => {
-            Source::new(cx, place, digest.clone(), task.sidecars.clone()).listed()
+        (Some(digest), _) => Source::new(cx, place, digest, sidecars(cx, task)).pinned(),
+        // What is read back is asked for by its tag: what a cache of another registry lists may be old.
+        (None, Some(digest)) if cx.is_first_attempt() && !task.destinations.iter().any(|to| to.read_back) => {
+            Source::new(cx, place, digest.clone(), sidecars(cx, task)).listed()
         }
         _ => ask(cx, task, place).await?,
     };
     cx.note_source(&source.digest);
     Ok(source)
+}
+
+/// What the listing of the source tells of sidecars. For a later attempt it is too old to tell what is not there.
+fn sidecars(cx: &TaskContext, task: &Mirror) -> Sidecars {
+    let told = task.sidecars.clone();
+    Sidecars { is_complete: told.is_complete && cx.is_first_attempt(), ..told }
 }
 
 fn pinned(location: &Location) -> Option<Digest> {
@@ -69,10 +76,10 @@ async fn ask<'c>(cx: &'c TaskContext, task: &Mirror, place: Place) -> Result<Sou
             _ => return head(cx, task, place).await,
         };
         return match (read, known) {
-            (Reread::Same, Some(known)) => Ok(Source::new(cx, place, known.clone(), task.sidecars.clone())),
+            (Reread::Same, Some(known)) => Ok(Source::new(cx, place, known.clone(), sidecars(cx, task))),
             (Reread::Other(manifest), _) => {
                 cx.tools.ledger.keep_manifest(&manifest).await;
-                Ok(Source::new(cx, place, manifest.digest.clone(), task.sidecars.clone()).with(*manifest))
+                Ok(Source::new(cx, place, manifest.digest.clone(), sidecars(cx, task)).with(*manifest))
             }
             _ => Err(StageError::SourceAbsent),
         };
@@ -87,7 +94,7 @@ async fn is_conditional(client: &Client, repository: &Repository) -> Result<bool
 
 async fn head<'c>(cx: &'c TaskContext, task: &Mirror, place: Place) -> Result<Source<'c>, StageError> {
     let shown = place.resolve().await.map_err(StageError::Source)?.ok_or(StageError::SourceAbsent)?;
-    Ok(Source::new(cx, place, shown.digest, task.sidecars.clone()))
+    Ok(Source::new(cx, place, shown.digest, sidecars(cx, task)))
 }
 
 /// What the source showed when a destination was made of it, where that is what was placed.

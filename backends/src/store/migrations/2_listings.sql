@@ -16,8 +16,8 @@ alter table placements add column content text;
 alter table placements add column origin text;
 alter table placements add column parts bigint;                      -- manifests and blobs; null: not counted
 alter table placements add column verified_at text;                  -- when all of it was last sent or asked for; null: in doubt
--- What was placed until now had been verified by then.
-update placements set verified_at = seen_at;
+-- What was placed until now had been verified by then, but where a late result disagreed.
+update placements set verified_at = seen_at where target not in (select target from audits_due);
 create index placements_by_verification on placements (job, verified_at);
 
 -- What the last run that did so saw of a destination tag in listings, as it was placed. Apart from the placement, so that

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::ask::{ask_json, hidden, name, service_url, until};
 use super::kept::{Kept, Lease};
-use super::{Doors, jwt};
+use super::{Doors, check_host, jwt};
 use crate::auth::credentials::{Credentials, Found, secret};
 use crate::error::{Error, Kind};
 use crate::wire::Request;
@@ -46,6 +46,9 @@ impl Github {
 
     /// User and password for the repositories of the owner of `path`.
     pub(super) async fn find(&self, path: &str) -> Result<Found, Error> {
+        // Who names an API of its own has a registry of its own.
+        let is_of_github = self.host.name() == "ghcr.io" || self.doors.env("GITHUB_API_URL").is_some();
+        check_host(&self.host, "GitHub", is_of_github, "`ghcr.io`")?;
         let owner = path.split('/').next().unwrap_or_default();
         let kept = self.owners().entry(owner.to_owned()).or_default().clone();
         kept.get(self.log_in(owner)).await
