@@ -50,7 +50,7 @@ fn warn_of_replaced(shipment: &Shipment<'_>, destination: &Destination, shown: O
     let (location, placed) = (&destination.location, destination.placed.as_ref().map(|placed| &placed.digest));
     match shown {
         Some(other) if placed != Some(other) => {
-            shipment.cx.warn(format!("{location} showed {other}, which is not what was placed there; it was replaced"))
+            shipment.cx.warn(format!("{location} showed {other}, which is not what was placed there; it was replaced"));
         }
         None if placed.is_some() => shipment.cx.warn(format!("{location} was gone; it was set again")),
         _ => {}
