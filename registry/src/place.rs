@@ -161,6 +161,22 @@ impl Place {
         }
     }
 
+    /// Whether a blob of this digest and length is here.
+    ///
+    /// # Errors
+    /// The place cannot be read.
+    pub async fn has_blob(&self, blob: &Descriptor) -> Result<bool, Error> {
+        Ok(self.blob_size(&blob.digest).await? == Some(blob.size))
+    }
+
+    /// Whether a manifest of this digest is here.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve).
+    pub async fn has_manifest(&self, digest: &Digest) -> Result<bool, Error> {
+        Ok(self.head(&Reference::Digest(digest.clone())).await?.is_some())
+    }
+
     /// Puts a blob here, mounted from `mount_from` if that can be, else read from `source`.
     ///
     /// # Errors

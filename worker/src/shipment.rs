@@ -135,8 +135,8 @@ impl<'a> Shipment<'a> {
 
     async fn is_found(&self, digest: &Digest) -> Result<bool, StageError> {
         let found = match self.image.blob(digest) {
-            Some(blob) => self.place.blob_size(digest).await.map(|size| size == Some(blob.size)),
-            None => self.place.head(&Reference::Digest(digest.clone())).await.map(|head| head.is_some()),
+            Some(blob) => self.place.has_blob(blob).await,
+            None => self.place.has_manifest(digest).await,
         };
         let is_found = found.map_err(StageError::Destination)?;
         if is_found {

@@ -158,8 +158,7 @@ impl Shipment<'_> {
 
     /// Asks whether it is there.
     async fn is_blob_found(&self, blob: &Descriptor) -> Result<bool, StageError> {
-        let size = self.place.blob_size(&blob.digest).await.map_err(StageError::Destination)?;
-        let is_found = size == Some(blob.size);
+        let is_found = self.place.has_blob(blob).await.map_err(StageError::Destination)?;
         if is_found {
             self.stock.note_seen(&blob.digest);
             self.stock.tell(std::slice::from_ref(&blob.digest)).await;

@@ -130,11 +130,9 @@ async fn has_part(
 }
 
 async fn has_manifest(target: &OpenTarget<'_>, digest: &Digest) -> Result<bool, StageError> {
-    let head = target.place.head(&Reference::Digest(digest.clone())).await.map_err(StageError::Destination)?;
-    Ok(head.is_some())
+    target.place.has_manifest(digest).await.map_err(StageError::Destination)
 }
 
 async fn has_blob(target: &OpenTarget<'_>, blob: &Descriptor) -> Result<bool, StageError> {
-    let size = target.place.blob_size(&blob.digest).await.map_err(StageError::Destination)?;
-    Ok(size == Some(blob.size))
+    target.place.has_blob(blob).await.map_err(StageError::Destination)
 }
