@@ -13,7 +13,9 @@
 //! - `run`, `runs`: a run, its beginning, its end and its report
 //! - `tasks`: what `expand` writes
 //! - `dispatch`: what is due, and who may have a destination tag
+//! - `taking`: which of them are taken, and written as such
 //! - `record`: results and dead letters
+//! - `batch`: the tasks that a batch of them is about
 //! - `settle`: what follows for a task: closed, or another attempt
 //! - `stop`: runs that end before their tasks, and deferred tasks that nobody waits for
 //! - `placements`: what lies under destination tags
@@ -24,9 +26,10 @@
 //! - `story`: what is on record about an image
 //! - `warnings`: what is worth a look and is no failure
 //! - `db`: the database below
-//! - `chunks`: questions about many rows at once
+//! - `chunks`: questions about many rows at once, and changes of many
 //! - `books` (feature `conformance`): what a test wants to know of the rows
 
+mod batch;
 #[cfg(feature = "conformance")]
 mod books;
 mod chunks;
@@ -42,6 +45,7 @@ mod sample;
 mod settle;
 mod stop;
 mod story;
+mod taking;
 mod tasks;
 mod unchanged;
 mod waiting;

@@ -197,6 +197,16 @@ pub(super) enum Arg {
     Number(Option<i64>),
 }
 
+impl Arg {
+    /// Null in a column of the same kind.
+    pub(super) fn null(&self) -> Self {
+        match self {
+            Self::Text(_) => Self::Text(None),
+            Self::Number(_) => Self::Number(None),
+        }
+    }
+}
+
 impl From<&str> for Arg {
     fn from(text: &str) -> Self {
         Self::Text(Some(text.to_owned()))
@@ -255,6 +265,12 @@ impl From<Timestamp> for Arg {
     fn from(time: Timestamp) -> Self {
         // Always six decimals, so that texts sort as the times do.
         Self::Text(Some(format!("{time:.6}")))
+    }
+}
+
+impl From<Option<Timestamp>> for Arg {
+    fn from(time: Option<Timestamp>) -> Self {
+        time.map_or(Self::Text(None), Self::from)
     }
 }
 

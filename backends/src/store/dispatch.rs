@@ -3,31 +3,36 @@
 //! A destination tag has one owner: the job whose placement it is. Beside it, one open task at a time holds a claim on
 //! the tag, from the moment in which it is taken until its attempt ends.
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+use std::vec::IntoIter;
+
 use jiff::Timestamp;
 use proto::failure::{Class, Code};
-use proto::task::{Destination, Listed, Mirror, Placed, Sidecars, TaskKind};
-use proto::{Attempt, Content, Digest, Failure, Location, Outcome, RunId, Task, TaskId, limits};
+use proto::task::{Listed, Placed, Sidecars};
+use proto::{Attempt, Content, Digest, Failure, Location, RunId, Task, TaskId};
 
-use super::db::{Row, Tx, to_json};
+use super::chunks::{self, CHUNK};
+use super::db::{Arg, Row, Tx};
 use super::placements::read_placed;
-use super::settle::{Tally, close_if_done, release};
+use super::taking::Taking;
 use super::{Store, StoreError};
 
 /// An open run, as far as dispatch asks.
-struct Taker {
-    run: RunId,
-    job: String,
-    take_over: bool,
+pub(super) struct Taker {
+    pub(super) run: RunId,
+    pub(super) job: String,
+    pub(super) take_over: bool,
 }
 
 /// A task that is due.
-struct Due {
-    id: TaskId,
-    attempt: Attempt,
-    solo: bool,
-    source: Location,
-    listed: Option<Digest>,
-    sidecars: Sidecars,
+pub(super) struct Due {
+    pub(super) id: TaskId,
+    pub(super) attempt: Attempt,
+    pub(super) solo: bool,
+    pub(super) source: Location,
+    pub(super) listed: Option<Digest>,
+    pub(super) sidecars: Sidecars,
 }
 
 impl Store {
@@ -44,21 +49,19 @@ impl Store {
         let mut lists = Vec::new();
         for taker in open_runs(&mut tx).await? {
             let due = due_tasks(&mut tx, taker.run, limit, now).await?;
-            lists.push((taker, due.into_iter()));
+            lists.push((Arc::new(taker), due.into_iter()));
         }
-        let (mut taken, mut tally) = (Vec::new(), Tally::default());
-        while !lists.is_empty() && taken.len() < limit {
-            let mut rest = Vec::new();
-            for (taker, mut due) in lists {
-                let Some(task) = due.next() else { continue };
-                if taken.len() < limit {
-                    taken.extend(take(&mut tx, &taker, task, now, &mut tally).await?);
-                }
-                rest.push((taker, due));
+        let due = in_turn(lists);
+        let mut destinations = due_destinations(&mut tx, due.iter().map(|(_, due)| due.id), now).await?;
+        let mut taking = Taking::default();
+        for (taker, due) in due {
+            if taking.tasks.len() == limit {
+                break;
             }
-            lists = rest;
+            let destinations = destinations.remove(&due.id).unwrap_or_default();
+            taking.take(&mut tx, &taker, due, destinations, now).await?;
         }
-        tally.write(&mut tx).await?;
+        let taken = taking.write(&mut tx, now).await?;
         tx.commit().await?;
         Ok(taken)
     }
@@ -70,16 +73,8 @@ impl Store {
     /// The database failed.
     pub async fn mark_published(&self, tasks: &[Task]) -> Result<u64, StoreError> {
         let mut tx = self.db.begin().await?;
-        let mut marked = 0;
-        for task in tasks {
-            marked += tx
-                .execute(
-                    "mark a task as published",
-                    "update tasks set state = 'published' where id = $1 and attempt = $2 and state = 'ready'",
-                    &[task.id.into(), task.attempt.0.into()],
-                )
-                .await?;
-        }
+        let rows = tasks.iter().map(|task| [task.id.into(), task.attempt.0.into()]).collect();
+        let marked = chunks::execute(&mut tx, "mark tasks as published", &MARK, rows).await?;
         tx.commit().await?;
         Ok(marked)
     }
@@ -141,125 +136,81 @@ async fn due_tasks(tx: &mut Tx, run: RunId, limit: usize, now: Timestamp) -> Res
     rows.iter().map(read).collect()
 }
 
-/// Takes one task; none if it has to wait, or if nothing was left to do.
-async fn take(
-    tx: &mut Tx,
-    taker: &Taker,
-    due: Due,
-    now: Timestamp,
-    tally: &mut Tally,
-) -> Result<Option<Task>, StoreError> {
-    let mut destinations = Vec::new();
-    for DueDestination { location, content, owner, placed, listed, read_back, parts } in
-        due_destinations(tx, &due, now).await?
-    {
-        if owner.as_ref().is_some_and(|owner| *owner != taker.job) && !taker.take_over {
-            fail_owned(tx, &due, &location, owner.as_deref().unwrap_or_default(), now).await?;
-            continue;
-        }
-        if !claim(tx, taker, due.id, &location).await? {
-            release(tx, due.id).await?;
-            return Ok(None);
-        }
-        destinations.push(Destination { location, content, placed, listed, read_back, parts });
+static MARK: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "update tasks set state = 'published' from ({}) as new
+         where tasks.id = column1 and attempt = column2 and state = 'ready'",
+        chunks::rows(2)
+    )
+});
+
+/// One task of each run, then the next one of each.
+fn in_turn(mut lists: Vec<(Arc<Taker>, IntoIter<Due>)>) -> Vec<(Arc<Taker>, Due)> {
+    let mut turns = Vec::new();
+    while !lists.is_empty() {
+        lists.retain_mut(|(taker, due)| {
+            let next = due.next();
+            turns.extend(next.map(|due| (Arc::clone(taker), due)));
+            !due.as_slice().is_empty()
+        });
     }
-    if destinations.is_empty() && close_if_done(tx, taker.run, due.id, now, tally).await? {
-        return Ok(None);
-    }
-    begin_attempt(tx, &due, &destinations, now).await?;
-    Ok(Some(Task {
-        run: taker.run,
-        id: due.id,
-        attempt: due.attempt,
-        solo: due.solo,
-        deadline: limits::ATTEMPT_DEADLINE,
-        kind: TaskKind::Mirror(Mirror { source: due.source, listed: due.listed, sidecars: due.sidecars, destinations }),
-    }))
+    turns
 }
 
 /// A destination that is due.
-struct DueDestination {
-    location: Location,
-    content: Content,
+pub(super) struct DueDestination {
+    pub(super) location: Location,
+    pub(super) content: Content,
     /// The job that owns it.
-    owner: Option<String>,
+    pub(super) owner: Option<String>,
     /// What lies there.
-    placed: Option<Placed>,
-    listed: Option<Listed>,
-    read_back: bool,
-    parts: Option<u32>,
+    pub(super) placed: Option<Placed>,
+    pub(super) listed: Option<Listed>,
+    pub(super) read_back: bool,
+    pub(super) parts: Option<u32>,
 }
 
-/// The destinations that are due. An attempt that was taken before holds the same as then, though others are due by
-/// now: its message may be out.
-async fn due_destinations(tx: &mut Tx, due: &Due, now: Timestamp) -> Result<Vec<DueDestination>, StoreError> {
-    let sql =
-        "select destinations.target, destinations.content, destinations.listed, destinations.read_back, placements.job, placements.digest, placements.fingerprint, placements.parts
-        from destinations
-        left join placements on placements.project = 'default' and placements.target = destinations.target
-        where destinations.task = $1 and destinations.outcome is null
-            and (destinations.attempt = $2 or (destinations.not_before <= $3 and not exists (
-                select 1 from destinations taken where task = $1 and attempt = $2 and outcome is null)))
-        order by destinations.position";
-    let args = [due.id.into(), due.attempt.0.into(), now.into()];
-    let rows = tx.rows("read a task's destinations", sql, &args).await?;
-    let read = |row: &Row| {
-        let owner = row.opt_text("job")?;
-        let placed = owner.is_some().then(|| read_placed(row)).transpose()?;
-        Ok(DueDestination {
-            location: row.parse("target")?,
-            content: row.json("content")?,
-            owner,
-            placed,
-            listed: row.opt_json("listed")?,
-            read_back: row.flag("read_back")?,
-            parts: row.opt_number("parts")?,
-        })
-    };
-    rows.iter().map(read).collect()
-}
-
-/// False if another open task holds the tag.
-async fn claim(tx: &mut Tx, taker: &Taker, task: TaskId, location: &Location) -> Result<bool, StoreError> {
-    let target = location.to_string();
-    let claimed = tx
-        .execute(
-            "claim a destination tag",
-            "insert into claims (target, task) values ($1, $2)
-             on conflict (project, target) do update set task = excluded.task where claims.task = excluded.task",
-            &[target.as_str().into(), task.into()],
+/// The destinations that are due, by their tasks. An attempt that was taken before holds the same as then, though others
+/// are due by now: its message may be out.
+async fn due_destinations(
+    tx: &mut Tx,
+    tasks: impl Iterator<Item = TaskId>,
+    now: Timestamp,
+) -> Result<HashMap<TaskId, Vec<DueDestination>>, StoreError> {
+    static SQL: LazyLock<String> = LazyLock::new(|| {
+        format!(
+            "select destinations.task, destinations.target, destinations.content, destinations.listed,
+                 destinations.read_back, placements.job, placements.digest, placements.fingerprint, placements.parts
+             from destinations
+             join tasks on tasks.id = destinations.task
+             left join placements on placements.project = 'default' and placements.target = destinations.target
+             where destinations.task in ({}) and destinations.outcome is null
+                 and (destinations.attempt = tasks.attempt or (destinations.not_before <= $1 and not exists (
+                     select 1 from destinations taken
+                     where taken.task = tasks.id and taken.attempt = tasks.attempt and taken.outcome is null)))
+             order by destinations.task, destinations.position",
+            chunks::placeholders(2)
         )
-        .await?;
-    if claimed == 1 && taker.take_over {
-        tx.execute(
-            "take over a destination tag",
-            "update placements set job = $2 where project = 'default' and target = $1",
-            &[target.into(), taker.job.as_str().into()],
-        )
-        .await?;
+    });
+    let names: Vec<String> = tasks.map(|task| task.to_string()).collect();
+    let mut due: HashMap<TaskId, Vec<DueDestination>> = HashMap::with_capacity(names.len());
+    for chunk in names.chunks(CHUNK) {
+        let args: Vec<Arg> = std::iter::once(now.into()).chain(chunks::args(chunk)).collect();
+        for row in &tx.rows("read tasks' destinations", &SQL, &args).await? {
+            let owner = row.opt_text("job")?;
+            let placed = owner.is_some().then(|| read_placed(row)).transpose()?;
+            due.entry(row.parse("task")?).or_default().push(DueDestination {
+                location: row.parse("target")?,
+                content: row.json("content")?,
+                owner,
+                placed,
+                listed: row.opt_json("listed")?,
+                read_back: row.flag("read_back")?,
+                parts: row.opt_number("parts")?,
+            });
+        }
     }
-    Ok(claimed == 1)
-}
-
-/// The digest at the first attempt is kept: an attempt that was lost may have moved the tag, and that was us.
-async fn begin_attempt(tx: &mut Tx, due: &Due, destinations: &[Destination], now: Timestamp) -> Result<(), StoreError> {
-    tx.execute(
-        "take a task",
-        "update tasks set started_at = coalesce(started_at, $2), taken_at = $2 where id = $1",
-        &[due.id.into(), now.into()],
-    )
-    .await?;
-    for destination in destinations {
-        let known = destination.placed.as_ref().map(|placed| placed.digest.as_str());
-        tx.execute(
-            "take a destination",
-            "update destinations set attempt = $3, known_digest = case when attempt = 0 then $4 else known_digest end
-             where task = $1 and target = $2",
-            &[due.id.into(), destination.location.to_string().into(), due.attempt.0.into(), known.into()],
-        )
-        .await?;
-    }
-    Ok(())
+    Ok(due)
 }
 
 /// Why a task may not set a tag that another job owns.
@@ -267,29 +218,4 @@ pub fn target_owned(location: &Location, owner: &str) -> Failure {
     let message = format!("set `{location}`: it is owned by job `{owner}`");
     let hint = "change the destination, or run once with `--take-over`";
     Failure::new(None, Code::TargetOwned, Class::Reject, &message, Some(hint))
-}
-
-async fn fail_owned(
-    tx: &mut Tx,
-    due: &Due,
-    location: &Location,
-    owner: &str,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let failure = target_owned(location, owner);
-    tx.execute(
-        "refuse a destination tag",
-        "update destinations set outcome = $3, failure = $4, attempt = $5 where task = $1 and target = $2",
-        &[
-            due.id.into(),
-            location.to_string().into(),
-            Outcome::Failed.as_str().into(),
-            to_json(&failure).into(),
-            due.attempt.0.into(),
-        ],
-    )
-    .await?;
-    let sql = "update tasks set started_at = coalesce(started_at, $2) where id = $1";
-    tx.execute("take a task", sql, &[due.id.into(), now.into()]).await?;
-    Ok(())
 }

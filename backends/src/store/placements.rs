@@ -1,14 +1,15 @@
 //! What lies under destination tags, and what makes us doubt it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use proto::task::{Fingerprint, Placed};
 use proto::{Digest, Location, RunId, TaskResult, outcome::End};
 
+use super::batch::Found;
 use super::chunks::{self, CHUNK};
-use super::db::{Row, Tx};
+use super::db::{Arg, Row, Tx};
 use super::{NewDestination, Store, StoreError};
 
 /// What lies under a destination tag.
@@ -94,85 +95,107 @@ impl Store {
     }
 }
 
-/// Takes over what a result says of destination tags, late or not: it was seen there.
+/// What results say of destination tags, late or not: it was seen there.
 ///
-/// `run` and `job` are the task's own: what the result says of its run may be wrong. A late result that names another
-/// digest than recorded makes an audit due; it is believed unless a newer run has spoken since.
-pub(super) async fn update_placements(
-    tx: &mut Tx,
-    run: RunId,
-    job: &str,
-    result: &TaskResult,
-    late: bool,
+/// A task's own run and job count: what the result says of its run may be wrong. A late result that names another digest
+/// than recorded makes an audit due; it is believed unless a newer run has spoken since.
+pub(super) struct PlacementUpdates {
     now: Timestamp,
-) -> Result<(), StoreError> {
-    for destination in &result.destinations {
-        let target = destination.location.to_string();
-        let End::Placed { digest, fingerprint, moved, read_back, parts } = &destination.end else {
-            if !late && matches!(destination.end, End::Failed(_)) {
-                doubt_unread(tx, result, target).await?;
+    /// Of one destination tag each, so that their order does not matter.
+    rows: Vec<[Arg; 11]>,
+    targets: HashSet<String>,
+}
+
+impl PlacementUpdates {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { now, rows: Vec::new(), targets: HashSet::new() }
+    }
+
+    /// Takes up what a result says.
+    pub(super) async fn take(
+        &mut self,
+        tx: &mut Tx,
+        found: &Found,
+        result: &TaskResult,
+        late: bool,
+    ) -> Result<(), StoreError> {
+        for destination in &result.destinations {
+            let target = destination.location.to_string();
+            let End::Placed { digest, fingerprint, moved, read_back, parts } = &destination.end else {
+                let is_unread = found.destinations.iter().any(|known| known.target == target && known.read_back);
+                if !late && is_unread && matches!(destination.end, End::Failed(_)) {
+                    self.write(tx).await?;
+                    // What could not be read back to its end is in doubt until it is: else the next run would pass it over.
+                    doubt(tx, &target).await?;
+                }
+                continue;
+            };
+            if late || self.targets.contains(&target) {
+                self.write(tx).await?;
             }
-            continue;
-        };
-        if late && !confirm_late(tx, run, &target, digest, now).await? {
-            continue;
-        }
-        tx.execute(
-            "update a placement",
-            UPDATE,
-            &[
-                target.into(),
-                job.into(),
+            if late && !confirm_late(tx, found.run, &target, digest, self.now).await? {
+                continue;
+            }
+            self.rows.push([
+                target.as_str().into(),
+                found.job.as_str().into(),
                 digest.as_str().into(),
                 fingerprint.as_str().into(),
-                now.into(),
-                run.into(),
+                self.now.into(),
+                found.run.into(),
                 result.task.into(),
                 result.source_digest.as_ref().map(Digest::as_str).into(),
                 parts.map(i64::from).into(),
                 (!late && (*moved || *read_back)).into(),
                 late.into(),
-            ],
-        )
-        .await?;
+            ]);
+            self.targets.insert(target);
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Writes what was taken up until now.
+    pub(super) async fn write(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
+        self.targets.clear();
+        chunks::execute(tx, "update placements", &UPDATE, std::mem::take(&mut self.rows)).await?;
+        Ok(())
+    }
 }
 
 /// A source that was pinned to what is on record, to read that back, keeps its name.
 ///
 /// What an attempt finds as it was placed it does not verify; what it did not find so went through all stages. A late
 /// result that disagrees with the record may be right, and is no proof.
-const UPDATE: &str = "
-    insert into placements (target, job, digest, fingerprint, seen_at, run, source, source_digest, content, origin, parts,
-        verified_at)
-    select $1, $2, $3, $4, $5, $6, tasks.source, $8, destinations.content, destinations.origin, $9, $5
-        from tasks left join destinations on destinations.task = tasks.id and destinations.target = $1
-        where tasks.id = $7
-    on conflict (project, target) do update set digest = excluded.digest, fingerprint = excluded.fingerprint,
-        seen_at = excluded.seen_at, run = excluded.run,
-        source = case when excluded.source = placements.source || '@' || placements.source_digest
-            then placements.source else excluded.source end,
-        source_digest = coalesce(excluded.source_digest,
-            case when placements.fingerprint = excluded.fingerprint then placements.source_digest end),
-        content = coalesce(excluded.content, placements.content),
-        origin = coalesce(excluded.origin, placements.origin),
-        parts = coalesce(excluded.parts, case when placements.digest = excluded.digest then placements.parts end),
-        verified_at = case
-            when $11 = 1 and placements.digest <> excluded.digest then null
-            when $10 = 1 or placements.digest <> excluded.digest or placements.fingerprint <> excluded.fingerprint
-                then excluded.seen_at
-            else placements.verified_at end";
-
-/// What could not be read back to its end is in doubt until it is: else the next run would pass it over.
-async fn doubt_unread(tx: &mut Tx, result: &TaskResult, target: String) -> Result<(), StoreError> {
-    tx.execute(
-        "doubt a placement",
-        "update placements set verified_at = null where project = 'default' and target = $1
-             and exists (select 1 from destinations where task = $2 and target = $1 and read_back = 1)",
-        &[target.into(), result.task.into()],
+static UPDATE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "insert into placements (target, job, digest, fingerprint, seen_at, run, source, source_digest, content, origin,
+             parts, verified_at)
+         select column1, column2, column3, column4, column5, column6,
+             case when tasks.source = known.source || '@' || known.source_digest then known.source
+                 else tasks.source end,
+             coalesce(column8, case when known.fingerprint = column4 then known.source_digest end),
+             coalesce(destinations.content, known.content), coalesce(destinations.origin, known.origin),
+             coalesce(column9, case when known.digest = column3 then known.parts end),
+             case when known.target is null then column5
+                 when column11 = 1 and known.digest <> column3 then null
+                 when column10 = 1 or known.digest <> column3 or known.fingerprint <> column4 then column5
+                 else known.verified_at end
+         from ({}) as new
+         join tasks on tasks.id = column7
+         left join destinations on destinations.task = tasks.id and destinations.target = column1
+         left join placements as known on known.project = 'default' and known.target = column1
+         where column1 is not null
+         on conflict (project, target) do update set digest = excluded.digest, fingerprint = excluded.fingerprint,
+             seen_at = excluded.seen_at, run = excluded.run, source = excluded.source,
+             source_digest = excluded.source_digest, content = excluded.content, origin = excluded.origin,
+             parts = excluded.parts, verified_at = excluded.verified_at",
+        chunks::rows(11)
     )
-    .await?;
+});
+
+async fn doubt(tx: &mut Tx, target: &str) -> Result<(), StoreError> {
+    let sql = "update placements set verified_at = null where project = 'default' and target = $1";
+    tx.execute("doubt a placement", sql, &[target.into()]).await?;
     Ok(())
 }
 
@@ -202,8 +225,7 @@ async fn confirm_late(
         )
         .await?;
         // The tag may show what was named: it is looked at by the next run, whatever listings say.
-        let sql = "update placements set verified_at = null where project = 'default' and target = $1";
-        tx.execute("doubt a placement", sql, &[target.into()]).await?;
+        doubt(tx, target).await?;
     }
     Ok(is_newest)
 }

@@ -1,11 +1,14 @@
 //! What `expand` writes: the tasks of a run, and the repositories that it could not list.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use proto::task::{Listed, Sidecars};
 use proto::{Attempt, Content, Digest, Failure, Kind, Location, Outcome, RunId, TaskId};
 use serde::{Deserialize, Serialize};
 
-use super::db::{Tx, to_json};
+use super::chunks;
+use super::db::{Arg, Tx, to_json};
 use super::run::Counts;
 use super::runs::add_counts;
 use super::{Store, StoreError};
@@ -83,16 +86,11 @@ impl Store {
     pub async fn add_tasks(&self, run: RunId, tasks: &[NewTask], now: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.db.begin().await?;
         require_open(&mut tx, run).await?;
-        let mut counts = Counts::default();
-        for task in tasks {
-            let source = task.source.to_string();
-            if insert_task(&mut tx, run, task.id, ("mirror", task.listed.as_ref(), &task.sidecars), &source, now)
-                .await?
-            {
-                counts.tasks += 1;
-                insert_destinations(&mut tx, task, now).await?;
-            }
-        }
+        let rows = tasks.iter().map(|task| task_row(run, task, now)).collect();
+        let counts =
+            Counts { tasks: chunks::execute(&mut tx, "add tasks", &ADD_TASKS, rows).await?, ..Counts::default() };
+        let rows = tasks.iter().flat_map(|task| destination_rows(task, now)).collect();
+        chunks::execute(&mut tx, "add destinations", &ADD_DESTINATIONS, rows).await?;
         add_counts(&mut tx, run, &counts).await?;
         tx.commit().await?;
         Ok(counts.tasks)
@@ -112,14 +110,21 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;
         require_open(&mut tx, run).await?;
-        let id = TaskId::new();
-        if insert_task(&mut tx, run, id, ("listing", None, &Sidecars::default()), source, now).await? {
-            tx.execute(
-                "close a failed line",
-                "update tasks set state = 'done', outcome = $2, failure = $3, ended_at = $4 where id = $1",
-                &[id.into(), Outcome::Failed.as_str().into(), to_json(failure).into(), now.into()],
-            )
-            .await?;
+        let sql = "insert into tasks (id, run, kind, source, sidecars, state, attempt, tries, dead_letters, deferred,
+                 not_before, spent, stages, outcome, failure, ended_at)
+             values ($1, $2, 'listing', $3, $4, 'done', $5, 0, 0, 0, $6, '{}', '[]', $7, $8, $6)
+             on conflict do nothing";
+        let args = [
+            TaskId::new().into(),
+            run.into(),
+            source.into(),
+            to_json(&Sidecars::default()).into(),
+            Attempt::FIRST.0.into(),
+            now.into(),
+            Outcome::Failed.as_str().into(),
+            to_json(failure).into(),
+        ];
+        if tx.execute("add a failed line", sql, &args).await? == 1 {
             add_counts(&mut tx, run, &Counts { tasks: 1, failed: 1, ..Counts::default() }).await?;
         }
         tx.commit().await
@@ -148,59 +153,57 @@ pub(super) async fn require_open(tx: &mut Tx, run: RunId) -> Result<String, Stor
     }
 }
 
-/// False if the run has a task for this source, or saw it unchanged.
-async fn insert_task(
-    tx: &mut Tx,
-    run: RunId,
-    id: TaskId,
-    (kind, listed, sidecars): (&'static str, Option<&Digest>, &Sidecars),
-    source: &str,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    let inserted = tx
-        .execute(
-            "add a task",
-            "insert into tasks (id, run, kind, source, listed, sidecars, state, attempt, tries, dead_letters, deferred,
-                 not_before, spent, stages)
-             select $1, $2, $3, $4, $5, $6, 'ready', $7, 0, 0, 0, $8, '{}', '[]'
-             where not exists (select 1 from unchanged where run = $2 and source = $4)
-             on conflict do nothing",
-            &[
-                id.into(),
-                run.into(),
-                kind.into(),
-                source.into(),
-                listed.map(Digest::as_str).into(),
-                to_json(sidecars).into(),
-                Attempt::FIRST.0.into(),
-                now.into(),
-            ],
-        )
-        .await?;
-    Ok(inserted == 1)
+/// Those of which the run has no task, and that it did not see unchanged.
+static ADD_TASKS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "insert into tasks (id, run, kind, source, listed, sidecars, state, attempt, tries, dead_letters, deferred,
+             not_before, spent, stages)
+         select column1, column2, 'mirror', column3, column4, column5, 'ready', column6, 0, 0, 0, column7, '{{}}', '[]'
+         from ({}) as new
+         where column1 is not null
+             and not exists (select 1 from unchanged where unchanged.run = column2 and unchanged.source = column3)
+         on conflict do nothing",
+        chunks::rows(7)
+    )
+});
+
+/// Those of tasks that were added.
+static ADD_DESTINATIONS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "insert into destinations (task, position, target, content, origin, listed, read_back, not_before, deferred,
+             attempt)
+         select column1, column2, column3, column4, column5, column6, column7, column8, 0, 0
+         from ({}) as new join tasks on tasks.id = column1
+         where column1 is not null
+         on conflict do nothing",
+        chunks::rows(8)
+    )
+});
+
+fn task_row(run: RunId, task: &NewTask, now: Timestamp) -> [Arg; 7] {
+    [
+        task.id.into(),
+        run.into(),
+        task.source.to_string().into(),
+        task.listed.as_ref().map(Digest::as_str).into(),
+        to_json(&task.sidecars).into(),
+        Attempt::FIRST.0.into(),
+        now.into(),
+    ]
 }
 
-async fn insert_destinations(tx: &mut Tx, task: &NewTask, now: Timestamp) -> Result<(), StoreError> {
-    for (position, destination) in task.destinations.iter().enumerate() {
+fn destination_rows(task: &NewTask, now: Timestamp) -> impl Iterator<Item = [Arg; 8]> {
+    task.destinations.iter().enumerate().map(move |(position, destination)| {
         let NewDestination { location, content, origin, listed, read_back } = destination;
-        tx.execute(
-            "add a destination",
-            "insert into destinations (task, position, target, content, origin, listed, read_back, not_before,
-                 deferred, attempt)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, 0, 0)
-             on conflict do nothing",
-            &[
-                task.id.into(),
-                position.into(),
-                location.to_string().into(),
-                to_json(content).into(),
-                to_json(origin).into(),
-                listed.as_ref().map(to_json).into(),
-                (*read_back).into(),
-                now.into(),
-            ],
-        )
-        .await?;
-    }
-    Ok(())
+        [
+            task.id.into(),
+            position.into(),
+            location.to_string().into(),
+            to_json(content).into(),
+            to_json(origin).into(),
+            listed.as_ref().map(to_json).into(),
+            (*read_back).into(),
+            now.into(),
+        ]
+    })
 }
