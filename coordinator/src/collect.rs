@@ -78,15 +78,9 @@ impl Coordinator {
     /// Tells listeners which of `tasks` are done and which wait, and the loops that there is something to do.
     async fn tell(&self, tasks: &[TaskId]) -> Result<(), CoordinatorError> {
         // Nobody need be listening, and then nothing is read for it.
-        let listened = tasks.iter().filter(|_| self.events.receiver_count() > 0);
-        for task in listened {
-            if let Some(row) = self.store.report_row(*task).await? {
-                self.tell_event(Event::Ended(row));
-                continue;
-            }
-            for waiting in self.store.waiting_of(*task).await? {
-                self.tell_event(Event::Waits(waiting));
-            }
+        if self.events.receiver_count() > 0 {
+            self.store.report_rows_of(tasks).await?.into_iter().for_each(|row| self.tell_event(Event::Ended(row)));
+            self.store.waiting_of(tasks).await?.into_iter().for_each(|waiting| self.tell_event(Event::Waits(waiting)));
         }
         self.run_finished.notify_one();
         self.tasks_ready.notify_one();

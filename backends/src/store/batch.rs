@@ -8,7 +8,7 @@ use proto::outcome::{Spent, StageTime};
 use proto::{Attempt, Digest, Failure, Outcome, RunId, TaskId};
 
 use super::StoreError;
-use super::chunks::{self, CHUNK};
+use super::chunks::{self, Texts};
 use super::db::{Arg, Row, Tx, to_json};
 use super::settle::read_outcome;
 
@@ -69,18 +69,16 @@ impl Batch {
         let tasks: BTreeSet<TaskId> = tasks.into_iter().collect();
         let names: Vec<String> = tasks.iter().map(ToString::to_string).collect();
         let mut found = HashMap::with_capacity(names.len());
-        for chunk in names.chunks(CHUNK) {
-            for row in &rows(tx, &TASKS, chunk).await? {
-                found.insert(row.parse("id")?, read_task(row)?);
-            }
-            for row in &rows(tx, &DESTINATIONS, chunk).await? {
-                let Some(task) = found.get_mut(&row.parse("task")?) else { continue };
-                task.destinations.push(read_destination(row)?);
-            }
-            for row in &rows(tx, &ATTEMPTS, chunk).await? {
-                let Some(task) = found.get_mut(&row.parse("task")?) else { continue };
-                task.recorded.insert(Attempt(row.number("attempt")?));
-            }
+        for row in &rows(tx, &TASKS, &names).await? {
+            found.insert(row.parse("id")?, read_task(row)?);
+        }
+        for row in &rows(tx, &DESTINATIONS, &names).await? {
+            let Some(task) = found.get_mut(&row.parse("task")?) else { continue };
+            task.destinations.push(read_destination(row)?);
+        }
+        for row in &rows(tx, &ATTEMPTS, &names).await? {
+            let Some(task) = found.get_mut(&row.parse("task")?) else { continue };
+            task.recorded.insert(Attempt(row.number("attempt")?));
         }
         Ok(Self(found))
     }
@@ -108,52 +106,70 @@ impl Batch {
     }
 }
 
-static TASKS: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "select tasks.*, runs.job from tasks join runs on runs.id = tasks.run where tasks.id in ({})",
-        chunks::placeholders(1)
-    )
+static TASKS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!(
+            "select tasks.*, runs.job from tasks join runs on runs.id = tasks.run where tasks.id in ({})",
+            chunks::placeholders(1, size)
+        )
+    })
 });
 
-static DESTINATIONS: LazyLock<String> = LazyLock::new(|| {
-    format!("select * from destinations where task in ({}) order by task, position", chunks::placeholders(1))
+static DESTINATIONS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!("select * from destinations where task in ({}) order by task, position", chunks::placeholders(1, size))
+    })
 });
 
-static ATTEMPTS: LazyLock<String> =
-    LazyLock::new(|| format!("select task, attempt from attempts where task in ({})", chunks::placeholders(1)));
+static ATTEMPTS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| format!("select task, attempt from attempts where task in ({})", chunks::placeholders(1, size)))
+});
 
-static RECORD_ATTEMPTS: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "insert into attempts (task, attempt, recorded_at)
+static RECORD_ATTEMPTS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!(
+            "insert into attempts (task, attempt, recorded_at)
          select column1, column2, column3 from ({}) as new where column1 is not null",
-        chunks::rows(3)
-    )
+            chunks::rows(3, size)
+        )
+    })
 });
 
-static SETTLE_TASKS: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "update tasks set state = column2, attempt = column3, not_before = coalesce(column4, not_before),
+static SETTLE_TASKS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!(
+            "update tasks set state = column2, attempt = column3, not_before = coalesce(column4, not_before),
              deferred = column5, outcome = column6, ended_at = column7, tries = column8, dead_letters = column9,
              source_digest = column10, spent = column11, stages = column12
          from ({}) as new where tasks.id = column1",
-        chunks::rows(12)
-    )
+            chunks::rows(12, size)
+        )
+    })
 });
 
-static SETTLE_DESTINATIONS: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "update destinations set outcome = column3, digest = column4, failure = column5, not_before = column6,
+static SETTLE_DESTINATIONS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!(
+            "update destinations set outcome = column3, digest = column4, failure = column5, not_before = column6,
              deferred = column7
          from ({}) as new where task = column1 and target = column2",
-        chunks::rows(7)
-    )
+            chunks::rows(7, size)
+        )
+    })
 });
 
-static RELEASE: LazyLock<String> =
-    LazyLock::new(|| format!("delete from claims where task in (select column1 from ({}) as old)", chunks::rows(1)));
+static RELEASE: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!("delete from claims where task in (select column1 from ({}) as old)", chunks::rows(1, size))
+    })
+});
 
-async fn rows(tx: &mut Tx, sql: &'static str, names: &[String]) -> Result<Vec<Row>, StoreError> {
-    tx.rows("read tasks", sql, &chunks::args(names).collect::<Vec<_>>()).await
+async fn rows(tx: &mut Tx, texts: &'static Texts, names: &[String]) -> Result<Vec<Row>, StoreError> {
+    let mut rows = Vec::new();
+    for (sql, args) in texts.ask(None, names) {
+        rows.extend(tx.rows("read tasks", sql, &args).await?);
+    }
+    Ok(rows)
 }
 
 fn read_task(row: &Row) -> Result<Found, StoreError> {

@@ -22,6 +22,9 @@ use super::StoreError;
 /// this is only reached when a disk hangs.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Statements that a connection keeps prepared: all that there are, for chunks of each size.
+const STATEMENTS: usize = 250;
+
 /// Reading connections: for the loops and some people who look on.
 const READERS: u32 = 4;
 
@@ -40,6 +43,7 @@ impl Db {
             // A result is acked after its commit, so a commit must survive a power cut: NORMAL would not sync the log.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
+            .statement_cache_capacity(STATEMENTS)
             .foreign_keys(true);
         let error = |source| StoreError::Open { path: path.to_owned(), source };
         // SQLite itself ends a transaction that the disk fails, and the driver still counts it as open: such a connection
@@ -190,6 +194,7 @@ fn bind<'q>(sql: &'static str, args: &[Arg]) -> sqlx::query::Query<'q, sqlx::Sql
 }
 
 /// A value for a placeholder.
+#[derive(Clone)]
 pub(super) enum Arg {
     /// Text, or null.
     Text(Option<String>),

@@ -12,8 +12,8 @@ use proto::failure::{Class, Code};
 use proto::task::{Listed, Placed, Sidecars};
 use proto::{Attempt, Content, Digest, Failure, Location, RunId, Task, TaskId};
 
-use super::chunks::{self, CHUNK};
-use super::db::{Arg, Row, Tx};
+use super::chunks::{self, Texts};
+use super::db::{Row, Tx};
 use super::placements::read_placed;
 use super::taking::Taking;
 use super::{Store, StoreError};
@@ -136,12 +136,14 @@ async fn due_tasks(tx: &mut Tx, run: RunId, limit: usize, now: Timestamp) -> Res
     rows.iter().map(read).collect()
 }
 
-static MARK: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "update tasks set state = 'published' from ({}) as new
+static MARK: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!(
+            "update tasks set state = 'published' from ({}) as new
          where tasks.id = column1 and attempt = column2 and state = 'ready'",
-        chunks::rows(2)
-    )
+            chunks::rows(2, size)
+        )
+    })
 });
 
 /// One task of each run, then the next one of each.
@@ -177,9 +179,10 @@ async fn due_destinations(
     tasks: impl Iterator<Item = TaskId>,
     now: Timestamp,
 ) -> Result<HashMap<TaskId, Vec<DueDestination>>, StoreError> {
-    static SQL: LazyLock<String> = LazyLock::new(|| {
-        format!(
-            "select destinations.task, destinations.target, destinations.content, destinations.listed,
+    static SQL: LazyLock<Texts> = LazyLock::new(|| {
+        Texts::new(|size| {
+            format!(
+                "select destinations.task, destinations.target, destinations.content, destinations.listed,
                  destinations.read_back, placements.job, placements.digest, placements.fingerprint, placements.parts
              from destinations
              join tasks on tasks.id = destinations.task
@@ -189,14 +192,14 @@ async fn due_destinations(
                      select 1 from destinations taken
                      where taken.task = tasks.id and taken.attempt = tasks.attempt and taken.outcome is null)))
              order by destinations.task, destinations.position",
-            chunks::placeholders(2)
-        )
+                chunks::placeholders(2, size)
+            )
+        })
     });
     let names: Vec<String> = tasks.map(|task| task.to_string()).collect();
     let mut due: HashMap<TaskId, Vec<DueDestination>> = HashMap::with_capacity(names.len());
-    for chunk in names.chunks(CHUNK) {
-        let args: Vec<Arg> = std::iter::once(now.into()).chain(chunks::args(chunk)).collect();
-        for row in &tx.rows("read tasks' destinations", &SQL, &args).await? {
+    for (sql, args) in SQL.ask(Some(now.into()), &names) {
+        for row in &tx.rows("read tasks' destinations", sql, &args).await? {
             let owner = row.opt_text("job")?;
             let placed = owner.is_some().then(|| read_placed(row)).transpose()?;
             due.entry(row.parse("task")?).or_default().push(DueDestination {

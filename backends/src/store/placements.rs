@@ -8,7 +8,7 @@ use proto::task::{Fingerprint, Placed};
 use proto::{Digest, Location, RunId, TaskResult, outcome::End};
 
 use super::batch::Found;
-use super::chunks::{self, CHUNK};
+use super::chunks::{self, Texts};
 use super::db::{Arg, Row, Tx};
 use super::{NewDestination, Store, StoreError};
 
@@ -75,21 +75,20 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn placements(&self, locations: &[Location]) -> Result<HashMap<Location, Placement>, StoreError> {
-        static SQL: LazyLock<String> = LazyLock::new(|| {
-            let targets = chunks::placeholders(1);
-            format!("select * from placements where project = 'default' and target in ({targets})")
+        static SQL: LazyLock<Texts> = LazyLock::new(|| {
+            Texts::new(|size| {
+                let targets = chunks::placeholders(1, size);
+                format!("select * from placements where project = 'default' and target in ({targets})")
+            })
         });
+        let names: HashMap<String, &Location> =
+            locations.iter().map(|location| (location.to_string(), location)).collect();
         let mut placements = HashMap::with_capacity(locations.len());
-        for chunk in locations.chunks(CHUNK) {
-            let names: Vec<String> = chunk.iter().map(ToString::to_string).collect();
-            let args: Vec<_> = chunks::args(&names).collect();
-            let rows = self.db.rows("read placements", &SQL, &args).await?;
-            let mut found = HashMap::with_capacity(rows.len());
-            for row in &rows {
-                found.insert(row.text("target")?, read_placement(row)?);
+        for (sql, args) in SQL.ask(None, &names.keys().cloned().collect::<Vec<_>>()) {
+            for row in &self.db.rows("read placements", sql, &args).await? {
+                let Some(location) = names.get(&row.text("target")?) else { continue };
+                placements.insert((*location).clone(), read_placement(row)?);
             }
-            let known = chunk.iter().zip(names);
-            placements.extend(known.filter_map(|(location, name)| Some((location.clone(), found.get(&name)?.clone()))));
         }
         Ok(placements)
     }
@@ -166,8 +165,9 @@ impl PlacementUpdates {
 ///
 /// What an attempt finds as it was placed it does not verify; what it did not find so went through all stages. A late
 /// result that disagrees with the record may be right, and is no proof.
-static UPDATE: LazyLock<String> = LazyLock::new(|| {
-    format!(
+static UPDATE: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!(
         "insert into placements (target, job, digest, fingerprint, seen_at, run, source, source_digest, content, origin,
              parts, verified_at)
          select column1, column2, column3, column4, column5, column6,
@@ -189,8 +189,9 @@ static UPDATE: LazyLock<String> = LazyLock::new(|| {
              seen_at = excluded.seen_at, run = excluded.run, source = excluded.source,
              source_digest = excluded.source_digest, content = excluded.content, origin = excluded.origin,
              parts = excluded.parts, verified_at = excluded.verified_at",
-        chunks::rows(11)
+        chunks::rows(11, size)
     )
+    })
 });
 
 async fn doubt(tx: &mut Tx, target: &str) -> Result<(), StoreError> {

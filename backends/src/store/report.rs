@@ -1,11 +1,13 @@
 //! Rows of a run, in order, for the fold that makes its report.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use proto::outcome::{Spent, StageTime};
 use proto::{Content, Digest, Failure, Location, Outcome, RunId, TaskId};
 
+use super::chunks::{self, Texts};
 use super::db::Row;
 use super::settle::read_outcome;
 use super::{Origin, Store, StoreError};
@@ -53,20 +55,38 @@ pub struct ReportDestination {
 }
 
 impl Store {
-    /// The row of a task; none while it is open.
+    /// The rows of these tasks; those that are open are missing.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn report_row(&self, task: TaskId) -> Result<Option<ReportRow>, StoreError> {
-        let sql = "select tasks.*,
-                 (select coalesce(max(attempt), 0) from destinations where task = tasks.id) as attempts
-             from tasks where id = $1 and state = 'done'";
-        let rows = self.db.rows("read how a task ended", sql, &[task.into()]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let sql = "select * from destinations where task = $1 order by position";
-        let destinations = self.db.rows("read how a task ended", sql, &[task.into()]).await?;
-        let destinations = destinations.iter().map(read_destination).collect::<Result<_, _>>()?;
-        read_row(row, destinations).map(Some)
+    pub async fn report_rows_of(&self, tasks: &[TaskId]) -> Result<Vec<ReportRow>, StoreError> {
+        static TASKS: LazyLock<Texts> = LazyLock::new(|| {
+            Texts::new(|size| {
+                format!(
+                    "select tasks.*,
+                     (select coalesce(max(attempt), 0) from destinations where task = tasks.id) as attempts
+                 from tasks where id in ({}) and state = 'done' order by id",
+                    chunks::placeholders(1, size)
+                )
+            })
+        });
+        static DESTINATIONS: LazyLock<Texts> = LazyLock::new(|| {
+            Texts::new(|size| {
+                format!(
+                    "select destinations.* from tasks join destinations on destinations.task = tasks.id
+                 where tasks.id in ({}) and tasks.state = 'done' order by task, position",
+                    chunks::placeholders(1, size)
+                )
+            })
+        });
+        let names: Vec<String> = tasks.iter().map(ToString::to_string).collect();
+        let mut found = Vec::with_capacity(names.len());
+        for ((of_tasks, args), (of_destinations, _)) in TASKS.ask(None, &names).zip(DESTINATIONS.ask(None, &names)) {
+            let tasks = self.db.rows("read how tasks ended", of_tasks, &args).await?;
+            let destinations = self.db.rows("read how tasks ended", of_destinations, &args).await?;
+            found.extend(read_rows(&tasks, &destinations)?);
+        }
+        Ok(found)
     }
 
     /// The next rows of a run that are done, by source: up to `limit` of those after `after`, the source of the last
@@ -122,15 +142,8 @@ impl Store {
                  and ($4 = 0 or tasks.outcome not in ('up_to_date', 'pushed'))
              order by tasks.source, destinations.position";
         let args = [run.into(), after.into(), last.text("source")?.into(), only_undone.into()];
-        let mut destinations: HashMap<TaskId, Vec<ReportDestination>> = HashMap::new();
-        for row in self.db.rows("read destinations of a report", sql, &args).await? {
-            destinations.entry(row.parse("task")?).or_default().push(read_destination(&row)?);
-        }
-        let read = |row: &Row| {
-            let destinations = destinations.remove(&row.parse("id")?).unwrap_or_default();
-            read_row(row, destinations)
-        };
-        tasks.iter().map(read).collect()
+        let destinations = self.db.rows("read destinations of a report", sql, &args).await?;
+        read_rows(&tasks, &destinations)
     }
 
     /// The same, of what the run saw unchanged.
@@ -169,6 +182,15 @@ impl Store {
         }
         Ok(images)
     }
+}
+
+fn read_rows(tasks: &[Row], destinations: &[Row]) -> Result<Vec<ReportRow>, StoreError> {
+    let mut by_task: HashMap<TaskId, Vec<ReportDestination>> = HashMap::with_capacity(tasks.len());
+    for row in destinations {
+        by_task.entry(row.parse("task")?).or_default().push(read_destination(row)?);
+    }
+    let mut read = |row: &Row| read_row(row, by_task.remove(&row.parse("id")?).unwrap_or_default());
+    tasks.iter().map(&mut read).collect()
 }
 
 fn read_row(row: &Row, destinations: Vec<ReportDestination>) -> Result<ReportRow, StoreError> {

@@ -9,7 +9,7 @@ use proto::{Location, Outcome, Task, TaskId, limits};
 
 use super::StoreError;
 use super::batch::Batch;
-use super::chunks;
+use super::chunks::{self, Texts};
 use super::db::{Arg, Tx, to_json};
 use super::dispatch::{Due, DueDestination, Taker, target_owned};
 use super::settle::{Tally, close_if_done};
@@ -106,37 +106,45 @@ impl Taking {
     }
 }
 
-static CLAIM: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "insert into claims (target, task) select column1, column2 from ({}) as new where column1 is not null
+static CLAIM: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!(
+            "insert into claims (target, task) select column1, column2 from ({}) as new where column1 is not null
          on conflict (project, target) do update set task = excluded.task where claims.task = excluded.task",
-        chunks::rows(2)
-    )
+            chunks::rows(2, size)
+        )
+    })
 });
 
-static TAKE_OVER: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "update placements set job = column2 from ({}) as new where project = 'default' and target = column1",
-        chunks::rows(2)
-    )
+static TAKE_OVER: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!(
+            "update placements set job = column2 from ({}) as new where project = 'default' and target = column1",
+            chunks::rows(2, size)
+        )
+    })
 });
 
-static TAKE_TASKS: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "update tasks set started_at = coalesce(started_at, column2), taken_at = column2 from ({}) as new
+static TAKE_TASKS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!(
+            "update tasks set started_at = coalesce(started_at, column2), taken_at = column2 from ({}) as new
          where tasks.id = column1",
-        chunks::rows(2)
-    )
+            chunks::rows(2, size)
+        )
+    })
 });
 
 /// The digest at the first attempt is kept: an attempt that was lost may have moved the tag, and that was us.
-static TAKE_DESTINATIONS: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "update destinations set attempt = column3,
+static TAKE_DESTINATIONS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!(
+            "update destinations set attempt = column3,
              known_digest = case when attempt = 0 then column4 else known_digest end
          from ({}) as new where task = column1 and target = column2",
-        chunks::rows(4)
-    )
+            chunks::rows(4, size)
+        )
+    })
 });
 
 async fn fail_owned(

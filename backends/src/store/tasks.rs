@@ -7,7 +7,7 @@ use proto::task::{Listed, Sidecars};
 use proto::{Attempt, Content, Digest, Failure, Kind, Location, Outcome, RunId, TaskId};
 use serde::{Deserialize, Serialize};
 
-use super::chunks;
+use super::chunks::{self, Texts};
 use super::db::{Arg, Tx, to_json};
 use super::run::Counts;
 use super::runs::add_counts;
@@ -154,30 +154,34 @@ pub(super) async fn require_open(tx: &mut Tx, run: RunId) -> Result<String, Stor
 }
 
 /// Those of which the run has no task, and that it did not see unchanged.
-static ADD_TASKS: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "insert into tasks (id, run, kind, source, listed, sidecars, state, attempt, tries, dead_letters, deferred,
+static ADD_TASKS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!(
+            "insert into tasks (id, run, kind, source, listed, sidecars, state, attempt, tries, dead_letters, deferred,
              not_before, spent, stages)
          select column1, column2, 'mirror', column3, column4, column5, 'ready', column6, 0, 0, 0, column7, '{{}}', '[]'
          from ({}) as new
          where column1 is not null
              and not exists (select 1 from unchanged where unchanged.run = column2 and unchanged.source = column3)
          on conflict do nothing",
-        chunks::rows(7)
-    )
+            chunks::rows(7, size)
+        )
+    })
 });
 
 /// Those of tasks that were added.
-static ADD_DESTINATIONS: LazyLock<String> = LazyLock::new(|| {
-    format!(
+static ADD_DESTINATIONS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!(
         "insert into destinations (task, position, target, content, origin, listed, read_back, not_before, deferred,
              attempt)
          select column1, column2, column3, column4, column5, column6, column7, column8, 0, 0
          from ({}) as new join tasks on tasks.id = column1
          where column1 is not null
          on conflict do nothing",
-        chunks::rows(8)
+        chunks::rows(8, size)
     )
+    })
 });
 
 fn task_row(run: RunId, task: &NewTask, now: Timestamp) -> [Arg; 7] {

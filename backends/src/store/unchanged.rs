@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use proto::RunId;
 use proto::task::Placed;
 
-use super::chunks::{self, CHUNK};
-use super::db::{Arg, Tx, to_json};
+use super::chunks::{self, Texts};
+use super::db::{Tx, to_json};
 use super::placements::read_placed;
 use super::tasks::require_open;
 use super::{NewDestination, NewTask, Store, StoreError};
@@ -94,22 +94,23 @@ impl Record {
 }
 
 async fn read_records(tx: &mut Tx, images: &[Unchanged]) -> Result<HashMap<String, Record>, StoreError> {
-    static SQL: LazyLock<String> = LazyLock::new(|| {
-        let targets = chunks::placeholders(1);
-        format!(
-            "select placements.*, unchanged.run as seen_in, unchanged.source as seen_as,
+    static SQL: LazyLock<Texts> = LazyLock::new(|| {
+        Texts::new(|size| {
+            let targets = chunks::placeholders(1, size);
+            format!(
+                "select placements.*, unchanged.run as seen_in, unchanged.source as seen_as,
                  (select count(*) from runs where id = unchanged.run and report_digest is null) as is_awaited
              from placements left join unchanged
                  on unchanged.project = placements.project and unchanged.target = placements.target
              where placements.project = 'default' and placements.target in ({targets})"
-        )
+            )
+        })
     });
     let destinations = images.iter().flat_map(|image| &image.task.destinations);
     let targets: Vec<String> = destinations.map(|to| to.location.to_string()).collect();
     let mut records = HashMap::with_capacity(targets.len());
-    for chunk in targets.chunks(CHUNK) {
-        let args: Vec<Arg> = chunks::args(chunk).collect();
-        for row in tx.rows("read placements", &SQL, &args).await? {
+    for (sql, args) in SQL.ask(None, &targets) {
+        for row in tx.rows("read placements", sql, &args).await? {
             let record = Record {
                 job: row.text("job")?,
                 placed: read_placed(&row)?,
@@ -125,24 +126,28 @@ async fn read_records(tx: &mut Tx, images: &[Unchanged]) -> Result<HashMap<Strin
 }
 
 /// Those of a chunk of sources that are tasks of a run.
-static OF_TASKS: LazyLock<String> =
-    LazyLock::new(|| format!("select source from tasks where run = $1 and source in ({})", chunks::placeholders(2)));
+static OF_TASKS: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!("select source from tasks where run = $1 and source in ({})", chunks::placeholders(2, size))
+    })
+});
 
 /// Those of a chunk of sources that a run saw unchanged.
-static OF_UNCHANGED: LazyLock<String> = LazyLock::new(|| {
-    format!("select source from unchanged where run = $1 and source in ({})", chunks::placeholders(2))
+static OF_UNCHANGED: LazyLock<Texts> = LazyLock::new(|| {
+    Texts::new(|size| {
+        format!("select source from unchanged where run = $1 and source in ({})", chunks::placeholders(2, size))
+    })
 });
 
 async fn known_sources(
     tx: &mut Tx,
-    sql: &'static str,
+    texts: &'static Texts,
     run: RunId,
     images: &[Unchanged],
 ) -> Result<HashSet<String>, StoreError> {
     let sources: Vec<String> = images.iter().map(|image| image.task.source.to_string()).collect();
     let mut found = HashSet::new();
-    for chunk in sources.chunks(CHUNK) {
-        let args: Vec<Arg> = std::iter::once(run.into()).chain(chunks::args(chunk)).collect();
+    for (sql, args) in texts.ask(Some(run.into()), &sources) {
         for row in tx.rows("look for what a run has of images", sql, &args).await? {
             found.insert(row.text("source")?);
         }
