@@ -5,8 +5,7 @@ use backends::{Delivery, Lane};
 use daemon::crash::{Effect, around};
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use proto::TaskId;
-use proto::limits::COLLECT_BATCH;
+use proto::{TaskId, limits};
 use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{Coordinator, Event, Failures};
@@ -17,7 +16,12 @@ impl Coordinator {
     pub(crate) async fn collect_until(&self, stop: &CancellationToken) -> Result<(), CoordinatorError> {
         let mut failures = Failures::default();
         while let Some(first) = stop.run_until_cancelled(self.queue.next(Lane::Results)).await {
-            let step = async { self.record(self.batch(first?), Timestamp::now()).await };
+            let step = async {
+                let first = first?;
+                // More follow while workers are busy, and a transaction costs the same for all of them.
+                tokio::time::sleep(limits::COLLECT_WITHIN).await;
+                self.record(self.batch(first), Timestamp::now()).await
+            };
             failures.note(step.await, self.pace.tick).await?;
         }
         Ok(())
@@ -44,7 +48,7 @@ impl Coordinator {
     /// `first`, and what else lies there already.
     fn batch(&self, first: Delivery) -> Vec<Delivery> {
         let mut batch = vec![first];
-        while batch.len() < COLLECT_BATCH {
+        while batch.len() < limits::COLLECT_BATCH {
             match self.queue.next(Lane::Results).now_or_never() {
                 Some(Ok(delivery)) => batch.push(delivery),
                 // A fault of the Queue shows again when the loop waits for the next one.

@@ -117,8 +117,8 @@ impl Coordinator {
     /// A loop failed several times in a row.
     pub async fn run(&self, stop: &CancellationToken) -> Result<(), CoordinatorError> {
         tokio::try_join!(
-            self.every(&self.tasks_ready, stop, async || self.dispatch(Timestamp::now()).await),
-            self.every(&self.run_finished, stop, async || self.close_finished(Timestamp::now()).await),
+            self.every(Step::Dispatch, stop),
+            self.every(Step::Close, stop),
             self.collect_until(stop),
             self.collect_dead_until(stop),
         )?;
@@ -154,16 +154,19 @@ impl Coordinator {
         self.close_finished(now).await
     }
 
-    /// Repeats `step`, when woken and at each tick.
-    async fn every(
-        &self,
-        wake: &Notify,
-        stop: &CancellationToken,
-        step: impl AsyncFn() -> Result<(), CoordinatorError>,
-    ) -> Result<(), CoordinatorError> {
+    /// Repeats a step, when woken and at each tick.
+    async fn every(&self, step: Step, stop: &CancellationToken) -> Result<(), CoordinatorError> {
         let mut failures = Failures::default();
+        let wake = match step {
+            Step::Dispatch => &self.tasks_ready,
+            Step::Close => &self.run_finished,
+        };
         while !stop.is_cancelled() {
-            failures.note(step().await, self.pace.tick).await?;
+            let done = match step {
+                Step::Dispatch => self.dispatch(Timestamp::now()).await,
+                Step::Close => self.close_finished(Timestamp::now()).await,
+            };
+            failures.note(done, self.pace.tick).await?;
             tokio::select! {
                 () = wake.notified() => {}
                 () = tokio::time::sleep(self.pace.tick) => {}
@@ -172,6 +175,15 @@ impl Coordinator {
         }
         Ok(())
     }
+}
+
+/// What a loop repeats.
+#[derive(Clone, Copy)]
+enum Step {
+    /// Hands out what is due.
+    Dispatch,
+    /// Closes runs that are finished.
+    Close,
 }
 
 /// Failures of a loop since its last success.

@@ -19,6 +19,7 @@ use proto::{Host, Outcome, Repository, RunId, limits};
 use registry::Client;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use worker::{Activity, ContentStore, Tools, Worker};
 
 use crate::data::{DataFolder, DataLock};
@@ -49,7 +50,7 @@ impl Extent {
 
 /// A factory within this process, alone in its data folder.
 pub(crate) struct Factory {
-    coordinator: Coordinator,
+    coordinator: Arc<Coordinator>,
     store: Store,
     queue: Arc<dyn Queue>,
     tools: Tools,
@@ -83,7 +84,7 @@ impl Factory {
             warn(&format!("run {} was cut off: it is closed, with a report", run.id.short()));
             coordinator.interrupt(run.id).await?;
         }
-        Ok(Self { coordinator, store, queue, tools, client, ledger, slots, _lock: lock })
+        Ok(Self { coordinator: Arc::new(coordinator), store, queue, tools, client, ledger, slots, _lock: lock })
     }
 
     /// As [`records::refuse_namesake`].
@@ -190,7 +191,10 @@ impl Factory {
             }
             .context("expand the job file")
         };
-        let coordinate = async { self.coordinator.run(&recording).await.context("coordinate") };
+        // As a task it runs where workers do, and need not wake another thread with each of its steps.
+        let (coordinator, until) = (Arc::clone(&self.coordinator), recording.clone());
+        let coordinating = AbortOnDropHandle::new(tokio::spawn(async move { coordinator.run(&until).await }));
+        let coordinate = async { coordinating.await.context("coordinate")?.context("coordinate") };
         tokio::try_join!(take, conclude, expand, coordinate)?;
         // Before the run counts as closed: a Ledger of which something may be lost is doubted.
         self.keep(job).await;

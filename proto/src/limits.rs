@@ -72,13 +72,16 @@ pub const PARTS_USUAL: u32 = 12;
 pub const DELIVERIES_MAX: u32 = 5;
 
 /// Tasks that a worker runs at once, unless `--slots` says otherwise.
-pub const SLOTS: usize = 8;
+pub const SLOTS: usize = 24;
 
 /// Tasks that `expand` writes in one transaction.
 pub const EXPAND_BATCH: usize = 1_000;
 
 /// Results that `collect` records in one transaction.
 pub const COLLECT_BATCH: usize = 200;
+
+/// How long a result may wait for others that are recorded with it.
+pub const COLLECT_WITHIN: Duration = Duration::from_millis(10);
 
 const _: () = assert!(MESSAGE_BYTES_MAX < MANIFEST_BYTES_MAX, "manifests never travel in messages");
 const _: () = assert!(ATTEMPT_DEADLINE.as_secs() + 4 * 60 < 30 * 60, "a result must be out before the broker asks");

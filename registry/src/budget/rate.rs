@@ -1,8 +1,9 @@
 //! How many requests per second: without a limit until the server says that it has one, then near to it.
 //!
-//! A refusal takes the rate down to nine tenths of what was accepted, once for all requests that were under way. Then
-//! it grows, by 1 % in 5 s at first, and the faster the longer nothing is refused: a limit that was never met again is
-//! found soon, one that is there is met seldom. Only the time in which somebody waited for the rate counts.
+//! Until the first refusal the rate grows with the answers. A refusal takes it down to nine tenths of what was accepted,
+//! once for all requests that were under way. Then it grows, by 1 % in 5 s at first, and the faster the longer nothing is
+//! refused: a limit that was never met again is found soon, one that is there is met seldom. Only the time in which
+//! somebody waited for the rate counts.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,9 +15,15 @@ use super::pace::Pace;
 /// Where the rate of an unknown server begins, per second.
 const FIRST: f64 = 100.0;
 
-/// How fast the rate of an unknown server grows: doubled in 0.15 s. What is far away is protected by the number of
-/// requests under way, too.
-const GROWTH_FIRST: f64 = 4.6;
+/// The rate of an unknown server grows so with each answer that is no refusal, while somebody waits: by as many answers
+/// as a server gives before it refuses, and not by time, which says nothing of what it takes.
+const GROWTH_BY_ANSWER: f64 = 1.05;
+
+/// How lately somebody must have waited for that.
+const WAITED: Duration = Duration::from_millis(100);
+
+/// How fast a rate grows at most that was refused some time ago: doubled in 0.15 s.
+const GROWTH_MAX: f64 = 4.6;
 
 /// How fast a rate grows that was just refused: by 1 % in 5 s.
 const GROWTH_LAST: f64 = 0.002;
@@ -65,7 +72,7 @@ impl Rate {
         Self {
             found: None,
             ceiling: ceiling.map(|ceiling| f64::from(ceiling.max(1))),
-            growth: GROWTH_FIRST,
+            growth: GROWTH_MAX,
             grown: now,
             cut: None,
             paused: now,
@@ -107,16 +114,20 @@ impl Rate {
         let second = Duration::from_secs(1);
         let waited = now.saturating_duration_since(self.grown.max(self.paused)).min(second).as_secs_f64();
         self.grown = now;
-        if self.ceiling.is_some_and(|ceiling| found >= ceiling) {
+        if self.cut.is_none() || self.ceiling.is_some_and(|ceiling| found >= ceiling) {
             return;
         }
-        self.growth = (self.growth * (waited / GROWTH_DOUBLES).exp2()).min(GROWTH_FIRST);
+        self.growth = (self.growth * (waited / GROWTH_DOUBLES).exp2()).min(GROWTH_MAX);
         self.found = Some(found * (self.growth * waited).exp()).filter(|found| *found < MAX);
     }
 
     /// A request was answered, and not refused.
     pub(super) fn accepted(&mut self, now: Instant) {
         self.accepted.note(now);
+        if self.cut.is_none() && now < self.grown + WAITED {
+            let found = self.found.filter(|found| self.ceiling.is_none_or(|ceiling| *found < ceiling));
+            self.found = found.map(|found| found * GROWTH_BY_ANSWER).or(self.found).filter(|found| *found < MAX);
+        }
     }
 
     /// A request that was sent at `sent` was refused, with the wait that was asked for.
