@@ -13,3 +13,4 @@ mod placing;
 mod referring;
 mod several;
 mod shapes;
+mod sharing;
