@@ -14,3 +14,4 @@ mod referring;
 mod several;
 mod shapes;
 mod sharing;
+mod traps;
