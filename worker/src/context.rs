@@ -16,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::activity::{Activity, ActivityGuard};
 use crate::content::ContentStore;
 
+/// How long somebody else's upload is waited for at once.
+const UPLOAD_WAIT: Duration = Duration::from_secs(2);
+
 /// What all attempts of a worker share. Clones share the same.
 #[derive(Clone)]
 pub struct Tools {
@@ -31,6 +34,8 @@ pub struct Tools {
     pub(crate) content: Option<ContentStore>,
     /// How long a destination may go on after the others of its task are done.
     pub(crate) laggard_grace: Duration,
+    /// How long somebody else's upload is waited for at once.
+    pub(crate) upload_wait: Duration,
 }
 
 impl Tools {
@@ -38,7 +43,8 @@ impl Tools {
     /// they do.
     pub fn new(client: Client, ledger: Arc<dyn Ledger>, activity: Activity) -> Self {
         let (places, flights) = (Arc::new(Places::new(client)), Flights::default());
-        Self { places, ledger, activity, flights, content: None, laggard_grace: limits::LAGGARD_GRACE }
+        let (laggard_grace, upload_wait) = (limits::LAGGARD_GRACE, UPLOAD_WAIT);
+        Self { places, ledger, activity, flights, content: None, laggard_grace, upload_wait }
     }
 
     /// The same, with a store for what goes to several destinations.
@@ -49,6 +55,11 @@ impl Tools {
     /// The same with another [`limits::LAGGARD_GRACE`].
     pub fn with_laggard_grace(self, laggard_grace: Duration) -> Self {
         Self { laggard_grace, ..self }
+    }
+
+    /// The same, waiting for somebody else's upload so long at once; after some such waits a slot is given back.
+    pub fn with_upload_wait(self, upload_wait: Duration) -> Self {
+        Self { upload_wait, ..self }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::wire::Wire;
 use challenge::Challenge;
 pub(crate) use cloud::Doors;
 pub(crate) use cloud::aws::Aws;
+pub(crate) use cloud::is_azure;
 pub(crate) use credentials::{Credentials, Found, Keyring, secret};
 pub(crate) use token::Scopes;
 use token::{Service, Token, basic};

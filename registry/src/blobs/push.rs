@@ -9,6 +9,7 @@ use super::body::Feed;
 use super::read;
 use super::session::Session;
 use super::stream::BlobSource;
+use crate::auth::is_azure;
 use crate::client::Client;
 use crate::error::{Error, Kind};
 use crate::transport::{Purpose, Registry};
@@ -20,6 +21,13 @@ pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 /// Largest blob with which it is tried whether a registry takes a `POST` that brings the blob with it: where it does
 /// not, these bytes are sent twice, once.
 const TRIED_BYTES_MAX: u64 = 32 * 1024;
+
+/// Most that Azure's registries take in one request. Above that they refuse it (413) or cut the connection, and then
+/// nothing tells that chunks would do (goharbor/harbor#23015, Azure/azure-sdk-for-net#32059).
+const AZURE_BODY_BYTES_MAX: u64 = 20_000_000;
+
+/// Is said to keep a wrong blob, and to say nothing, where an upload comes in more than one chunk.
+const WITHOUT_CHUNKS: &str = "ghcr.io";
 
 /// How a blob came to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +109,7 @@ impl<'a> Push<'a> {
                 session
             }
         };
-        let chunks = self.registry.learned.get().chunks_only;
+        let chunks = self.is_for_chunks();
         let refused = match self.send(session, chunks).await {
             Err(PushError::Destination(error)) if !chunks && self.blob.size > 0 && wants_chunks(&error) => error,
             sent => return sent.map(|()| Pushed::Uploaded),
@@ -113,6 +121,12 @@ impl<'a> Push<'a> {
         Ok(Pushed::Uploaded)
     }
 
+    /// Whether the registry is known not to take this blob in one request.
+    fn is_for_chunks(&self) -> bool {
+        let is_cut = self.blob.size > AZURE_BODY_BYTES_MAX && is_azure(self.repository.host());
+        is_cut || self.registry.learned.get().chunks_only
+    }
+
     /// Everything with the `POST` that opens the upload, where that is known to do, or is worth a try; the upload that
     /// it opened if it did not.
     async fn single(&self) -> Result<Option<Session<'a>>, PushError> {
@@ -121,7 +135,7 @@ impl<'a> Push<'a> {
             Some(is_taken) => is_taken,
             None => self.blob.size <= TRIED_BYTES_MAX,
         };
-        if !is_tried || known.chunks_only {
+        if !is_tried || self.is_for_chunks() {
             return Session::open(self.registry, self.repository).await.map(Some).map_err(PushError::Destination);
         }
         match self.post().await {
@@ -183,7 +197,10 @@ impl<'a> Push<'a> {
     async fn chunks(&self, session: &mut Session<'_>) -> Result<(), PushError> {
         let slot = self.registry.write_slot().await.map_err(PushError::Destination)?;
         let feed = self.feed().await?;
-        let chunk = self.registry.options.chunk_bytes.max(session.chunk_min).max(1);
+        let chunk = match self.repository.host().as_str() {
+            WITHOUT_CHUNKS => self.blob.size,
+            _ => self.registry.options.chunk_bytes.max(session.chunk_min).max(1),
+        };
         let mut sent = 0;
         while sent < self.blob.size {
             let length = chunk.min(self.blob.size - sent);

@@ -22,4 +22,5 @@ mod secrets;
 mod setup;
 mod tags;
 mod tls;
+mod traps;
 mod tricks;

@@ -107,7 +107,7 @@ async fn a_mount_that_is_refused_becomes_an_upload() {
 }
 
 #[tokio::test]
-async fn a_repository_of_another_registry_is_never_named_for_a_mount() {
+async fn docker_hub_refuses_a_from_of_another_registry_so_none_is_ever_named() {
     let [near, far] = [Registry::builder().start().await.unwrap(), Registry::builder().start().await.unwrap()];
     let (bytes, descriptor) = blob(1, 1000);
     let from = repository(&far, "from");

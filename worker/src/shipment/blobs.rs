@@ -1,9 +1,9 @@
 //! Brings one blob to a destination, in the cheapest way that does.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use backends::ledger::LEASE_LASTS;
 use backends::{Holders, Lease};
@@ -11,13 +11,11 @@ use daemon::crash::{self, Effect, around};
 use proto::outcome::Spent;
 use proto::{Descriptor, Digest, Manifest, Reference, Repository};
 use registry::{Place, Progress, Pushed};
+use tokio::time::timeout;
 
 use super::{CONCURRENCY, Shipment};
 use crate::failure::StageError;
 use crate::stage::concurrently;
-
-/// How long somebody else's upload is waited for at once.
-const WAIT: Duration = Duration::from_secs(2);
 
 /// After so many waits with nothing else under way the attempt is given back: its slot does better elsewhere.
 const IDLE_WAITS_MAX: u32 = 5;
@@ -97,10 +95,16 @@ impl Shipment<'_> {
         if self.stock.has(&blob.digest) {
             return Ok(skipped(blob));
         }
-        // Only one attempt of this worker at a time brings it to this repository; the others find it there.
-        let _turn = self.cx.tools.flights.turn(repository, &blob.digest).await;
-        let ledger = &self.cx.tools.ledger;
         let mut idle = 0;
+        // Only one attempt of this worker at a time brings it to this repository; the others find it there.
+        let mut turn = pin!(self.cx.tools.flights.turn(repository, &blob.digest));
+        let _turn = loop {
+            match timeout(self.cx.tools.upload_wait, &mut turn).await {
+                Ok(turn) => break turn,
+                Err(_) => self.note_wait(&mut idle, blob)?,
+            }
+        };
+        let ledger = &self.cx.tools.ledger;
         loop {
             let holders = ledger.holders(repository, std::slice::from_ref(&blob.digest)).await;
             if self.is_here(&holders, blob).await? {
@@ -109,12 +113,15 @@ impl Shipment<'_> {
             if let Some(spent) = self.try_to_bring(repository, &holders, blob).await? {
                 return Ok(spent);
             }
-            ledger.lease_ended(repository.host(), &blob.digest, WAIT).await;
-            idle = if self.busy.load(Ordering::Relaxed) == 0 { idle + 1 } else { 0 };
-            if idle >= IDLE_WAITS_MAX {
-                return Err(StageError::Elsewhere(blob.digest.clone()));
-            }
+            ledger.lease_ended(repository.host(), &blob.digest, self.cx.tools.upload_wait).await;
+            self.note_wait(&mut idle, blob)?;
         }
+    }
+
+    /// Counts the waits for somebody else's upload with nothing else under way.
+    fn note_wait(&self, idle: &mut u32, blob: &Descriptor) -> Result<(), StageError> {
+        *idle = if self.busy.load(Ordering::Relaxed) == 0 { *idle + 1 } else { 0 };
+        if *idle < IDLE_WAITS_MAX { Ok(()) } else { Err(StageError::Elsewhere(blob.digest.clone())) }
     }
 
     /// Mounts or sends the blob; none while somebody else sends it to this registry, from where it may be mounted then.

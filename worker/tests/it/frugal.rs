@@ -8,7 +8,7 @@ use proto::content::Referrers;
 use proto::outcome::End;
 use proto::settings::Alternative;
 use proto::task::{Listed, ListedTag, Sidecars, TaskKind};
-use proto::{Class, Code, Digest, Manifest, Task, TaskId};
+use proto::{Class, Code, Descriptor, Digest, Manifest, Task, TaskId};
 use sandbox::store::StoredManifest;
 use sandbox::{Effect, Fault, Image, Layer, Log, Missing, Registry, RetryAfter, content};
 
@@ -144,11 +144,13 @@ async fn a_tag_that_moved_is_read_with_the_same_request_that_asks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_tasks_that_share_layers_and_repositories_send_each_blob_once() {
     let bench = Arc::new(acquainted(|_| {}).await);
-    let shared: Vec<Layer> = (0..5).map(|seed| Layer::new(seed, 5 << 20)).collect();
+    let shared: Vec<Descriptor> =
+        (0..5).map(|seed| bench.source.store().put_synthetic_blob("team/app", seed, 50 << 20)).collect();
     let tasks: Vec<Task> = (0..8)
         .map(|number: u64| {
             let tag = format!("2.{number}");
-            let image = shared.iter().fold(content::image(100 + number), sandbox::content::ImageBuilder::layer);
+            let image = content::image(100 + number);
+            let image = shared.iter().fold(image, sandbox::content::ImageBuilder::layer_elsewhere);
             bench.put(&tag, &image.build());
             let mut task = listed(bench.task(&tag));
             let place = format!("{}/team-{}/app:{tag}", bench.destination.host(), number % 4);

@@ -13,3 +13,5 @@ mod placing;
 mod referring;
 mod several;
 mod shapes;
+mod sharing;
+mod traps;

@@ -49,7 +49,7 @@ async fn a_registry_that_does_not_check_what_it_takes_is_asked_for_the_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn manifests_are_copied_byte_for_byte() {
+async fn signed_images_are_copied_byte_for_byte() {
     let bench = Bench::new().await;
     put_all_kinds(&bench);
     bench.publish(&bench.task("1.0")).await;

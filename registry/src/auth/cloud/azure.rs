@@ -35,6 +35,11 @@ struct Refresh {
     refresh_token: String,
 }
 
+/// Whether Azure runs this registry.
+pub(crate) fn is_azure(host: &Host) -> bool {
+    [".azurecr.io", ".azurecr.cn", ".azurecr.us"].iter().any(|domain| host.name().ends_with(domain))
+}
+
 impl Azure {
     pub(super) fn new(host: Host, doors: Doors) -> Self {
         Self { host, doors, tokens: Kept::default() }
@@ -42,9 +47,7 @@ impl Azure {
 
     /// The refresh token for the registry.
     pub(super) async fn find(&self) -> Result<Found, Error> {
-        let domains = [".azurecr.io", ".azurecr.cn", ".azurecr.us"];
-        let is_azure = domains.iter().any(|domain| self.host.name().ends_with(domain));
-        check_host(&self.host, "Azure", is_azure, "`NAME.azurecr.io`")?;
+        check_host(&self.host, "Azure", is_azure(&self.host), "`NAME.azurecr.io`")?;
         let fetch = async {
             let (access, origin) = access(&self.doors).await?;
             self.doors.note(&access);

@@ -25,6 +25,7 @@ use crate::tls;
 use crate::wire::Wire;
 use aws::Aws;
 use azure::Azure;
+pub(crate) use azure::is_azure;
 use gcp::Gcp;
 use github::Github;
 
