@@ -21,7 +21,7 @@ use crate::error::CoordinatorError;
 use crate::expand::{Expansion, Known, Listing, Only, expand};
 
 /// Sources surveyed at once.
-const CONCURRENCY: usize = 8;
+const CONCURRENCY: usize = 16;
 
 impl Coordinator {
     /// Writes the tasks of a run, those of a repository as soon as it was listed, and notes what needs none. A repository

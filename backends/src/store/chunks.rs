@@ -9,9 +9,9 @@ use std::ops::Range;
 use super::StoreError;
 use super::db::{Arg, Tx};
 
-/// Values, or rows, of a chunk: the smallest size that holds what is left. Any database takes the largest, and more would
-/// save little.
-const SIZES: [usize; 4] = [1, 5, 20, 100];
+/// Values, or rows, of a chunk: the smallest size that holds what is left. More would save nothing: SQLite looks for the
+/// name of each placeholder among all of them.
+const SIZES: [usize; 3] = [1, 5, 25];
 
 const LARGEST: usize = SIZES[SIZES.len() - 1];
 
