@@ -11,9 +11,6 @@ use registry::PushError;
 /// How long a side that asks for patience without naming a time is left alone.
 const DEFER_WITHOUT_TIME: Duration = Duration::from_secs(60);
 
-/// How long an attempt is put off for which somebody else sends what is left.
-const ELSEWHERE_WAIT: Duration = Duration::from_secs(5);
-
 /// What can go wrong in a stage.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StageError {
@@ -42,8 +39,13 @@ pub(crate) enum StageError {
     #[error("the destination took what it lacked, and lacks it still: {0}")]
     Unrepaired(String),
     /// Nothing is left to do but to wait for it.
-    #[error("somebody else sends blob `{0}`")]
-    Elsewhere(Digest),
+    #[error("somebody else sends blob `{blob}`")]
+    Elsewhere {
+        /// What is waited for.
+        blob: Digest,
+        /// How long the attempt is put off.
+        wait: Duration,
+    },
     #[error("the destination's tag shows {}, expected {}", or_nothing(found), or_nothing(expected))]
     Moved { expected: Option<Digest>, found: Option<Digest> },
     #[error("the attempt's time was over in stage {0}, before one blob was complete")]
@@ -97,7 +99,7 @@ pub(crate) fn end_of(stage: Stage, error: &StageError) -> End {
         StageError::Unrepaired(_) => {
             (Code::DestinationIncomplete, Class::Retry, Some("its storage may be damaged: ask who runs it"))
         }
-        StageError::Elsewhere(_) => return End::Interrupted { wait: ELSEWHERE_WAIT },
+        StageError::Elsewhere { wait, .. } => return End::Interrupted { wait: *wait },
         // The next attempt begins with what the tag shows then, and decides anew.
         StageError::Moved { .. } => (Code::DestinationMoved, Class::Retry, Some("does another tool write this tag?")),
         StageError::Deadline(Stage::Push) => {

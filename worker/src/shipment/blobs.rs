@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use backends::ledger::LEASE_LASTS;
 use backends::{Holders, Lease};
@@ -20,7 +21,12 @@ use crate::stage::concurrently;
 /// After so many waits with nothing else under way the attempt is given back: its slot does better elsewhere.
 const IDLE_WAITS_MAX: u32 = 5;
 
-/// From this attempt on nobody is waited for: whatever says that somebody else sends the blob is wrong.
+/// How long a first attempt is put off for which somebody else sends what is left; later ones longer, up to the most.
+const ELSEWHERE_WAIT: Duration = Duration::from_secs(5);
+const ELSEWHERE_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// From this attempt on, after a quarter of an hour, nobody is waited for: whatever says that somebody else sends the blob
+/// is wrong.
 const PATIENT_ATTEMPTS: u32 = 20;
 
 impl Shipment<'_> {
@@ -121,7 +127,12 @@ impl Shipment<'_> {
     /// Counts the waits for somebody else's upload with nothing else under way.
     fn note_wait(&self, idle: &mut u32, blob: &Descriptor) -> Result<(), StageError> {
         *idle = if self.busy.load(Ordering::Relaxed) == 0 { *idle + 1 } else { 0 };
-        if *idle < IDLE_WAITS_MAX { Ok(()) } else { Err(StageError::Elsewhere(blob.digest.clone())) }
+        if *idle < IDLE_WAITS_MAX {
+            return Ok(());
+        }
+        // The longer it takes, the less it matters when it is asked for again: many that wait leave the slots to others.
+        let wait = (ELSEWHERE_WAIT * self.cx.attempt.0).min(ELSEWHERE_WAIT_MAX);
+        Err(StageError::Elsewhere { blob: blob.digest.clone(), wait })
     }
 
     /// Mounts or sends the blob; none while somebody else sends it to this registry, from where it may be mounted then.
