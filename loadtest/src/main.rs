@@ -170,12 +170,16 @@ fn run(cli: &Cli, bench: &mut Bench, scenario: Scenario, size: Size) -> Result<(
         }
         Scenario::Mirror => {
             for (side, round_trip_ms) in sides.flat_map(|side| round_trips.iter().map(move |ms| (*side, *ms))) {
-                mirror::run(bench, Mirror { side, shape: size.mirror, round_trip_ms })?;
+                mirror::run(bench, Mirror { side, shape: size.mirror, round_trip_ms, vendor: None })?;
             }
         }
         Scenario::Unchanged => {
             for round_trip_ms in round_trips {
-                mirror::unchanged(bench, Mirror { side: Side::Sandbox, shape: size.unchanged, round_trip_ms })?;
+                // Whether listings say digests, or each tag is asked for.
+                for vendor in [Some("gcr"), None] {
+                    let (side, shape) = (Side::Sandbox, size.unchanged);
+                    mirror::unchanged(bench, Mirror { side, shape, round_trip_ms, vendor })?;
+                }
             }
         }
         Scenario::Limits => limits::run(bench)?,

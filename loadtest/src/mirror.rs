@@ -41,13 +41,16 @@ pub(crate) struct Mirror {
     pub(crate) side: Side,
     pub(crate) shape: Shape,
     pub(crate) round_trip_ms: usize,
+    /// Whose way of listing tags with their digests the `sandbox` registries have, if any.
+    pub(crate) vendor: Option<&'static str>,
 }
 
 impl Mirror {
     pub(crate) fn title(&self) -> String {
         let Shape { repositories, tags, .. } = self.shape;
         let side = if self.side == Side::Sandbox { "sandbox" } else { "docker-registry" };
-        format!("{} tags, {side}, {} ms", repositories * tags, self.round_trip_ms)
+        let listed = if self.vendor.is_some() { ", listed with digests" } else { "" };
+        format!("{} tags, {side}, {} ms{listed}", repositories * tags, self.round_trip_ms)
     }
 
     fn repositories(&self) -> Vec<String> {
@@ -79,9 +82,10 @@ impl Mirror {
         if source.move_tags()? { Ok(()) } else { put(source, &Plan::of(self.shape.moved(generation))) }
     }
 
-    /// The option of `sandbox` that makes it as far away as it is to be.
-    fn line(&self) -> [String; 2] {
-        ["--round-trip".to_owned(), self.round_trip_ms.to_string()]
+    /// The options of `sandbox` that make it as far away as it is to be, and list tags as it is to.
+    fn line(&self) -> Vec<String> {
+        let vendor = self.vendor.iter().flat_map(|vendor| ["--vendor".to_owned(), (*vendor).to_owned()]);
+        ["--round-trip".to_owned(), self.round_trip_ms.to_string()].into_iter().chain(vendor).collect()
     }
 
     /// What registry and network allow.

@@ -1,8 +1,11 @@
 //! The budgets of a mirror: how near ours comes to what is possible, and how far it leaves the others behind.
 
+use sandbox::content::Bench as Shape;
+
 use crate::bench::{Bench, FULL};
 use crate::mirror::{Mirror, Phases, Side};
 use crate::replay::Plan;
+use crate::sample::Sample;
 use crate::table::Row;
 
 /// Most of the limit that a first copy may take: blobs come from a source, and not from memory.
@@ -62,12 +65,21 @@ pub(crate) fn judge(bench: &mut Bench, mirror: Mirror, plan: &Plan, limit: &Limi
     }
 }
 
-/// A question for each tag, a list for each repository, and the greeting.
+/// A question for each tag, a list for each repository, and the greeting; where listings say digests, no tag is asked
+/// for, of either side.
 pub(crate) fn judge_warm(bench: &mut Bench, mirror: Mirror, warm: &Row) {
-    let most = ((mirror.shape.tags + 1) * mirror.shape.repositories + 2) as f64;
-    if let Some(asked) = warm.median(|sample| sample.source.asked() as f64) {
-        bench.judge(asked <= most, || {
-            format!("{}: {asked} requests to the source when nothing has changed, more than {most}", mirror.title())
+    let Shape { repositories, tags, .. } = mirror.shape;
+    let (most, sides) = match mirror.vendor {
+        Some(_) => (2 * repositories + 10, "both registries"),
+        None => ((tags + 1) * repositories + 2, "the source"),
+    };
+    let asked = |sample: &Sample| match mirror.vendor {
+        Some(_) => sample.source.asked() + sample.destination.asked(),
+        None => sample.source.asked(),
+    };
+    if let Some(asked) = warm.median(|sample| asked(sample) as f64) {
+        bench.judge(asked <= most as f64, || {
+            format!("{}: {asked} requests to {sides} when nothing has changed, more than {most}", mirror.title())
         });
     }
 }
