@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use backends::store::Run;
+use backends::store::{Run, RunEnd};
 use backends::{Ledger, LocalLedger, MemoryQueue, Queue, Store};
 use coordinator::audit::Audit;
 use coordinator::expand::Only;
@@ -78,7 +78,10 @@ impl Factory {
         let coordinator = Coordinator::new(store.clone(), queue.clone(), client.clone(), pace, data.reports());
         let cut_off = store.open_runs().await?;
         let ledger = LocalLedger::open(&data.ledger()).await;
-        let ledger = Arc::new(if cut_off.is_empty() { ledger } else { ledger.doubted() });
+        // Asked of the last run, and not only of an open one: who closed that may have been killed before it made up for it.
+        let is_complete = |run: &Run| run.ended.is_some_and(|(end, _)| end != RunEnd::Interrupted);
+        let ledger = if store.runs(1).await?.iter().all(is_complete) { ledger } else { ledger.doubted() };
+        let ledger = Arc::new(ledger);
         let tools = Tools::new(client.clone(), ledger.clone(), Activity::default()).with_content(content);
         for run in cut_off {
             warn(&format!("run {} was cut off: it is closed, with a report", run.id.short()));
