@@ -1,14 +1,13 @@
 //! Tasks as a batch of messages finds them: read at once, changed in memory, and written at once.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use proto::outcome::{Spent, StageTime};
 use proto::{Attempt, Digest, Failure, Outcome, RunId, TaskId};
 
 use super::StoreError;
-use super::chunks::{self, Texts};
+use super::chunks::{Change, Question};
 use super::db::{Arg, Row, Tx, to_json};
 use super::settle::read_outcome;
 
@@ -69,14 +68,14 @@ impl Batch {
         let tasks: BTreeSet<TaskId> = tasks.into_iter().collect();
         let names: Vec<String> = tasks.iter().map(ToString::to_string).collect();
         let mut found = HashMap::with_capacity(names.len());
-        for row in &rows(tx, &TASKS, &names).await? {
+        for row in &tx.ask("read tasks", &TASKS, None, &names).await? {
             found.insert(row.parse("id")?, read_task(row)?);
         }
-        for row in &rows(tx, &DESTINATIONS, &names).await? {
+        for row in &tx.ask("read tasks", &DESTINATIONS, None, &names).await? {
             let Some(task) = found.get_mut(&row.parse("task")?) else { continue };
             task.destinations.push(read_destination(row)?);
         }
-        for row in &rows(tx, &ATTEMPTS, &names).await? {
+        for row in &tx.ask("read tasks", &ATTEMPTS, None, &names).await? {
             let Some(task) = found.get_mut(&row.parse("task")?) else { continue };
             task.recorded.insert(Attempt(row.number("attempt")?));
         }
@@ -92,85 +91,47 @@ impl Batch {
         let attempts = self.0.iter().flat_map(|(id, found)| {
             found.newly_recorded.iter().map(move |attempt| [(*id).into(), attempt.0.into(), now.into()])
         });
-        chunks::execute(tx, "record attempts", &RECORD_ATTEMPTS, attempts.collect()).await?;
+        RECORD_ATTEMPTS.execute(tx, "record attempts", attempts.collect()).await?;
         let settled = || self.0.iter().filter_map(|(id, found)| Some((id, found, found.settled.as_ref()?)));
         let tasks = settled().map(|(id, found, settled)| task_row(*id, found, settled)).collect();
-        chunks::execute(tx, "close tasks, or make their next attempts ready", &SETTLE_TASKS, tasks).await?;
+        SETTLE_TASKS.execute(tx, "close tasks, or make their next attempts ready", tasks).await?;
         let destinations = settled().flat_map(|(id, found, _)| {
             found.destinations.iter().map(move |destination| destination_row(*id, destination))
         });
-        chunks::execute(tx, "record how destinations ended", &SETTLE_DESTINATIONS, destinations.collect()).await?;
+        SETTLE_DESTINATIONS.execute(tx, "record how destinations ended", destinations.collect()).await?;
         let claims = settled().map(|(id, ..)| [(*id).into()]).collect();
-        chunks::execute(tx, "release destination tags", &RELEASE, claims).await?;
+        RELEASE.execute(tx, "release destination tags", claims).await?;
         Ok(())
     }
 }
 
-static TASKS: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!(
-            "select tasks.*, runs.job from tasks join runs on runs.id = tasks.run where tasks.id in ({})",
-            chunks::placeholders(1, size)
-        )
-    })
-});
+static TASKS: Question =
+    Question::new("select tasks.*, runs.job from tasks join runs on runs.id = tasks.run where tasks.id in (CHUNK)");
 
-static DESTINATIONS: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!("select * from destinations where task in ({}) order by task, position", chunks::placeholders(1, size))
-    })
-});
+static DESTINATIONS: Question =
+    Question::new("select * from destinations where task in (CHUNK) order by task, position");
 
-static ATTEMPTS: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| format!("select task, attempt from attempts where task in ({})", chunks::placeholders(1, size)))
-});
+static ATTEMPTS: Question = Question::new("select task, attempt from attempts where task in (CHUNK)");
 
-static RECORD_ATTEMPTS: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!(
-            "insert into attempts (task, attempt, recorded_at)
-         select column1, column2, column3 from ({}) as new where column1 is not null",
-            chunks::rows(3, size)
-        )
-    })
-});
+static RECORD_ATTEMPTS: Change<3> = Change::new(
+    "insert into attempts (task, attempt, recorded_at)
+         select column1, column2, column3 from (CHUNK) as new where column1 is not null",
+);
 
-static SETTLE_TASKS: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!(
-            "update tasks set state = column2, attempt = column3, not_before = coalesce(column4, not_before),
+static SETTLE_TASKS: Change<12> = Change::new(
+    "update tasks set state = column2, attempt = column3, not_before = coalesce(column4, not_before),
              deferred = column5, outcome = column6, ended_at = column7, tries = column8, dead_letters = column9,
              source_digest = column10, spent = column11, stages = column12
-         from ({}) as new where tasks.id = column1",
-            chunks::rows(12, size)
-        )
-    })
-});
+         from (CHUNK) as new where tasks.id = column1",
+);
 
-static SETTLE_DESTINATIONS: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!(
-            "update destinations set outcome = column3, digest = column4, failure = column5, not_before = column6,
+static SETTLE_DESTINATIONS: Change<7> = Change::new(
+    "update destinations set outcome = column3, digest = column4, failure = column5, not_before = column6,
              deferred = column7
-         from ({}) as new where task = column1 and target = column2",
-            chunks::rows(7, size)
-        )
-    })
-});
+         from (CHUNK) as new where task = column1 and target = column2",
+);
 
-static RELEASE: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!("delete from claims where task in (select column1 from ({}) as old)", chunks::rows(1, size))
-    })
-});
-
-async fn rows(tx: &mut Tx, texts: &'static Texts, names: &[String]) -> Result<Vec<Row>, StoreError> {
-    let mut rows = Vec::new();
-    for (sql, args) in texts.ask(None, names) {
-        rows.extend(tx.rows("read tasks", sql, &args).await?);
-    }
-    Ok(rows)
-}
+static RELEASE: Change<1> = Change::new("delete from claims where task in (select column1 from (CHUNK) as old)");
 
 fn read_task(row: &Row) -> Result<Found, StoreError> {
     Ok(Found {

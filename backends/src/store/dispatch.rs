@@ -4,7 +4,7 @@
 //! the tag, from the moment in which it is taken until its attempt ends.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::vec::IntoIter;
 
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use proto::failure::{Class, Code};
 use proto::task::{Listed, Placed, Sidecars};
 use proto::{Attempt, Content, Digest, Failure, Location, RunId, Task, TaskId};
 
-use super::chunks::{self, Texts};
+use super::chunks::{Change, Question};
 use super::db::{Row, Tx};
 use super::placements::read_placed;
 use super::taking::Taking;
@@ -74,7 +74,7 @@ impl Store {
     pub async fn mark_published(&self, tasks: &[Task]) -> Result<u64, StoreError> {
         let mut tx = self.db.begin().await?;
         let rows = tasks.iter().map(|task| [task.id.into(), task.attempt.0.into()]).collect();
-        let marked = chunks::execute(&mut tx, "mark tasks as published", &MARK, rows).await?;
+        let marked = MARK.execute(&mut tx, "mark tasks as published", rows).await?;
         tx.commit().await?;
         Ok(marked)
     }
@@ -136,15 +136,10 @@ async fn due_tasks(tx: &mut Tx, run: RunId, limit: usize, now: Timestamp) -> Res
     rows.iter().map(read).collect()
 }
 
-static MARK: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!(
-            "update tasks set state = 'published' from ({}) as new
+static MARK: Change<2> = Change::new(
+    "update tasks set state = 'published' from (CHUNK) as new
          where tasks.id = column1 and attempt = column2 and state = 'ready'",
-            chunks::rows(2, size)
-        )
-    })
-});
+);
 
 /// One task of each run, then the next one of each.
 fn in_turn(mut lists: Vec<(Arc<Taker>, IntoIter<Due>)>) -> Vec<(Arc<Taker>, Due)> {
@@ -179,39 +174,32 @@ async fn due_destinations(
     tasks: impl Iterator<Item = TaskId>,
     now: Timestamp,
 ) -> Result<HashMap<TaskId, Vec<DueDestination>>, StoreError> {
-    static SQL: LazyLock<Texts> = LazyLock::new(|| {
-        Texts::new(|size| {
-            format!(
-                "select destinations.task, destinations.target, destinations.content, destinations.listed,
+    static SQL: Question = Question::new(
+        "select destinations.task, destinations.target, destinations.content, destinations.listed,
                  destinations.read_back, placements.job, placements.digest, placements.fingerprint, placements.parts
              from destinations
              join tasks on tasks.id = destinations.task
              left join placements on placements.project = 'default' and placements.target = destinations.target
-             where destinations.task in ({}) and destinations.outcome is null
+             where destinations.task in (CHUNK) and destinations.outcome is null
                  and (destinations.attempt = tasks.attempt or (destinations.not_before <= $1 and not exists (
                      select 1 from destinations taken
                      where taken.task = tasks.id and taken.attempt = tasks.attempt and taken.outcome is null)))
              order by destinations.task, destinations.position",
-                chunks::placeholders(2, size)
-            )
-        })
-    });
+    );
     let names: Vec<String> = tasks.map(|task| task.to_string()).collect();
     let mut due: HashMap<TaskId, Vec<DueDestination>> = HashMap::with_capacity(names.len());
-    for (sql, args) in SQL.ask(Some(now.into()), &names) {
-        for row in &tx.rows("read tasks' destinations", sql, &args).await? {
-            let owner = row.opt_text("job")?;
-            let placed = owner.is_some().then(|| read_placed(row)).transpose()?;
-            due.entry(row.parse("task")?).or_default().push(DueDestination {
-                location: row.parse("target")?,
-                content: row.json("content")?,
-                owner,
-                placed,
-                listed: row.opt_json("listed")?,
-                read_back: row.flag("read_back")?,
-                parts: row.opt_number("parts")?,
-            });
-        }
+    for row in &tx.ask("read tasks' destinations", &SQL, Some(now.into()), &names).await? {
+        let owner = row.opt_text("job")?;
+        let placed = owner.is_some().then(|| read_placed(row)).transpose()?;
+        due.entry(row.parse("task")?).or_default().push(DueDestination {
+            location: row.parse("target")?,
+            content: row.json("content")?,
+            owner,
+            placed,
+            listed: row.opt_json("listed")?,
+            read_back: row.flag("read_back")?,
+            parts: row.opt_number("parts")?,
+        });
     }
     Ok(due)
 }

@@ -1,14 +1,13 @@
 //! What lies under destination tags, and what makes us doubt it.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use proto::task::{Fingerprint, Placed};
 use proto::{Digest, Location, RunId, TaskResult, outcome::End};
 
 use super::batch::Found;
-use super::chunks::{self, Texts};
+use super::chunks::{Change, Question};
 use super::db::{Arg, Row, Tx};
 use super::{NewDestination, Store, StoreError};
 
@@ -75,20 +74,14 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn placements(&self, locations: &[Location]) -> Result<HashMap<Location, Placement>, StoreError> {
-        static SQL: LazyLock<Texts> = LazyLock::new(|| {
-            Texts::new(|size| {
-                let targets = chunks::placeholders(1, size);
-                format!("select * from placements where project = 'default' and target in ({targets})")
-            })
-        });
+        static SQL: Question =
+            Question::new("select * from placements where project = 'default' and target in (CHUNK)");
         let names: HashMap<String, &Location> =
             locations.iter().map(|location| (location.to_string(), location)).collect();
         let mut placements = HashMap::with_capacity(locations.len());
-        for (sql, args) in SQL.ask(None, &names.keys().cloned().collect::<Vec<_>>()) {
-            for row in &self.db.rows("read placements", sql, &args).await? {
-                let Some(location) = names.get(&row.text("target")?) else { continue };
-                placements.insert((*location).clone(), read_placement(row)?);
-            }
+        for row in &self.db.ask("read placements", &SQL, &names.keys().cloned().collect::<Vec<_>>()).await? {
+            let Some(location) = names.get(&row.text("target")?) else { continue };
+            placements.insert((*location).clone(), read_placement(row)?);
         }
         Ok(placements)
     }
@@ -156,7 +149,7 @@ impl PlacementUpdates {
     /// Writes what was taken up until now.
     pub(super) async fn write(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
         self.targets.clear();
-        chunks::execute(tx, "update placements", &UPDATE, std::mem::take(&mut self.rows)).await?;
+        UPDATE.execute(tx, "update placements", std::mem::take(&mut self.rows)).await?;
         Ok(())
     }
 }
@@ -165,10 +158,8 @@ impl PlacementUpdates {
 ///
 /// What an attempt finds as it was placed it does not verify; what it did not find so went through all stages. A late
 /// result that disagrees with the record may be right, and is no proof.
-static UPDATE: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!(
-        "insert into placements (target, job, digest, fingerprint, seen_at, run, source, source_digest, content, origin,
+static UPDATE: Change<11> = Change::new(
+    "insert into placements (target, job, digest, fingerprint, seen_at, run, source, source_digest, content, origin,
              parts, verified_at)
          select column1, column2, column3, column4, column5, column6,
              case when tasks.source = known.source || '@' || known.source_digest then known.source
@@ -180,7 +171,7 @@ static UPDATE: LazyLock<Texts> = LazyLock::new(|| {
                  when column11 = 1 and known.digest <> column3 then null
                  when column10 = 1 or known.digest <> column3 or known.fingerprint <> column4 then column5
                  else known.verified_at end
-         from ({}) as new
+         from (CHUNK) as new
          join tasks on tasks.id = column7
          left join destinations on destinations.task = tasks.id and destinations.target = column1
          left join placements as known on known.project = 'default' and known.target = column1
@@ -189,10 +180,7 @@ static UPDATE: LazyLock<Texts> = LazyLock::new(|| {
              seen_at = excluded.seen_at, run = excluded.run, source = excluded.source,
              source_digest = excluded.source_digest, content = excluded.content, origin = excluded.origin,
              parts = excluded.parts, verified_at = excluded.verified_at",
-        chunks::rows(11, size)
-    )
-    })
-});
+);
 
 async fn doubt(tx: &mut Tx, target: &str) -> Result<(), StoreError> {
     let sql = "update placements set verified_at = null where project = 'default' and target = $1";

@@ -1,13 +1,12 @@
 //! Rows of a run, in order, for the fold that makes its report.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use proto::outcome::{Spent, StageTime};
 use proto::{Content, Digest, Failure, Location, Outcome, RunId, TaskId};
 
-use super::chunks::{self, Texts};
+use super::chunks::Question;
 use super::db::Row;
 use super::settle::read_outcome;
 use super::{Origin, Store, StoreError};
@@ -60,33 +59,19 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn report_rows_of(&self, tasks: &[TaskId]) -> Result<Vec<ReportRow>, StoreError> {
-        static TASKS: LazyLock<Texts> = LazyLock::new(|| {
-            Texts::new(|size| {
-                format!(
-                    "select tasks.*,
+        static TASKS: Question = Question::new(
+            "select tasks.*,
                      (select coalesce(max(attempt), 0) from destinations where task = tasks.id) as attempts
-                 from tasks where id in ({}) and state = 'done' order by id",
-                    chunks::placeholders(1, size)
-                )
-            })
-        });
-        static DESTINATIONS: LazyLock<Texts> = LazyLock::new(|| {
-            Texts::new(|size| {
-                format!(
-                    "select destinations.* from tasks join destinations on destinations.task = tasks.id
-                 where tasks.id in ({}) and tasks.state = 'done' order by task, position",
-                    chunks::placeholders(1, size)
-                )
-            })
-        });
+                 from tasks where id in (CHUNK) and state = 'done' order by id",
+        );
+        static DESTINATIONS: Question = Question::new(
+            "select destinations.* from tasks join destinations on destinations.task = tasks.id
+                 where tasks.id in (CHUNK) and tasks.state = 'done' order by task, position",
+        );
         let names: Vec<String> = tasks.iter().map(ToString::to_string).collect();
-        let mut found = Vec::with_capacity(names.len());
-        for ((of_tasks, args), (of_destinations, _)) in TASKS.ask(None, &names).zip(DESTINATIONS.ask(None, &names)) {
-            let tasks = self.db.rows("read how tasks ended", of_tasks, &args).await?;
-            let destinations = self.db.rows("read how tasks ended", of_destinations, &args).await?;
-            found.extend(read_rows(&tasks, &destinations)?);
-        }
-        Ok(found)
+        let tasks = self.db.ask("read how tasks ended", &TASKS, &names).await?;
+        let destinations = self.db.ask("read how tasks ended", &DESTINATIONS, &names).await?;
+        read_rows(&tasks, &destinations)
     }
 
     /// The next rows of a run that are done, by source: up to `limit` of those after `after`, the source of the last

@@ -1,7 +1,6 @@
 //! Tasks being taken: which of those that are due may have their destination tags, written at once.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use proto::task::{Destination, Mirror, TaskKind};
@@ -9,7 +8,7 @@ use proto::{Location, Outcome, Task, TaskId, limits};
 
 use super::StoreError;
 use super::batch::Batch;
-use super::chunks::{self, Texts};
+use super::chunks::Change;
 use super::db::{Arg, Tx, to_json};
 use super::dispatch::{Due, DueDestination, Taker, target_owned};
 use super::settle::{Tally, close_if_done};
@@ -85,13 +84,13 @@ impl Taking {
         let Self { tasks, claims, taken_over, tally } = self;
         let wanted = claims.len();
         let rows = claims.into_iter().map(|(target, task)| [target.into(), task.into()]).collect();
-        if chunks::execute(tx, "claim destination tags", &CLAIM, rows).await? != wanted as u64 {
+        if CLAIM.execute(tx, "claim destination tags", rows).await? != wanted as u64 {
             let text = "a destination tag is claimed that was free in the same transaction".to_owned();
             return Err(StoreError::Corrupt { column: "claims", text });
         }
-        chunks::execute(tx, "take over destination tags", &TAKE_OVER, taken_over).await?;
+        TAKE_OVER.execute(tx, "take over destination tags", taken_over).await?;
         let rows = tasks.iter().map(|task| [task.id.into(), now.into()]).collect();
-        chunks::execute(tx, "take tasks", &TAKE_TASKS, rows).await?;
+        TAKE_TASKS.execute(tx, "take tasks", rows).await?;
         let rows = tasks.iter().flat_map(|task| {
             let TaskKind::Mirror(mirror) = &task.kind;
             mirror.destinations.iter().map(|destination| {
@@ -100,52 +99,32 @@ impl Taking {
                 [task.id.into(), target.into(), task.attempt.0.into(), known.into()]
             })
         });
-        chunks::execute(tx, "take destinations", &TAKE_DESTINATIONS, rows.collect()).await?;
+        TAKE_DESTINATIONS.execute(tx, "take destinations", rows.collect()).await?;
         tally.write(tx).await?;
         Ok(tasks)
     }
 }
 
-static CLAIM: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!(
-            "insert into claims (target, task) select column1, column2 from ({}) as new where column1 is not null
+static CLAIM: Change<2> = Change::new(
+    "insert into claims (target, task) select column1, column2 from (CHUNK) as new where column1 is not null
          on conflict (project, target) do update set task = excluded.task where claims.task = excluded.task",
-            chunks::rows(2, size)
-        )
-    })
-});
+);
 
-static TAKE_OVER: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!(
-            "update placements set job = column2 from ({}) as new where project = 'default' and target = column1",
-            chunks::rows(2, size)
-        )
-    })
-});
+static TAKE_OVER: Change<2> = Change::new(
+    "update placements set job = column2 from (CHUNK) as new where project = 'default' and target = column1",
+);
 
-static TAKE_TASKS: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!(
-            "update tasks set started_at = coalesce(started_at, column2), taken_at = column2 from ({}) as new
+static TAKE_TASKS: Change<2> = Change::new(
+    "update tasks set started_at = coalesce(started_at, column2), taken_at = column2 from (CHUNK) as new
          where tasks.id = column1",
-            chunks::rows(2, size)
-        )
-    })
-});
+);
 
 /// The digest at the first attempt is kept: an attempt that was lost may have moved the tag, and that was us.
-static TAKE_DESTINATIONS: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!(
-            "update destinations set attempt = column3,
+static TAKE_DESTINATIONS: Change<4> = Change::new(
+    "update destinations set attempt = column3,
              known_digest = case when attempt = 0 then column4 else known_digest end
-         from ({}) as new where task = column1 and target = column2",
-            chunks::rows(4, size)
-        )
-    })
-});
+         from (CHUNK) as new where task = column1 and target = column2",
+);
 
 async fn fail_owned(
     tx: &mut Tx,

@@ -1,13 +1,11 @@
 //! What `expand` writes: the tasks of a run, and the repositories that it could not list.
 
-use std::sync::LazyLock;
-
 use jiff::Timestamp;
 use proto::task::{Listed, Sidecars};
 use proto::{Attempt, Content, Digest, Failure, Kind, Location, Outcome, RunId, TaskId};
 use serde::{Deserialize, Serialize};
 
-use super::chunks::{self, Texts};
+use super::chunks::Change;
 use super::db::{Arg, Tx, to_json};
 use super::run::Counts;
 use super::runs::add_counts;
@@ -87,10 +85,9 @@ impl Store {
         let mut tx = self.db.begin().await?;
         require_open(&mut tx, run).await?;
         let rows = tasks.iter().map(|task| task_row(run, task, now)).collect();
-        let counts =
-            Counts { tasks: chunks::execute(&mut tx, "add tasks", &ADD_TASKS, rows).await?, ..Counts::default() };
+        let counts = Counts { tasks: ADD_TASKS.execute(&mut tx, "add tasks", rows).await?, ..Counts::default() };
         let rows = tasks.iter().flat_map(|task| destination_rows(task, now)).collect();
-        chunks::execute(&mut tx, "add destinations", &ADD_DESTINATIONS, rows).await?;
+        ADD_DESTINATIONS.execute(&mut tx, "add destinations", rows).await?;
         add_counts(&mut tx, run, &counts).await?;
         tx.commit().await?;
         Ok(counts.tasks)
@@ -154,35 +151,25 @@ pub(super) async fn require_open(tx: &mut Tx, run: RunId) -> Result<String, Stor
 }
 
 /// Those of which the run has no task, and that it did not see unchanged.
-static ADD_TASKS: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!(
-            "insert into tasks (id, run, kind, source, listed, sidecars, state, attempt, tries, dead_letters, deferred,
+static ADD_TASKS: Change<7> = Change::new(
+    "insert into tasks (id, run, kind, source, listed, sidecars, state, attempt, tries, dead_letters, deferred,
              not_before, spent, stages)
-         select column1, column2, 'mirror', column3, column4, column5, 'ready', column6, 0, 0, 0, column7, '{{}}', '[]'
-         from ({}) as new
+         select column1, column2, 'mirror', column3, column4, column5, 'ready', column6, 0, 0, 0, column7, '{}', '[]'
+         from (CHUNK) as new
          where column1 is not null
              and not exists (select 1 from unchanged where unchanged.run = column2 and unchanged.source = column3)
          on conflict do nothing",
-            chunks::rows(7, size)
-        )
-    })
-});
+);
 
 /// Those of tasks that were added.
-static ADD_DESTINATIONS: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!(
-        "insert into destinations (task, position, target, content, origin, listed, read_back, not_before, deferred,
+static ADD_DESTINATIONS: Change<8> = Change::new(
+    "insert into destinations (task, position, target, content, origin, listed, read_back, not_before, deferred,
              attempt)
          select column1, column2, column3, column4, column5, column6, column7, column8, 0, 0
-         from ({}) as new join tasks on tasks.id = column1
+         from (CHUNK) as new join tasks on tasks.id = column1
          where column1 is not null
          on conflict do nothing",
-        chunks::rows(8, size)
-    )
-    })
-});
+);
 
 fn task_row(run: RunId, task: &NewTask, now: Timestamp) -> [Arg; 7] {
     [

@@ -1,13 +1,12 @@
 //! Images that listings show as they were placed: they are noted as seen, and are no tasks.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use proto::RunId;
 use proto::task::Placed;
 
-use super::chunks::{self, Texts};
+use super::chunks::Question;
 use super::db::{Tx, to_json};
 use super::placements::read_placed;
 use super::tasks::require_open;
@@ -94,63 +93,46 @@ impl Record {
 }
 
 async fn read_records(tx: &mut Tx, images: &[Unchanged]) -> Result<HashMap<String, Record>, StoreError> {
-    static SQL: LazyLock<Texts> = LazyLock::new(|| {
-        Texts::new(|size| {
-            let targets = chunks::placeholders(1, size);
-            format!(
-                "select placements.*, unchanged.run as seen_in, unchanged.source as seen_as,
+    static SQL: Question = Question::new(
+        "select placements.*, unchanged.run as seen_in, unchanged.source as seen_as,
                  (select count(*) from runs where id = unchanged.run and report_digest is null) as is_awaited
              from placements left join unchanged
                  on unchanged.project = placements.project and unchanged.target = placements.target
-             where placements.project = 'default' and placements.target in ({targets})"
-            )
-        })
-    });
+             where placements.project = 'default' and placements.target in (CHUNK)",
+    );
     let destinations = images.iter().flat_map(|image| &image.task.destinations);
     let targets: Vec<String> = destinations.map(|to| to.location.to_string()).collect();
     let mut records = HashMap::with_capacity(targets.len());
-    for (sql, args) in SQL.ask(None, &targets) {
-        for row in tx.rows("read placements", sql, &args).await? {
-            let record = Record {
-                job: row.text("job")?,
-                placed: read_placed(&row)?,
-                is_verified: row.opt_text("verified_at")?.is_some(),
-                seen: row.opt_parse("seen_in")?.zip(row.opt_text("seen_as")?),
-                is_awaited: row.flag("is_awaited")?,
-                names: (row.opt_text("source")?, row.opt_text("origin")?),
-            };
-            records.insert(row.text("target")?, record);
-        }
+    for row in tx.ask("read placements", &SQL, None, &targets).await? {
+        let record = Record {
+            job: row.text("job")?,
+            placed: read_placed(&row)?,
+            is_verified: row.opt_text("verified_at")?.is_some(),
+            seen: row.opt_parse("seen_in")?.zip(row.opt_text("seen_as")?),
+            is_awaited: row.flag("is_awaited")?,
+            names: (row.opt_text("source")?, row.opt_text("origin")?),
+        };
+        records.insert(row.text("target")?, record);
     }
     Ok(records)
 }
 
 /// Those of a chunk of sources that are tasks of a run.
-static OF_TASKS: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!("select source from tasks where run = $1 and source in ({})", chunks::placeholders(2, size))
-    })
-});
+static OF_TASKS: Question = Question::new("select source from tasks where run = $1 and source in (CHUNK)");
 
 /// Those of a chunk of sources that a run saw unchanged.
-static OF_UNCHANGED: LazyLock<Texts> = LazyLock::new(|| {
-    Texts::new(|size| {
-        format!("select source from unchanged where run = $1 and source in ({})", chunks::placeholders(2, size))
-    })
-});
+static OF_UNCHANGED: Question = Question::new("select source from unchanged where run = $1 and source in (CHUNK)");
 
 async fn known_sources(
     tx: &mut Tx,
-    texts: &'static Texts,
+    question: &'static Question,
     run: RunId,
     images: &[Unchanged],
 ) -> Result<HashSet<String>, StoreError> {
     let sources: Vec<String> = images.iter().map(|image| image.task.source.to_string()).collect();
     let mut found = HashSet::new();
-    for (sql, args) in texts.ask(Some(run.into()), &sources) {
-        for row in tx.rows("look for what a run has of images", sql, &args).await? {
-            found.insert(row.text("source")?);
-        }
+    for row in tx.ask("look for what a run has of images", question, Some(run.into()), &sources).await? {
+        found.insert(row.text("source")?);
     }
     Ok(found)
 }

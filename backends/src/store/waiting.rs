@@ -1,11 +1,9 @@
 //! What an open run waits for: tries that failed and come again, and what was deferred.
 
-use std::sync::LazyLock;
-
 use jiff::Timestamp;
 use proto::{Failure, Location, RunId, TaskId};
 
-use super::chunks::{self, Texts};
+use super::chunks::Question;
 use super::db::Row;
 use super::{Store, StoreError};
 
@@ -27,15 +25,18 @@ pub struct Waiting {
 }
 
 /// Reads destinations that wait, of the tasks for which a condition holds, in an order.
-fn select_waiting(condition: &str, order: &str) -> String {
-    format!(
-        "select tasks.source, tasks.tries, destinations.target, destinations.deferred, destinations.not_before,
-             destinations.failure
-         from tasks join destinations on destinations.task = tasks.id
-         where tasks.state = 'ready' and destinations.outcome is null and destinations.failure is not null
-             and {condition}
-         order by {order}"
-    )
+macro_rules! select_waiting {
+    ($condition:literal, $order:literal) => {
+        concat!(
+            "select tasks.source, tasks.tries, destinations.target, destinations.deferred,
+                 destinations.not_before, destinations.failure
+             from tasks join destinations on destinations.task = tasks.id
+             where tasks.state = 'ready' and destinations.outcome is null and destinations.failure is not null and ",
+            $condition,
+            " order by ",
+            $order
+        )
+    };
 }
 
 impl Store {
@@ -44,10 +45,8 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn waiting(&self, run: RunId) -> Result<Vec<Waiting>, StoreError> {
-        static SQL: LazyLock<String> = LazyLock::new(|| {
-            select_waiting("tasks.run = $1", "destinations.not_before, tasks.source, destinations.position")
-        });
-        let rows = self.db.rows("list what waits", &SQL, &[run.into()]).await?;
+        let sql = select_waiting!("tasks.run = $1", "destinations.not_before, tasks.source, destinations.position");
+        let rows = self.db.rows("list what waits", sql, &[run.into()]).await?;
         rows.iter().map(read_waiting).collect()
     }
 
@@ -56,19 +55,10 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn waiting_of(&self, tasks: &[TaskId]) -> Result<Vec<Waiting>, StoreError> {
-        static SQL: LazyLock<Texts> = LazyLock::new(|| {
-            Texts::new(|size| {
-                let condition = format!("tasks.id in ({})", chunks::placeholders(1, size));
-                select_waiting(&condition, "tasks.id, destinations.position")
-            })
-        });
+        static SQL: Question = Question::new(select_waiting!("tasks.id in (CHUNK)", "tasks.id, destinations.position"));
         let names: Vec<String> = tasks.iter().map(ToString::to_string).collect();
-        let mut waiting = Vec::new();
-        for (sql, args) in SQL.ask(None, &names) {
-            let rows = self.db.rows("read what tasks wait for", sql, &args).await?;
-            waiting.extend(rows.iter().map(read_waiting).collect::<Result<Vec<_>, _>>()?);
-        }
-        Ok(waiting)
+        let rows = self.db.ask("read what tasks wait for", &SQL, &names).await?;
+        rows.iter().map(read_waiting).collect()
     }
 }
 

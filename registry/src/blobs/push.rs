@@ -19,7 +19,7 @@ use crate::wire::{Answer, Request};
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// Largest blob with which it is tried whether a registry takes a `POST` that brings the blob with it: where it does
-/// not, these bytes are sent twice, once.
+/// not, these bytes are sent twice, by each upload that began before that was known.
 const TRIED_BYTES_MAX: u64 = 32 * 1024;
 
 /// Most that Azure's registries take in one request. Above that they refuse it (413) or cut the connection, and then

@@ -114,7 +114,7 @@ impl Rate {
         let second = Duration::from_secs(1);
         let waited = now.saturating_duration_since(self.grown.max(self.paused)).min(second).as_secs_f64();
         self.grown = now;
-        if self.cut.is_none() || self.ceiling.is_some_and(|ceiling| found >= ceiling) {
+        if self.cut.is_none() || self.is_at_ceiling(found) {
             return;
         }
         self.growth = (self.growth * (waited / GROWTH_DOUBLES).exp2()).min(GROWTH_MAX);
@@ -124,10 +124,14 @@ impl Rate {
     /// A request was answered, and not refused.
     pub(super) fn accepted(&mut self, now: Instant) {
         self.accepted.note(now);
-        if self.cut.is_none() && now < self.grown + WAITED {
-            let found = self.found.filter(|found| self.ceiling.is_none_or(|ceiling| *found < ceiling));
-            self.found = found.map(|found| found * GROWTH_BY_ANSWER).or(self.found).filter(|found| *found < MAX);
+        let Some(found) = self.found else { return };
+        if self.cut.is_none() && now < self.grown + WAITED && !self.is_at_ceiling(found) {
+            self.found = Some(found * GROWTH_BY_ANSWER).filter(|found| *found < MAX);
         }
+    }
+
+    fn is_at_ceiling(&self, found: f64) -> bool {
+        self.ceiling.is_some_and(|ceiling| found >= ceiling)
     }
 
     /// A request that was sent at `sent` was refused, with the wait that was asked for.
