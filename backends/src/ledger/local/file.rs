@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::future::ready;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto::{Digest, Host, Repository};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
@@ -52,9 +52,17 @@ impl LedgerFile {
     /// Opens or begins a file; one that is damaged, of another form, or cannot be written is put aside first. None if
     /// there can be no file.
     pub(super) async fn open(path: &Path) -> Option<Self> {
-        let error = match Self::try_open(path).await {
-            Ok(file) => return Some(file),
-            Err(error) => error,
+        let began = Instant::now();
+        let error = loop {
+            match Self::try_open(path).await {
+                Ok(file) => return Some(file),
+                // Who begins or closes the file may refuse others without letting them wait
+                // (<https://sqlite.org/wal.html>, section 9).
+                Err(error) if has_code(&error, &[BUSY, LOCKED]) && began.elapsed() < BUSY_TIMEOUT => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err(error) => break error,
+            }
         };
         let is_unfit = is_damage(&error) || has_code(&error, &[PERM, READONLY, CANTOPEN]);
         if is_unfit {
@@ -230,6 +238,8 @@ async fn read_holders(readers: &SqlitePool, repository: &Repository, wanted: &[&
 // Primary result codes (<https://sqlite.org/rescode.html>).
 const ERROR: i32 = 1;
 const PERM: i32 = 3;
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
 const READONLY: i32 = 8;
 const CORRUPT: i32 = 11;
 const CANTOPEN: i32 = 14;
