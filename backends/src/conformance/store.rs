@@ -69,6 +69,7 @@ macro_rules! store_suite {
             a_run_may_take_over_a_target_of_another_job
             a_task_that_is_refused_at_one_target_goes_to_the_others
             runs_are_served_in_turn
+            harbor_slows_down_where_many_push_into_one_repository_so_repositories_take_turns
             stopping_a_run_closes_what_is_open
             a_run_is_found_by_a_part_of_its_id
             times_sort_whatever_their_fractions

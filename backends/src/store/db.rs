@@ -116,7 +116,7 @@ fn pool(connections: u32) -> SqlitePoolOptions {
 }
 
 /// The form of the tables: the number of the last migration.
-const FORM: i64 = 2;
+const FORM: i64 = 3;
 
 async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     let migration = |form, name: &'static str, sql| {
@@ -124,7 +124,8 @@ async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
     };
     let migrations = vec![
         migration(1, "first", include_str!("migrations/1_first.sql")),
-        migration(FORM, "listings", include_str!("migrations/2_listings.sql")),
+        migration(2, "listings", include_str!("migrations/2_listings.sql")),
+        migration(FORM, "turns", include_str!("migrations/3_turns.sql")),
     ];
     Migrator::with_migrations(migrations).run(pool).await.map_err(StoreError::Migrate)
 }

@@ -113,7 +113,8 @@ async fn open_runs(tx: &mut Tx) -> Result<Vec<Taker>, StoreError> {
     rows.iter().map(read).collect()
 }
 
-/// Tasks of a run that are due and whose tags no other task holds, those that wait longest first.
+/// Tasks of a run that are due and whose tags no other task holds: of each repository one, then of each the next one, as
+/// many pushes into one hold each other up.
 async fn due_tasks(tx: &mut Tx, run: RunId, limit: usize, now: Timestamp) -> Result<Vec<Due>, StoreError> {
     let sql = "select id, attempt, dead_letters, source, listed, sidecars from tasks
         where run = $1 and state = 'ready' and not_before <= $2
@@ -121,7 +122,7 @@ async fn due_tasks(tx: &mut Tx, run: RunId, limit: usize, now: Timestamp) -> Res
                 select 1 from destinations
                 join claims on claims.project = 'default' and claims.target = destinations.target
                 where destinations.task = tasks.id and destinations.outcome is null and claims.task <> tasks.id)
-        order by not_before, id limit $3";
+        order by turn, not_before, id limit $3";
     let rows = tx.rows("list due tasks", sql, &[run.into(), now.into(), limit.into()]).await?;
     let read = |row: &Row| {
         Ok(Due {

@@ -1,5 +1,7 @@
 //! What `expand` writes: the tasks of a run, and the repositories that it could not list.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use proto::task::{Listed, Sidecars};
 use proto::{Attempt, Content, Digest, Failure, Kind, Location, Outcome, RunId, TaskId};
@@ -84,7 +86,7 @@ impl Store {
     pub async fn add_tasks(&self, run: RunId, tasks: &[NewTask], now: Timestamp) -> Result<u64, StoreError> {
         let mut tx = self.db.begin().await?;
         require_open(&mut tx, run).await?;
-        let rows = tasks.iter().map(|task| task_row(run, task, now)).collect();
+        let rows = tasks.iter().zip(turns(tasks)).map(|(task, turn)| task_row(run, task, turn, now)).collect();
         let counts = Counts { tasks: ADD_TASKS.execute(&mut tx, "add tasks", rows).await?, ..Counts::default() };
         let rows = tasks.iter().flat_map(|task| destination_rows(task, now)).collect();
         ADD_DESTINATIONS.execute(&mut tx, "add destinations", rows).await?;
@@ -151,10 +153,10 @@ pub(super) async fn require_open(tx: &mut Tx, run: RunId) -> Result<String, Stor
 }
 
 /// Those of which the run has no task, and that it did not see unchanged.
-static ADD_TASKS: Change<7> = Change::new(
+static ADD_TASKS: Change<8> = Change::new(
     "insert into tasks (id, run, kind, source, listed, sidecars, state, attempt, tries, dead_letters, deferred,
-             not_before, spent, stages)
-         select column1, column2, 'mirror', column3, column4, column5, 'ready', column6, 0, 0, 0, column7, '{}', '[]'
+             not_before, turn, spent, stages)
+         select column1, column2, 'mirror', column3, column4, column5, 'ready', column6, 0, 0, 0, column7, column8, '{}', '[]'
          from (CHUNK) as new
          where column1 is not null
              and not exists (select 1 from unchanged where unchanged.run = column2 and unchanged.source = column3)
@@ -171,7 +173,21 @@ static ADD_DESTINATIONS: Change<8> = Change::new(
          on conflict do nothing",
 );
 
-fn task_row(run: RunId, task: &NewTask, now: Timestamp) -> [Arg; 7] {
+/// The place of each task among those of its repository.
+fn turns(tasks: &[NewTask]) -> impl Iterator<Item = u32> {
+    let mut before: HashMap<_, u32> = HashMap::new();
+    tasks.iter().map(move |task| {
+        let repository = match &task.source {
+            Location::Registry(image) => Some(&image.repository),
+            Location::Layout(_) | Location::Archive(_) => None,
+        };
+        let place = before.entry(repository).or_default();
+        *place += 1;
+        *place
+    })
+}
+
+fn task_row(run: RunId, task: &NewTask, turn: u32, now: Timestamp) -> [Arg; 8] {
     [
         task.id.into(),
         run.into(),
@@ -180,6 +196,7 @@ fn task_row(run: RunId, task: &NewTask, now: Timestamp) -> [Arg; 7] {
         to_json(&task.sidecars).into(),
         Attempt::FIRST.0.into(),
         now.into(),
+        turn.into(),
     ]
 }
 

@@ -3,7 +3,7 @@
 use proto::failure::{Class, Code};
 use proto::{Outcome, RunId};
 
-use super::{Scene, add_task, destinations, failed, names, new_run, placed, result};
+use super::{Scene, add_task, destinations, failed, names, new_run, new_task, placed, result};
 use crate::Store;
 use crate::store::Recorded;
 
@@ -90,4 +90,17 @@ pub async fn runs_are_served_in_turn(store: Store) {
     let taken = scene.store.take_ready(6, scene.now).await.unwrap();
     let runs: Vec<RunId> = taken.iter().map(|task| task.run).collect();
     assert_eq!(runs, [scene.run, small, scene.run, small, scene.run, scene.run]);
+}
+
+/// Harbor slows down where many push into one repository at once (goharbor/harbor#14108); others may lock as well.
+pub async fn harbor_slows_down_where_many_push_into_one_repository_so_repositories_take_turns(store: Store) {
+    let scene = Scene::new(store).await;
+    for name in ["a", "b", "c"] {
+        let tags = ["1", "2", "3"].map(|tag| format!("{name}:{tag}"));
+        let tasks: Vec<_> = tags.iter().map(|image| new_task(image, &[image])).collect();
+        scene.store.add_tasks(scene.run, &tasks, scene.now).await.unwrap();
+    }
+    let taken = scene.store.take_ready(9, scene.now).await.unwrap();
+    let names: Vec<String> = taken.iter().flat_map(names).collect();
+    assert_eq!(names, ["a:1", "b:1", "c:1", "a:2", "b:2", "c:2", "a:3", "b:3", "c:3"]);
 }

@@ -1,0 +1,6 @@
+-- The place of a task among those of its repository that came with it: tasks go out in this order, so that the copies under
+-- way spread over the repositories.
+alter table tasks add column turn bigint not null default 0;
+
+drop index tasks_due;
+create index tasks_due on tasks (run, state, turn, not_before, id);
