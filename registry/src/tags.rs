@@ -61,6 +61,8 @@ impl Client {
         let (known, refusal) = match bulk {
             Ok(Some(listed)) if listed.is_whole() => return Ok(listed.tags),
             Ok(listed) => (listed, None),
+            // Docker Hub counts requests to its interface apart from those to the registry.
+            Err(error) if chosen == Some(Listing::Hub) && error.kind() == Kind::RateLimited => (None, None),
             Err(error) if !is_for_good(&error, chosen) => return Err(error),
             Err(error) => (None, Some(error)),
         };

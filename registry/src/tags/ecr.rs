@@ -1,6 +1,7 @@
 //! ECR: `ListImages`, a signed request to the region's API, tells tags with digests, 1,000 to a page.
 //!
-//! Signatures and the like are listed as any tag. It tells no times. Source: AWS API reference, ECR `ListImages`.
+//! Signatures and the like are listed as any tag. It tells no times. A tag that moves while pages are read may be on none
+//! of them, so names of more than one page come from `tags/list`. Source: AWS API reference, ECR `ListImages`.
 
 use proto::Repository;
 use serde::Deserialize;
@@ -63,6 +64,7 @@ pub(super) async fn list(registry: &Registry, repository: &Repository) -> Result
                 listed.add(&Entry { name, digest: image.image_digest, time: None });
             }
         }
+        listed.has_gaps |= page.next_token.is_some();
         match page.next_token {
             None => return Ok(Some(listed)),
             next if next == token => return Err(refused("the listing leads in a circle")),

@@ -15,15 +15,44 @@ fn with_identity(registry: &Registry) -> Client {
 }
 
 #[tokio::test]
-async fn all_tags_come_with_digests() {
+async fn all_tags_come_with_digests_and_the_names_of_several_pages_from_the_registry() {
     let registry = builder(Vendor::Ecr).start().await.unwrap();
     fill(registry.store(), "team/app", 250);
     registry.features(|features| features.page_max = Some(100));
     let (client, repository) = (with_identity(&registry), repository(&format!("{HOST}/team/app")));
     let listed = client.tags(&repository).await.unwrap();
     assert_complete(&listed, registry.store(), "team/app", false);
-    assert_eq!((registry.log().count("POST", "/"), registry.log().count("GET", "")), (3, 0));
+    assert_eq!((registry.log().count("POST", "/"), registry.log().count("GET", "/tags/list")), (3, 3));
     assert_eq!(capabilities(&client, &repository).await.listing, Some(Listing::Ecr));
+}
+
+#[tokio::test]
+async fn one_page_is_all_there_is() {
+    let registry = builder(Vendor::Ecr).start().await.unwrap();
+    fill(registry.store(), "team/app", 25);
+    let listed = with_identity(&registry).tags(&repository(&format!("{HOST}/team/app"))).await.unwrap();
+    assert_complete(&listed, registry.store(), "team/app", false);
+    assert_eq!((registry.log().count("POST", "/"), registry.log().count("GET", "")), (1, 0));
+}
+
+#[tokio::test]
+async fn a_tag_that_moves_while_pages_are_read_is_not_missed() {
+    let registry = builder(Vendor::Ecr).start().await.unwrap();
+    fill(registry.store(), "team/app", 150);
+    registry.features(|features| features.page_max = Some(100));
+    // Not on the second page any more, and the first one was read.
+    let digest = registry.store().tag("team/app", "t0149").unwrap();
+    registry
+        .fault(Fault::on("POST", "/", Effect::act(|store| assert!(store.delete_tag("team/app", "t0149")))).after(1));
+    registry.fault(Fault::on(
+        "GET",
+        "/tags/list",
+        Effect::act(move |store| {
+            store.put_tag("team/app", "t0149", &digest);
+        }),
+    ));
+    let listed = with_identity(&registry).tags(&repository(&format!("{HOST}/team/app"))).await.unwrap();
+    assert_eq!((listed.tags.len(), listed.digests.len()), (150, 149));
 }
 
 #[tokio::test]
