@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use proto::settings::Access;
 use proto::{Digest, Host, Repository};
 use tokio::sync::OnceCell;
+use tokio_util::task::TaskTracker;
 
 use crate::capabilities::Capabilities;
 use crate::error::Error;
@@ -25,6 +26,8 @@ struct Shared {
     registries: Mutex<HashMap<(Host, Option<usize>), Place>>,
     /// One writer at a time for the referrers of one subject.
     subjects: Mutex<HashMap<(Repository, Digest), Lock>>,
+    /// What goes on for uploads that nobody waits for any more.
+    uploads: TaskTracker,
 }
 
 /// Where one registry is set up, by the first who needs it.
@@ -44,19 +47,24 @@ impl Client {
             options: Arc::new(options),
             registries: Mutex::default(),
             subjects: Mutex::default(),
+            uploads: TaskTracker::new(),
         })))
     }
 
     pub(crate) async fn registry(&self, repository: &Repository) -> Result<Arc<Registry>, Error> {
-        let Shared { access, options, registries, .. } = &*self.0;
+        let Shared { access, options, registries, uploads, .. } = &*self.0;
         let key = (repository.host().clone(), access.position(repository));
         let place = registries.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
         let new = async || {
             let settings = access.settings(repository);
             let host = repository.host().clone();
-            Registry::new(host, settings, &access.network, options.clone()).await.map(Arc::new)
+            Registry::new(host, settings, &access.network, options.clone(), uploads.clone()).await.map(Arc::new)
         };
         place.get_or_try_init(new).await.cloned()
+    }
+
+    pub(crate) fn uploads(&self) -> &TaskTracker {
+        &self.0.uploads
     }
 
     /// What the registry of `repository` turned out to be able to do, without what its settings say not to try.

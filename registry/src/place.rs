@@ -51,6 +51,11 @@ impl Places {
         Self { client, layouts: Mutex::default() }
     }
 
+    /// As [`Client::settled`].
+    pub async fn settled(&self) {
+        self.client.settled().await;
+    }
+
     /// Opens a place to read from it. At a registry nothing is asked yet.
     ///
     /// # Errors

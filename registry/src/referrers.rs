@@ -63,13 +63,28 @@ impl Client {
         }
     }
 
-    /// None if the registry does not answer the API.
+    /// None if the registry does not answer the API. The first who asks finds that out for all.
     async fn referrers_by_api(
         &self,
         repository: &Repository,
         subject: &Digest,
     ) -> Result<Option<Vec<Descriptor>>, Error> {
         let registry = self.registry(repository).await?;
+        let mut first = None;
+        let ask = async || first = Some(self.ask_for_referrers(&registry, repository, subject).await);
+        registry.asked_for_referrers.get_or_init(ask).await;
+        match first {
+            Some(answer) => answer,
+            None => self.ask_for_referrers(&registry, repository, subject).await,
+        }
+    }
+
+    async fn ask_for_referrers(
+        &self,
+        registry: &Registry,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Option<Vec<Descriptor>>, Error> {
         if registry.learned.get().referrers == Some(false) {
             return Ok(None);
         }
@@ -78,14 +93,14 @@ impl Client {
         while let Some(page) = url {
             let request =
                 Request::new(Method::GET, page).header(ACCEPT, HeaderValue::from_static(media_type::OCI_INDEX));
-            let page = registry.retried(|| read_page(&registry, repository, &request)).await;
+            let page = registry.retried(|| read_page(registry, repository, &request)).await;
             let (entries, next) = match page {
                 Ok(Some(page)) => page,
                 Ok(None) => return Ok(None),
                 Err(error) if is_without_api(&error) => {
-                    // With another code it may be about this repository only.
+                    // With another code it may be about this repository only; and one that answered it once has it.
                     if matches!(error.code(), None | Some("UNSUPPORTED")) {
-                        registry.learned.note(|learned| learned.referrers = Some(false));
+                        registry.learned.note(|learned| learned.referrers = learned.referrers.or(Some(false)));
                     }
                     return Ok(None);
                 }

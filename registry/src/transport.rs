@@ -8,9 +8,10 @@ use proto::{Host, Repository};
 use reqwest::header::HeaderValue;
 use reqwest::{Method, Url};
 use tokio::sync::OnceCell;
+use tokio_util::task::TaskTracker;
 
 use crate::auth::{self, Authenticator, Doors, Keyring, Scopes, secret};
-use crate::budget::{Budget, Exhausted, Slot};
+use crate::budget::{Budget, Exhausted, Slot, Ticket};
 use crate::capabilities::Learned;
 use crate::error::{Error, Kind};
 use crate::options::Options;
@@ -33,6 +34,12 @@ pub(crate) struct Registry {
     pub(crate) learned: Learned,
     /// Held while it is found out whether the registry verifies manifests.
     pub(crate) proof: tokio::sync::Mutex<()>,
+    /// Set once somebody knows how the registry answers to a question for referrers.
+    pub(crate) asked_for_referrers: OnceCell<()>,
+    /// Held while it is found out whether the registry takes a blob with the `POST`.
+    pub(crate) single_post: tokio::sync::Mutex<()>,
+    /// What goes on for uploads that nobody waits for any more.
+    pub(crate) uploads: TaskTracker,
     pub(crate) listings: Listings,
     pub(crate) tls_seen: Arc<tls::Seen>,
     pub(crate) options: Arc<Options>,
@@ -88,6 +95,7 @@ impl Registry {
         settings: Option<&RegistrySettings>,
         network: &Network,
         options: Arc<Options>,
+        uploads: TaskTracker,
     ) -> Result<Self, Error> {
         let no_tls = Tls::default();
         let tls_settings = settings.map_or(&no_tls, |settings| &settings.tls);
@@ -118,6 +126,9 @@ impl Registry {
             unreached: Mutex::default(),
             auth: Authenticator::new(wire.clone(), keyring),
             proof: tokio::sync::Mutex::default(),
+            asked_for_referrers: OnceCell::new(),
+            single_post: tokio::sync::Mutex::default(),
+            uploads,
             learned: Learned::new(settings.map(|settings| settings.without.clone()).unwrap_or_default()),
             listings: Listings::default(),
             tls_seen,
@@ -181,8 +192,7 @@ impl Registry {
         let url = Url::parse(&url)
             .map_err(|error| Error::new(Kind::Internal, format!("read the URL `{url}`")).caused_by(error))?;
         let request = Request::new(Method::GET, url.clone());
-        let entered = self.budget.enter(&request).await;
-        let mut ticket = entered.map_err(|exhausted| self.exhausted(&request, &exhausted))?;
+        let mut ticket = self.enter(&request).await?;
         ticket.sending();
         let answer = self.wire.send(&request, None).await?;
         ticket.answered(answer.status(), answer.headers());
@@ -224,8 +234,23 @@ impl Registry {
 
     /// Sends a request once, and once more if another authorization may help.
     pub(crate) async fn call_once(&self, request: &Request, purpose: &Purpose) -> Result<Answer, Error> {
+        let ticket = self.enter(request).await?;
+        self.call_entered(ticket, request, purpose).await
+    }
+
+    /// Waits until a request may be sent.
+    pub(crate) async fn enter(&self, request: &Request) -> Result<Ticket, Error> {
         let entered = self.budget.enter(request).await;
-        let mut ticket = entered.map_err(|exhausted| self.exhausted(request, &exhausted))?;
+        entered.map_err(|exhausted| self.exhausted(request, &exhausted))
+    }
+
+    /// Sends a request that may be sent now.
+    pub(crate) async fn call_entered(
+        &self,
+        mut ticket: Ticket,
+        request: &Request,
+        purpose: &Purpose,
+    ) -> Result<Answer, Error> {
         let authorization = self.authorization(&request.url, purpose).await?;
         ticket.sending();
         let mut answer = self.wire.send(request, authorization.as_ref()).await?;

@@ -48,6 +48,7 @@ impl Worker {
             () = shutdown.stop.cancelled() => {}
         }
         attempts.wait().await;
+        self.tools.places.settled().await;
         outcome
     }
 

@@ -76,7 +76,8 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
     check_digest(&args.source, &args.destination, &content)?;
     let access = files::access(&args.settings)?;
     let ledger = Arc::new(LocalLedger::in_memory().await);
-    let tools = Tools::new(Client::new(&access, args.patience.options())?, ledger, Activity::default());
+    let client = Client::new(&access, args.patience.options())?;
+    let tools = Tools::new(client.clone(), ledger, Activity::default());
     let shutdown = Shutdown::on_signals().context("listen for signals")?;
     let destination = named(args.destination, &args.source);
     let task = made_up_task(args.source.clone(), destination, content);
@@ -86,6 +87,7 @@ pub(crate) async fn run(args: CopyArgs) -> anyhow::Result<Exit> {
         never = show(&tools.activity, args.source.to_string()) => never,
         result = worker::attempt(&tools, &task, shutdown.drain) => result,
     };
+    client.settled().await;
     let mut out = text::stdout();
     let [DestinationResult { location, end }] = &result.destinations[..] else {
         bail!("a copy to one destination came back with {} results", result.destinations.len());

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use proto::{Descriptor, Digest, Repository};
 use reqwest::header::{CONTENT_RANGE, HeaderValue};
 
 use super::body::Feed;
 use super::read;
-use super::session::Session;
+use super::session::{Begun, Session};
 use super::stream::BlobSource;
 use crate::auth::is_azure;
+use crate::budget::Way;
 use crate::client::Client;
 use crate::error::{Error, Kind};
 use crate::transport::{Purpose, Registry};
@@ -19,7 +21,7 @@ use crate::wire::{Answer, Request};
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// Largest blob with which it is tried whether a registry takes a `POST` that brings the blob with it: where it does
-/// not, these bytes are sent twice, by each upload that began before that was known.
+/// not, these bytes are sent twice.
 const TRIED_BYTES_MAX: u64 = 32 * 1024;
 
 /// Most that Azure's registries take in one request. Above that they refuse it (413) or cut the connection, and then
@@ -65,9 +67,19 @@ impl Client {
         progress: &Progress,
     ) -> Result<Pushed, PushError> {
         let registry = self.registry(repository).await.map_err(PushError::Destination)?;
-        let push = Push { registry: &registry, repository, blob, source, progress };
+        let push = Push { registry: &registry, repository, blob, source, progress, tried: None };
         let may_mount = registry.learned.get().mounts != Some(false);
         let near = mount_from.filter(|from| may_mount && from.host() == repository.host() && *from != repository);
+        // One finds out for all whether the registry takes a blob with the `POST`.
+        let trial = registry.single_post.try_lock().ok().filter(|_| near.is_none() && push.is_worth_a_trial());
+        let tried = match &trial {
+            Some(_) => Some(push.bytes().await.map_err(PushError::Source)?),
+            None => None,
+        };
+        let push = match &tried {
+            Some(bytes) => Push { source: bytes, tried: Some(bytes), ..push },
+            None => push,
+        };
         let mut delays = registry.options.delays(registry.options.retries);
         let mut authorized_again = false;
         loop {
@@ -89,14 +101,16 @@ impl Client {
 }
 
 struct Push<'a> {
-    registry: &'a Registry,
+    registry: &'a Arc<Registry>,
     repository: &'a Repository,
     blob: &'a Descriptor,
     source: &'a dyn BlobSource,
     progress: &'a Progress,
+    /// The whole blob, which shows whether the registry takes one with the `POST`.
+    tried: Option<&'a Bytes>,
 }
 
-impl<'a> Push<'a> {
+impl Push<'_> {
     async fn once(&self, near: Option<&Repository>) -> Result<Pushed, PushError> {
         let session = match near {
             Some(from) => {
@@ -115,8 +129,7 @@ impl<'a> Push<'a> {
             sent => return sent.map(|()| Pushed::Uploaded),
         };
         tracing::debug!(%refused, "sending in chunks instead");
-        let session = Session::open(self.registry, self.repository).await.map_err(PushError::Destination)?;
-        self.send(session, true).await?;
+        self.send(self.open().await?, true).await?;
         self.registry.learned.note(|learned| learned.chunks_only = true);
         Ok(Pushed::Uploaded)
     }
@@ -127,65 +140,81 @@ impl<'a> Push<'a> {
         is_cut || self.registry.learned.get().chunks_only
     }
 
-    /// Everything with the `POST` that opens the upload, where that is known to do, or is worth a try; the upload that
-    /// it opened if it did not.
-    async fn single(&self) -> Result<Option<Session<'a>>, PushError> {
-        let known = self.registry.learned.get();
-        let is_tried = match known.single_post {
-            Some(is_taken) => is_taken,
-            None => self.blob.size <= TRIED_BYTES_MAX,
+    fn is_worth_a_trial(&self) -> bool {
+        let is_unknown = self.registry.learned.get().single_post.is_none();
+        is_unknown && self.blob.size <= TRIED_BYTES_MAX && !self.is_for_chunks()
+    }
+
+    async fn bytes(&self) -> Result<Bytes, Error> {
+        self.source.open(self.blob).await?.bytes(TRIED_BYTES_MAX).await
+    }
+
+    /// Everything with the `POST` that opens the upload, where that is known to do, or is tried; the upload that it opened
+    /// if it did not.
+    async fn single(&self) -> Result<Option<Session>, PushError> {
+        let begun = match (self.registry.learned.get().single_post, self.tried) {
+            (Some(true), _) if !self.is_for_chunks() => self.post().await,
+            (None, Some(bytes)) => self.post_to_try(bytes.clone()).await.map_err(PushError::Destination),
+            _ => return self.open().await.map(Some),
         };
-        if !is_tried || self.is_for_chunks() {
-            return Session::open(self.registry, self.repository).await.map(Some).map_err(PushError::Destination);
-        }
-        match self.post().await {
-            Ok(answer) if answer.status() == 201 => {
-                self.registry.learned.note(|known| known.single_post = Some(true));
+        let learn = |is_taken| self.registry.learned.note(|known| known.single_post = Some(is_taken));
+        match begun {
+            Ok(Begun::Done(answer)) => {
+                learn(true);
                 self.check_kept(&answer).map_err(PushError::Destination)?;
                 Ok(None)
             }
-            Ok(answer) => {
-                self.registry.learned.note(|known| known.single_post = Some(false));
-                let session = Session::from_answer(self.registry, Purpose::push(self.repository), &answer);
-                session.map(Some).map_err(PushError::Destination)
+            Ok(Begun::Open(session)) => {
+                learn(false);
+                Ok(Some(session))
             }
             // It may refuse this form, or close the connection on a body that it does not read.
             Err(PushError::Destination(error)) if may_be_about_the_form(&error) => {
-                self.registry.learned.note(|known| known.single_post = Some(false));
-                match self.settle(error).await {
-                    Ok(()) => Ok(None),
-                    Err(refused) => {
-                        tracing::debug!(%refused, "sending after the request that opens the upload instead");
-                        Session::open(self.registry, self.repository).await.map(Some).map_err(PushError::Destination)
-                    }
-                }
+                learn(false);
+                let Err(refused) = self.settle(error).await else { return Ok(None) };
+                tracing::debug!(%refused, "sending after the request that opens the upload instead");
+                self.open().await.map(Some)
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn post(&self) -> Result<Answer, PushError> {
+    async fn open(&self) -> Result<Session, PushError> {
+        Session::open(self.registry, self.repository).await.map_err(PushError::Destination)
+    }
+
+    async fn post(&self) -> Result<Begun, PushError> {
         let request = Session::single(self.registry, self.repository, &self.blob.digest).await;
         let request = request.map_err(PushError::Destination)?;
         let _slot = self.registry.write_slot().await.map_err(PushError::Destination)?;
         let feed = self.feed().await?;
-        self.part(&Purpose::push(self.repository), &request, &feed, self.blob.size).await
+        let answer = self.part(&Purpose::push(self.repository), &request, &feed, self.blob.size).await?;
+        match answer.status() == 201 {
+            true => Ok(Begun::Done(answer)),
+            false => Session::from_answer(self.registry.clone(), self.repository, &answer)
+                .map(Begun::Open)
+                .map_err(PushError::Destination),
+        }
     }
 
-    async fn send(&self, mut session: Session<'a>, chunks: bool) -> Result<(), PushError> {
+    async fn post_to_try(&self, bytes: Bytes) -> Result<Begun, Error> {
+        self.registry.budget.bytes(Way::Out, bytes.len()).await;
+        (self.progress)(bytes.len() as u64);
+        Session::try_single(self.registry, self.repository, &self.blob.digest, bytes).await
+    }
+
+    async fn send(&self, mut session: Session, chunks: bool) -> Result<(), PushError> {
         let sent = if chunks { self.chunks(&mut session).await } else { self.whole(&session).await };
-        let failed = match sent {
-            Err(PushError::Destination(error)) => self.settle(error).await.map_err(PushError::Destination),
-            sent => sent,
-        };
-        if failed.is_err() {
-            session.cancel().await;
+        match sent {
+            Err(PushError::Destination(error)) => self.settle(error).await.map_err(PushError::Destination)?,
+            sent => sent?,
         }
-        failed
+        session.ended();
+        Ok(())
     }
 
     /// One `PUT` with everything.
-    async fn whole(&self, session: &Session<'_>) -> Result<(), PushError> {
+    async fn whole(&self, session: &Session) -> Result<(), PushError> {
         let _slot = self.registry.write_slot().await.map_err(PushError::Destination)?;
         let feed = self.feed().await?;
         let request = session.closing(&self.blob.digest);
@@ -194,7 +223,7 @@ impl<'a> Push<'a> {
     }
 
     /// `PATCH` by `PATCH`, then an empty `PUT`.
-    async fn chunks(&self, session: &mut Session<'_>) -> Result<(), PushError> {
+    async fn chunks(&self, session: &mut Session) -> Result<(), PushError> {
         let slot = self.registry.write_slot().await.map_err(PushError::Destination)?;
         let feed = self.feed().await?;
         let chunk = match self.repository.host().as_str() {

@@ -215,6 +215,7 @@ async fn a_fault_of_the_source_is_told_from_one_of_the_destination_and_no_blob_a
             other => panic!("{effect:?}: {other:?}"),
         }
         assert!(!to.store().has_blob("to", &descriptor.digest));
+        client.settled().await;
         assert_eq!(to.open_uploads(), 0, "{effect:?}");
     }
 }
@@ -243,5 +244,26 @@ async fn a_blob_that_the_destination_refuses_is_its_refusal() {
         let (bytes, _) = blob(1, 1000);
         let error = destination(push(&client(), &registry, &bytes).await);
         assert_eq!((error.kind(), error.status()), (kind, Some(status)));
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_waits_for_any_more_is_not_left_open() {
+    for (takes_single, size) in [(true, 1_000), (false, 1_000), (false, 100_000)] {
+        let registry = Registry::builder().features(|can| can.single_post = takes_single).start().await.unwrap();
+        let client = client();
+        let (bytes, descriptor) = blob(1, size);
+        let to = repository(&registry, "to");
+        client.check(&to.tagged("latest".parse().unwrap()), false).await.unwrap();
+        registry.fault(Fault::on("POST", "/uploads/", Effect::Latency(Duration::from_millis(150))));
+        registry.fault(Fault::on("PUT", "/uploads/", Effect::SlowUpload(3 * size as u64)));
+        for moment in (25..600).step_by(50) {
+            let progress = no_progress();
+            let push = client.push_blob(&to, &descriptor, None, &bytes, &progress);
+            tokio::time::timeout(Duration::from_millis(moment), push).await.ok();
+            client.settled().await;
+            assert_eq!(registry.open_uploads(), 0, "{size} bytes, dropped after {moment} ms");
+        }
+        assert!(takes_single || registry.log().count("DELETE", "/uploads/") > 2, "some were dropped in the middle");
     }
 }

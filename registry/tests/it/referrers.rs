@@ -4,7 +4,7 @@ use proto::content::{ReferrerKind, Referrers};
 use proto::task::Sidecars;
 use proto::{Descriptor, Digest, Manifest, Reference};
 use registry::{Client, Error, Kind, cosign_tags, fallback_tag};
-use sandbox::{Features, Registry, content};
+use sandbox::{Effect, Fault, Features, Registry, content};
 use serde_json::json;
 
 use crate::script::{Script, answer};
@@ -62,6 +62,29 @@ async fn an_api_without_word_of_the_subject_is_enough() {
     registry.store().put_image("a", None, &image);
     put_referrers(&client, &registry, &image, &["x"]).await;
     assert_eq!(registry.store().tag_names("a").unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn one_answer_as_if_there_were_no_api_does_not_turn_it_off_where_it_answered_before() {
+    let registry = Registry::builder().start().await.unwrap();
+    let (client, image) = (client(), content::image(1).build());
+    registry.store().put_image("a", None, &image);
+    let put = put_referrers(&client, &registry, &image, &["x"]).await;
+    assert_eq!(listed(&client, &registry, &image.digest()).await, put);
+    registry.fault(Fault::on("GET", "/referrers/", Effect::refusal(404, "UNSUPPORTED")).times(1));
+    assert!(listed(&client, &registry, &image.digest()).await.is_empty());
+    assert_eq!(listed(&client, &registry, &image.digest()).await, put);
+}
+
+#[tokio::test]
+async fn of_many_who_ask_at_once_one_finds_out_that_there_is_no_api() {
+    let registry = Registry::builder().features(without_api).start().await.unwrap();
+    let (client, repository) = (client(), repository(&registry, "a"));
+    registry.store().put_image("a", None, &content::image(1).build());
+    let subjects: Vec<_> = (0..20).map(|n| Digest::of(format!("{n}").as_bytes())).collect();
+    let asked = subjects.iter().map(|subject| client.referrers(&repository, subject));
+    futures_util::future::join_all(asked).await.into_iter().for_each(|found| assert_eq!(found.unwrap(), []));
+    assert_eq!(registry.log().count("GET", "/referrers/"), 1);
 }
 
 #[tokio::test]

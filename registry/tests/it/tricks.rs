@@ -1,12 +1,13 @@
 //! What saves requests where a registry bears it: a blob with the request that opens its upload, mounts, and the proof
 //! that what it takes is whole. Each is found out, remembered, and left alone where the settings say so.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use futures_util::future::join_all;
-use proto::Repository;
 use proto::settings::{RegistrySettings, Trick};
-use registry::{Client, Kind, Place, PushError, Pushed};
+use proto::{Descriptor, Repository};
+use registry::{BlobSource, BlobStream, Client, Kind, Place, PushError, Pushed};
 use sandbox::{Effect, Fault, Features, Missing, Registry};
 
 use crate::script::{Script, answer};
@@ -128,6 +129,31 @@ async fn a_post_whose_answer_was_lost_is_found_to_have_brought_the_blob() {
     let to = repository(&registry, "to");
     client.push_blob(&to, &descriptor, None, &bytes, &no_progress()).await.unwrap();
     assert_eq!(uploads(&registry), ["POST digest", "HEAD"]);
+}
+
+/// A blob in memory that counts how often it is read.
+struct Counted(Bytes, AtomicUsize);
+
+#[async_trait::async_trait]
+impl BlobSource for Counted {
+    async fn open(&self, blob: &Descriptor) -> Result<BlobStream, registry::Error> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.open(blob).await
+    }
+}
+
+#[tokio::test]
+async fn of_many_uploads_at_once_one_tries_the_post_and_no_source_is_read_twice() {
+    let (registry, client) = (start(|can| can.single_post = false).await, client());
+    let blobs: Vec<_> = (0..20).map(|seed| blob(seed, 1000)).collect();
+    let sources: Vec<_> = blobs.iter().map(|(bytes, _)| Counted(bytes.clone(), AtomicUsize::new(0))).collect();
+    let (to, progress) = (repository(&registry, "to"), no_progress());
+    let pushes =
+        blobs.iter().zip(&sources).map(|((_, blob), source)| client.push_blob(&to, blob, None, source, &progress));
+    join_all(pushes).await.into_iter().for_each(|pushed| assert_eq!(pushed.unwrap(), Pushed::Uploaded));
+    assert!(sources.iter().all(|source| source.1.load(Ordering::SeqCst) == 1));
+    assert_eq!(uploads(&registry).iter().filter(|request| *request == "POST digest").count(), 1);
+    assert_eq!(registry.open_uploads(), 0);
 }
 
 #[tokio::test]

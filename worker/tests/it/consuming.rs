@@ -76,8 +76,8 @@ async fn running_a_task_twice_gives_the_same_end_and_one_effect() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_deliveries_are_held_than_there_are_slots() {
     let bench = Bench::new().await;
-    // Each image is asked for once by what refers to it.
-    let holds = [0, 1].map(|n| Hold::on(&bench.source, "GET", "/referrers/", n));
+    // Each image is put once under its tag.
+    let holds = [0, 1].map(|n| Hold::on(&bench.destination, "PUT", "/manifests/1.", n));
     for n in 0..6 {
         bench.queue_image(n, &format!("1.{n}")).await;
     }
