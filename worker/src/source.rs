@@ -110,7 +110,7 @@ impl<'c> Source<'c> {
             }
             Err(error) => error,
         };
-        if self.is_listed && error.kind() == Kind::NotFound {
+        if self.is_outdated(&error) {
             return Err(StageError::Outdated(digest.clone()));
         }
         for other in self.others.iter().filter(|_| is_for_others(&error)) {
@@ -123,6 +123,19 @@ impl<'c> Source<'c> {
             }
         }
         Err(StageError::Source(error))
+    }
+
+    /// What it means that a blob did not come.
+    pub(crate) fn without_blob(&self, blob: &Descriptor, error: registry::Error) -> StageError {
+        match self.is_outdated(&error) {
+            true => StageError::Outdated(blob.digest.clone()),
+            false => StageError::Source(error),
+        }
+    }
+
+    /// Whether it lacks something, and it may be that the listing is older than what is there now.
+    fn is_outdated(&self, error: &registry::Error) -> bool {
+        self.is_listed && error.kind() == Kind::NotFound
     }
 
     /// Says once in a run from where content came instead.

@@ -11,7 +11,7 @@ use backends::{Holders, Lease};
 use daemon::crash::{self, Effect, around};
 use proto::outcome::Spent;
 use proto::{Descriptor, Digest, Manifest, Reference, Repository};
-use registry::{Place, Progress, Pushed};
+use registry::{Place, Progress, PushError, Pushed};
 use tokio::time::timeout;
 
 use super::{CONCURRENCY, Shipment};
@@ -230,9 +230,12 @@ impl Shipment<'_> {
         });
         if near.is_none() {
             // Before an upload is begun, which would only wait for it.
-            self.supplies.hold(blob).await.map_err(StageError::Source)?;
+            self.supplies.hold(blob).await.map_err(|error| self.supplies.source.without_blob(blob, error))?;
         }
-        let pushed = around(effect, self.place.push_blob(blob, near, self.supplies, &progress)).await?;
+        let pushed = match around(effect, self.place.push_blob(blob, near, self.supplies, &progress)).await {
+            Err(PushError::Source(error)) => return Err(self.supplies.source.without_blob(blob, error)),
+            pushed => pushed?,
+        };
         // What is held was counted when it was read.
         let bytes_read = if self.supplies.is_held(blob).await { 0 } else { blob.size };
         self.stock.note_seen(&blob.digest);

@@ -241,6 +241,21 @@ async fn an_outdated_listing_is_found_out_and_the_next_attempt_asks_for_itself()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_listing_is_outdated_too_where_only_blobs_of_what_it_shows_are_gone() {
+    let bench = Bench::new().await;
+    let (old, new) = (image_of(3, 2), bench.put("1.0", &image_of(3, 1)));
+    bench.source.store().put_image("team/app", None, &old);
+    let layer = Digest::of(&old.blobs.last().unwrap().1);
+    assert!(bench.source.store().delete_blob("team/app", &layer));
+    let mut task = listed(bench.task("1.0"));
+    let TaskKind::Mirror(mirror) = &mut task.kind;
+    mirror.listed = Some(old.digest());
+    assert_eq!(failure(&bench.run(&task).await).class, Class::Retry);
+    let again = Task { attempt: task.attempt.next(), ..task };
+    assert_eq!(digest(&bench.run(&again).await), &new);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_somebody_made_after_the_listing_is_not_touched_by_this_attempt() {
     let bench = Bench::new().await;
     bench.put("1.0", &image_of(3, 1));
