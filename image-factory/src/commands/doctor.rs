@@ -126,6 +126,10 @@ async fn look_at(out: &mut impl Write, client: &Client, subject: &Subject) -> an
     if let Some(listing) = check.capabilities.listing {
         writeln!(out, "  tags         listed by {}", listing.as_str())?;
     }
+    // What the answers until here told.
+    if let Ok(Some(pulls)) = client.budget(repository).await.map(|budget| budget.pulls) {
+        writeln!(out, "  pulls        {pulls}")?;
+    }
     let is_there = matches!(listed, None | Some(Ok(_)));
     writeln!(out, "  referrers    {}", if is_there { referrers(&check) } else { "not asked" })?;
     Ok(look_at_others(out, client, &subject.others).await? && healthy)

@@ -78,7 +78,9 @@ async fn a_run_that_needs_more_pulls_than_there_are_does_what_it_can_and_the_nex
     ));
     let plan = workshop.program(&["plan", "job.yaml"]).await.expect(0);
     assert!(plan.stdout.contains("100 of 250 pulls"), "{}", plan.stdout);
-    assert_eq!(source.pull_limit(), Some(limit), "a plan takes none");
+    let doctor = workshop.program(&["doctor", "job.yaml"]).await.expect(0);
+    assert!(doctor.stdout.contains("pulls        100 of 100 left in 6 h"), "{}", doctor.stdout);
+    assert_eq!(source.pull_limit(), Some(limit), "to plan and to look takes none");
 
     let ended = workshop.run().await.expect(5);
     let report = workshop.report().await;

@@ -66,6 +66,15 @@ pub struct PullsView {
     pub wait: Option<Duration>,
 }
 
+/// `87 of 100 left in 6 h (50 kept free)`
+impl fmt::Display for PullsView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.left)?;
+        tell_limit(f, "left", self.limit, self.window, self.keep_free)?;
+        self.wait.map_or(Ok(()), |wait| write!(f, ", again in {} s", wait.as_secs()))
+    }
+}
+
 /// That no pull is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Exhausted {
@@ -80,15 +89,24 @@ pub(crate) struct Exhausted {
 impl fmt::Display for Exhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("no pulls left")?;
-        if let Some(limit) = self.limit {
-            write!(f, " of {limit}")?;
-        }
-        write!(f, " in {}", span(self.window))?;
-        match self.keep_free {
-            0 => Ok(()),
-            keep_free => write!(f, " ({keep_free} kept free)"),
-        }
+        tell_limit(f, "", self.limit, self.window, self.keep_free)
     }
+}
+
+/// ` of 100 left in 6 h (50 kept free)`
+fn tell_limit(
+    f: &mut fmt::Formatter<'_>,
+    left: &str,
+    limit: Option<u64>,
+    window: Duration,
+    keep_free: u32,
+) -> fmt::Result {
+    limit.map_or(Ok(()), |limit| write!(f, " of {limit}"))?;
+    if !left.is_empty() {
+        write!(f, " {left}")?;
+    }
+    write!(f, " in {}", span(window))?;
+    if keep_free > 0 { write!(f, " ({keep_free} kept free)") } else { Ok(()) }
 }
 
 /// `6 h`, in the largest unit that leaves no rest.
@@ -123,5 +141,14 @@ mod tests {
         assert_eq!(text(21_600, Some(100), 50), "no pulls left of 100 in 6 h (50 kept free)");
         assert_eq!(text(90 * 60, Some(1), 0), "no pulls left of 1 in 90 min");
         assert_eq!(text(90, None, 0), "no pulls left in 90 s");
+    }
+
+    #[test]
+    fn pulls_are_told_in_one_line() {
+        let window = Duration::from_secs(21_600);
+        let view = PullsView { left: 37, limit: Some(100), window, keep_free: 50, wait: None };
+        assert_eq!(view.to_string(), "37 of 100 left in 6 h (50 kept free)");
+        let none = PullsView { left: 0, limit: None, keep_free: 0, wait: Some(Duration::from_secs(90)), ..view };
+        assert_eq!(none.to_string(), "0 left in 6 h, again in 90 s");
     }
 }
