@@ -1,7 +1,7 @@
 //! The coordinator: its loops, and what wakes them.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backends::store::{ReportRow, Waiting};
@@ -77,6 +77,8 @@ pub struct Coordinator {
     pub(crate) pace: Pace,
     pub(crate) reports: PathBuf,
     pub(crate) events: broadcast::Sender<Event>,
+    /// When the Queue's lane of tasks was seen empty, since lost ones were last looked for.
+    pub(crate) seen_empty: Mutex<Option<Timestamp>>,
     /// Woken when tasks may be ready.
     pub(crate) tasks_ready: Notify,
     /// Woken when a run may be finished.
@@ -95,6 +97,7 @@ impl Coordinator {
             pace,
             reports,
             events: broadcast::Sender::new(EVENTS_KEPT),
+            seen_empty: Mutex::default(),
             tasks_ready: Notify::new(),
             run_finished: Notify::new(),
             run_reported: Notify::new(),

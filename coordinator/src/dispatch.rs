@@ -1,5 +1,7 @@
 //! Hands out tasks that are due: publish, wait for the confirm, then mark.
 
+use std::sync::PoisonError;
+
 use backends::Lane;
 use daemon::crash::{Effect, around};
 use jiff::Timestamp;
@@ -34,11 +36,19 @@ impl Coordinator {
         if self.queue.depth(Lane::Tasks).await? > 0 {
             return Ok(());
         }
-        let before = now.checked_sub(limits::ANSWER_WITHIN).unwrap_or(Timestamp::MIN);
+        let Some(before) = self.due_before(now) else { return Ok(()) };
         let lost = self.store.take_back_unanswered(before).await?;
         if lost > 0 {
             tracing::warn!(tasks = lost, "{lost} tasks were not answered for, and are published again");
         }
         Ok(())
+    }
+
+    /// Notes that no task waits now; says what was published before when, if that must have been answered for by now.
+    fn due_before(&self, now: Timestamp) -> Option<Timestamp> {
+        let mut seen_empty = self.seen_empty.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *seen_empty.get_or_insert(now);
+        let is_due = now.duration_since(before).unsigned_abs() > limits::ANSWER_WITHIN;
+        seen_empty.take_if(|_| is_due)
     }
 }
