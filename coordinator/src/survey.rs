@@ -7,13 +7,13 @@ use std::time::Duration;
 use backends::store::{NewTask, Unchanged};
 use backends::{Store, StoreError};
 use daemon::crash::{Effect, around};
-use futures_util::{StreamExt, TryStreamExt, future, stream};
+use futures_util::{StreamExt, future, stream};
 use jiff::Timestamp;
 use jobfile::{Job, RepositoryLocation, Source};
 use proto::limits::EXPAND_BATCH;
 use proto::{Class, Failure, ImageRef, Location, Repository, RunId};
 use registry::{Client, Kind, Layout, Tags};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{Coordinator, Event};
@@ -53,10 +53,20 @@ impl Coordinator {
             shared: Shared::among(&job.sources),
         };
         let reached = job.sources.iter().filter(|source| only.reaches(&source.location));
-        let sources = reached.map(|source| self.expand_source(run, source, &survey));
-        let all = stream::iter(sources).buffer_unordered(CONCURRENCY).try_concat();
-        if let Some(met) = stop.run_until_cancelled(all).await {
-            for warning in only.warnings(job, &met?) {
+        // What is listed while others are written is written with the next, in one transaction.
+        let (found, listed) = mpsc::channel(CONCURRENCY);
+        let survey = &survey;
+        let list = async move {
+            let list = async |source| {
+                // Nobody takes it any more if the Store took nothing.
+                found.send((source, survey.expansion(source).await)).await.ok();
+            };
+            stream::iter(reached).for_each_concurrent(CONCURRENCY, list).await;
+            Ok(())
+        };
+        let all = future::try_join(list, self.write_expansions(run, only, listed));
+        if let Some(((), met)) = stop.run_until_cancelled(all).await.transpose()? {
+            for warning in only.warnings(job, &met) {
                 self.store.add_warning(run, &warning).await?;
             }
             around(Effect::RunExpanded, self.store.set_expanded(run, Timestamp::now())).await?;
@@ -65,16 +75,40 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Says which wishes of the survey are met; where not all tags are known, it may be all that reach here.
-    async fn expand_source(
+    /// Writes what was found of sources; says which wishes are met.
+    async fn write_expansions(
+        &self,
+        run: RunId,
+        only: &Only,
+        mut listed: mpsc::Receiver<(&Source, Result<Expansion, StoreError>)>,
+    ) -> Result<BTreeSet<String>, CoordinatorError> {
+        let (mut met, mut batch) = (BTreeSet::new(), Vec::new());
+        while listed.recv_many(&mut batch, CONCURRENCY).await > 0 {
+            let (mut tasks, mut unchanged) = (Vec::new(), Vec::new());
+            let mut rest = Vec::new();
+            for (source, expansion) in batch.drain(..) {
+                let mut expansion = expansion?;
+                tasks.append(&mut expansion.tasks);
+                unchanged.append(&mut expansion.unchanged);
+                rest.push((source, expansion));
+            }
+            self.add(run, &tasks, &unchanged, Timestamp::now()).await?;
+            for (source, expansion) in rest {
+                met.extend(self.note_source(run, source, expansion, only).await?);
+            }
+        }
+        Ok(met)
+    }
+
+    /// Says which wishes are met; where not all tags are known, it may be all that reach here.
+    async fn note_source(
         &self,
         run: RunId,
         source: &Source,
-        survey: &Survey<'_>,
+        expansion: Expansion,
+        only: &Only,
     ) -> Result<BTreeSet<String>, CoordinatorError> {
-        let (location, only) = (&source.location, survey.only);
-        let mut expansion = survey.expansion(source).await?;
-        self.add(run, &expansion.tasks, &expansion.unchanged, Timestamp::now()).await?;
+        let (location, mut met) = (&source.location, expansion.met);
         for warning in &expansion.warnings {
             self.store.add_warning(run, warning).await?;
         }
@@ -84,8 +118,8 @@ impl Coordinator {
         }
         // A repository is a wish of its own: it was listed, whatever it has.
         let name = location.to_string();
-        expansion.met.extend(only.wishes_at(location).into_iter().filter(|wish| *wish == name));
-        Ok(expansion.met)
+        met.extend(only.wishes_at(location).into_iter().filter(|wish| *wish == name));
+        Ok(met)
     }
 
     /// Writes tasks, and notes what needs none; what is not unchanged after all becomes a task.
