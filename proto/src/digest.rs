@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
@@ -9,9 +10,10 @@ use crate::text::serde_as_text;
 
 /// The digest of some content, `sha256:<64 hex>` or `sha512:<128 hex>`; the hex is lower case.
 ///
-/// Other algorithms are refused: we could not check them (image-spec, descriptor.md, "Registered Algorithms").
+/// Other algorithms are refused: we could not check them (image-spec, descriptor.md, "Registered Algorithms"). Clones
+/// share the text, as tens of thousands of them are kept and handed on.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(String);
+pub struct Digest(Arc<str>);
 
 /// Why a text is not a [`Digest`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,7 +76,7 @@ impl FromStr for Digest {
             _ => return Err(DigestError { text: excerpt(text) }),
         };
         if digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(DigestError { text: excerpt(text) })
         }
@@ -121,10 +123,11 @@ impl Hasher {
 
     /// The digest of all bytes taken.
     pub fn finish(self) -> Digest {
-        Digest(match self.0 {
+        let text = match self.0 {
             Algorithm::Sha256(hasher) => format!("sha256:{}", hex::encode(hasher.finalize())),
             Algorithm::Sha512(hasher) => format!("sha512:{}", hex::encode(hasher.finalize())),
-        })
+        };
+        Digest(text.into())
     }
 }
 

@@ -9,6 +9,7 @@ mod location;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::digest::{Digest, excerpt};
 use crate::text::serde_as_text;
@@ -17,11 +18,11 @@ pub use credentials::without_credentials;
 pub use host::{DOCKER_HUB, Host};
 pub use location::{LayoutRef, Location};
 
-/// A repository at a registry: `registry.example.com/team/app`.
+/// A repository at a registry: `registry.example.com/team/app`. Clones share the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Repository {
     host: Host,
-    path: String,
+    path: Arc<str>,
 }
 
 /// A tag: at most 128 of `[A-Za-z0-9_.-]`, the first not `.` or `-`.
@@ -81,7 +82,7 @@ impl Repository {
         if host.as_str().len() + 1 + path.len() > 255 {
             return Err(invalid("repository", path, "registry and repository together exceed 255 characters"));
         }
-        Ok(Self { host, path: path.to_owned() })
+        Ok(Self { host, path: path.into() })
     }
 
     /// The registry.

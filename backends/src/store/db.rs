@@ -25,6 +25,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Statements that a connection keeps prepared: all that there are, for chunks of each size.
 const STATEMENTS: usize = 250;
 
+/// What a reading connection keeps of the file in memory, in the words of SQLite: so many KiB. All pages are in the
+/// system's cache.
+const READERS_KIB: &str = "-500";
+
 /// Reading connections: for the loops and some people who look on.
 const READERS: u32 = 4;
 
@@ -51,7 +55,7 @@ impl Db {
         let writer = pool(1).before_acquire(|connection, _| Box::pin(ready(Ok(!connection.is_in_transaction()))));
         let writer = writer.connect_with(options.clone()).await.map_err(error)?;
         migrate(&writer).await?;
-        let readers = pool(READERS).connect_lazy_with(options);
+        let readers = pool(READERS).connect_lazy_with(options.pragma("cache_size", READERS_KIB));
         Ok(Self::Sqlite { writer, readers })
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::{ReferenceError, invalid};
 use crate::text::serde_as_text;
@@ -10,14 +11,14 @@ use crate::text::serde_as_text;
 /// The registry that a reference without host means.
 pub const DOCKER_HUB: &str = "docker.io";
 
-/// A registry: `host` or `host:port`, lower case; an IPv6 address stands in brackets.
+/// A registry: `host` or `host:port`, lower case; an IPv6 address stands in brackets. Clones share the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Host(String);
+pub struct Host(Arc<str>);
 
 impl Host {
     /// Docker Hub.
     pub fn docker_hub() -> Self {
-        Self(DOCKER_HUB.to_owned())
+        Self(DOCKER_HUB.into())
     }
 
     /// The whole text, as in `localhost:5000`.
@@ -80,9 +81,9 @@ impl FromStr for Host {
             Err(_) => name.to_ascii_lowercase(),
         };
         Ok(Self(match (name.as_str(), port.and_then(|port| port.parse::<u16>().ok())) {
-            ("index.docker.io" | "registry-1.docker.io", None) => DOCKER_HUB.to_owned(),
-            (_, None) => name,
-            (_, Some(port)) => format!("{name}:{port}"),
+            ("index.docker.io" | "registry-1.docker.io", None) => DOCKER_HUB.into(),
+            (_, None) => name.into(),
+            (_, Some(port)) => format!("{name}:{port}").into(),
         }))
     }
 }

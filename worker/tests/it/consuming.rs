@@ -3,9 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use backends::{Lane, Queue};
-use proto::{Class, Code, limits};
+use proto::{Code, limits};
 use sandbox::{Effect, Fault, Hold, content};
-use tracing::span;
 
 use crate::bench::{Bench, digest, failure, within};
 
@@ -137,47 +136,4 @@ async fn one_poison_task_does_not_stop_seven_innocents() {
     }
     let placed: Vec<u64> = (0..8).filter(|n| bench.placed(&format!("1.{n}")).is_some()).collect();
     assert_eq!(placed, [0, 1, 2, 4, 5, 6, 7]);
-}
-
-/// Panics when a stage begins.
-struct Trap;
-
-impl tracing::Subscriber for Trap {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.is_span() && metadata.name() == "stage"
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        panic!("the stage stumbles");
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, _: &tracing::Event<'_>) {}
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-// One thread, so that the trap is set for the attempt's thread and no other test's.
-#[tokio::test]
-async fn a_panic_in_an_attempt_becomes_its_result() {
-    let bench = Bench::new().await;
-    let task = bench.queue_image(1, "1.0").await;
-    let trap = tracing::subscriber::set_default(Trap);
-    let _working = bench.work(1);
-    let result = bench.result().await;
-    drop(trap);
-    assert_eq!(result.task, task.id);
-    let failure = failure(&result);
-    assert_eq!(
-        (failure.code, failure.class, failure.message.as_str()),
-        (Code::Internal, Class::Bug, "the stage stumbles")
-    );
-
-    bench.publish(&task).await;
-    digest(&bench.result().await);
 }

@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backends::{Holders, Lease, Ledger};
-use proto::{Digest, Host, Manifest, Repository};
+use proto::{Class, Code, Digest, Host, Manifest, Repository};
 use sandbox::{Image, Missing, content};
 
-use crate::bench::{Bench, digest, tools_over};
+use crate::bench::{Bench, digest, failure, tools_over};
 
-/// Says that everything is everywhere, and keeps no word of the contrary.
-struct Liar;
+/// Says that everything is everywhere, and keeps no word of the contrary; or panics with these words.
+struct Liar(Option<&'static str>);
 
 #[async_trait]
 impl Ledger for Liar {
     async fn holders(&self, _: &Repository, wanted: &[Digest]) -> Holders {
+        if let Some(words) = self.0 {
+            panic!("{words}");
+        }
         Holders { here: wanted.iter().cloned().collect(), knows_repository: true, ..Holders::default() }
     }
 
@@ -55,7 +58,7 @@ fn all_kinds(bench: &Bench) -> Image {
 /// Runs the image's task until it is done: an attempt that waits for somebody else is given back, until there were too
 /// many of them.
 async fn done(bench: &Bench) -> Digest {
-    let tools = tools_over(Arc::new(Liar));
+    let tools = tools_over(Arc::new(Liar(None)));
     let task = bench.task("1.0");
     let patient = proto::Task { attempt: proto::Attempt(20), ..task };
     digest(&bench.run_with(&tools, &patient).await).clone()
@@ -77,4 +80,18 @@ async fn a_ledger_that_says_that_everything_is_everywhere_leaves_no_gap() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_panic_in_an_attempt_becomes_its_result() {
+    let bench = Bench::new().await;
+    bench.put("1.0", &content::image(1).build());
+    let task = bench.task("1.0");
+    let result = bench.run_with(&tools_over(Arc::new(Liar(Some("the stage stumbles")))), &task).await;
+    let failure = failure(&result);
+    assert_eq!(
+        (failure.code, failure.class, failure.message.as_str()),
+        (Code::Internal, Class::Bug, "the stage stumbles")
+    );
+    digest(&bench.run(&task).await);
 }
