@@ -13,7 +13,7 @@ use crate::report::model::CauseSection;
 const NAMED: usize = 3;
 
 /// What tells causes apart.
-type Key = (Reverse<Outcome>, Code, Option<Host>);
+type Key = (Reverse<Outcome>, Code, Option<Host>, Option<String>);
 
 /// The causes of failure among rows of a run, which may still be open. Grows with causes, not with rows.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Causes {
         for destination in &row.destinations {
             let Some(failure) = &destination.failure else { continue };
             let host = host(failure.code, &row.source, &destination.location);
-            let key = (Reverse(destination.outcome), failure.code, host);
+            let key = (Reverse(destination.outcome), failure.code, host, failure.hint.clone());
             let cause = self.causes.entry(key.clone()).or_insert_with(|| CauseSection {
                 outcome: destination.outcome.as_str().to_owned(),
                 code: failure.code.to_string(),

@@ -140,7 +140,8 @@ pub struct DestinationSection {
     pub failure: Option<FailureSection>,
 }
 
-/// One cause why images failed, were postponed, or were tried in vain before they were cancelled: a code at one registry.
+/// One cause why images failed, were postponed, or were tried in vain before they were cancelled: a code at one registry,
+/// as far as the same helps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CauseSection {
     /// What became of them.

@@ -128,9 +128,11 @@ struct PlacementSection {
     digest: String,
     /// The job that owns the tag.
     job: String,
-    /// When that was last verified, and by which run.
+    /// When a run last found it so, as far as it asked: listings of some registries tell names only.
     seen_at: String,
     run: String,
+    /// When all of it was last sent or asked for; none if it is in doubt.
+    verified_at: Option<String>,
 }
 
 /// A run that could not list the image's repository.
@@ -343,6 +345,7 @@ impl From<Placement> for PlacementSection {
             digest: placement.placed.digest.to_string(),
             job: placement.job,
             seen_at: placement.seen_at.to_string(),
+            verified_at: placement.verified_at.map(|time| time.to_string()),
             run: placement.run.to_string(),
         }
     }

@@ -266,13 +266,15 @@ fn pulls(cost: &Cost) -> Option<String> {
     };
     let now = cost.pulls.min(allowed.left);
     let postponed = cost.postponed();
+    // Their manifests were not read for the plan: that would have been pulls.
+    let more_platforms = if cost.unknown > 0 { "; more if images have several platforms" } else { "" };
     if postponed == 0 {
-        return Some(format!("{} of {} left", text::count(cost.pulls, "pull"), allowed.left));
+        return Some(format!("{} of {} left{more_platforms}", text::count(cost.pulls, "pull"), allowed.left));
     }
     let hours = |seconds: u64| format!("{:.1} h", seconds as f64 / 3_600.0);
     let more = match allowed.limit.filter(|limit| *limit > 0) {
         Some(limit) => format!(", all of them in {}", hours(postponed.div_ceil(limit) * allowed.window_seconds)),
         None => String::new(),
     };
-    Some(format!("{now} of {} pulls now, {postponed} postponed{more}", cost.pulls))
+    Some(format!("{now} of {} pulls now, {postponed} postponed{more}{more_platforms}", cost.pulls))
 }

@@ -1,5 +1,7 @@
 //! Runs that are killed or stopped, and the next one, which goes on from what is done.
 
+use std::process::Stdio;
+
 use sandbox::{Effect, Fault, Hold, Missing};
 
 use crate::mirror::Mirror;
@@ -162,4 +164,15 @@ async fn a_copy_that_is_stopped_claims_nothing_about_its_tag() {
     drop(hold);
     mirror.workshop.program(&["copy", &from, &to]).await.expect(0);
     assert_eq!(mirror.destination.store().tag("app", "1.5"), mirror.source.store().tag("team/app", "1.5"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_log_nobody_reads_any_more_comes_to_its_end() {
+    let mirror = Mirror::new().await;
+    let mut run = mirror.workshop.command(&RUN);
+    run.env("IMAGE_FACTORY_LOG", "debug").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut run = run.spawn().unwrap();
+    drop(run.stderr.take());
+    assert_eq!(within(run.wait()).await.unwrap().code(), Some(0));
+    mirror.expect_all_tags();
 }

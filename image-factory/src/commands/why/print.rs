@@ -123,9 +123,13 @@ fn print_destination(
 }
 
 fn print_placement(out: &mut impl Write, placement: &PlacementSection, at: &impl Fn(&str) -> String) -> io::Result<()> {
-    let PlacementSection { digest, job, seen_at, run } = placement;
-    writeln!(out, "    holds    {digest}")?;
-    writeln!(out, "             verified {} by run {}; the tag is job {job}'s", at(seen_at), short(run))
+    let PlacementSection { digest, job, seen_at, run, verified_at } = placement;
+    writeln!(out, "    holds    {digest}, as recorded")?;
+    writeln!(out, "             seen {} by run {}; the tag is job {job}'s", at(seen_at), short(run))?;
+    match verified_at {
+        Some(verified_at) => writeln!(out, "             verified to the last blob {}", at(verified_at)),
+        None => writeln!(out, "             in doubt: the next run reads it back"),
+    }
 }
 
 fn print_mend(out: &mut impl Write, hint: Option<&str>) -> io::Result<()> {
