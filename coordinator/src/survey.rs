@@ -1,8 +1,9 @@
 //! Asks sources and destinations which tags they have, and lets `expand` make tasks of them, repository by repository.
 
+mod source;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use backends::store::{NewTask, Unchanged};
 use backends::{Store, StoreError};
@@ -11,14 +12,15 @@ use futures_util::{StreamExt, future, stream};
 use jiff::Timestamp;
 use jobfile::{Job, RepositoryLocation, Source};
 use proto::limits::EXPAND_BATCH;
-use proto::{Class, Failure, ImageRef, Location, Repository, RunId};
-use registry::{Client, Kind, Layout, Tags};
+use proto::{Failure, Location, Repository, RunId};
+use registry::{Client, Kind, Tags};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{Coordinator, Event};
 use crate::error::CoordinatorError;
 use crate::expand::{Expansion, Known, Listing, Only, expand};
+pub use source::{Tries, list, tags, warning_of_invalid, warning_of_partial};
 
 /// Sources surveyed at once.
 const CONCURRENCY: usize = 16;
@@ -46,7 +48,7 @@ impl Coordinator {
         let survey = Survey {
             client: &self.client,
             store: Some(&self.store),
-            retry_after: self.pace.retry_after,
+            tries: &Tries::new(self.pace.retry_after),
             job: &name,
             only,
             sample,
@@ -161,8 +163,8 @@ pub struct Survey<'a> {
     pub client: &'a Client,
     /// Knows what was placed; none where nothing is on record.
     pub store: Option<&'a Store>,
-    /// Delays before the second and the third try.
-    pub retry_after: [Duration; 2],
+    /// How listings are tried again.
+    pub tries: &'a Tries,
     /// The job, as the Store knows it.
     pub job: &'a str,
     /// What the run is limited to.
@@ -214,7 +216,7 @@ impl Survey<'_> {
             let listing = self.destination(repository).await?;
             Some((repository.clone(), listing))
         }));
-        let (listed, listings) = future::join(tags(self.client, source, self.retry_after), listings).await;
+        let (listed, listings) = future::join(tags(self.client, source, self.tries), listings).await;
         let listed = match listed {
             Ok(listed) => listed,
             Err(failure) => return Ok(Expansion { failure: Some(failure), ..Expansion::default() }),
@@ -261,61 +263,6 @@ impl Survey<'_> {
                 tracing::debug!(%repository, "a destination is not listed: {}", daemon::ErrorChain(&error));
                 None
             }
-        }
-    }
-}
-
-/// The tags of a repository, with as many tries as a task has; none where the file names all that it wants.
-///
-/// # Errors
-/// They cannot be listed.
-pub async fn tags(client: &Client, source: &Source, retry_after: [Duration; 2]) -> Result<Tags, Failure> {
-    if !source.needs_listing() {
-        return Ok(Tags::default());
-    }
-    let mut waits = retry_after.into_iter();
-    loop {
-        let error = match list(client, &source.location).await {
-            Ok(listed) => return Ok(listed),
-            Err(error) => error,
-        };
-        match waits.next() {
-            Some(wait) if error.class() == Class::Retry => tokio::time::sleep(wait).await,
-            _ => {
-                let message = daemon::ErrorChain(&error).to_string();
-                return Err(Failure::new(None, error.kind().at_source(), error.class(), &message, error.hint()));
-            }
-        }
-    }
-}
-
-/// A warning that a listing may lack tags, if it may.
-pub fn warning_of_partial(location: &RepositoryLocation, listed: &Tags) -> Option<String> {
-    let text = || format!("the registry does not list all of {location}: tags that it does not name are left out");
-    listed.is_partial.then(text)
-}
-
-/// A warning of names in a listing that are no tags, if there are any. They are the registry's, and are not repeated.
-pub fn warning_of_invalid(location: &RepositoryLocation, listed: &Tags) -> Option<String> {
-    match listed.invalid {
-        0 => None,
-        1 => Some(format!("1 tag of {location} is not valid and is left out")),
-        invalid => Some(format!("{invalid} tags of {location} are not valid and are left out")),
-    }
-}
-
-/// All tags of a repository, page by page.
-///
-/// # Errors
-/// They could not be listed to the end: a part of them proves nothing.
-pub async fn list(client: &Client, source: &RepositoryLocation) -> Result<Tags, registry::Error> {
-    match source {
-        RepositoryLocation::Registry(repository) => client.tags(repository).await,
-        RepositoryLocation::Layout { path, repository } => {
-            let names = Layout::open_folder(path).await?.names().await?;
-            let images = names.iter().filter_map(|name| name.parse::<ImageRef>().ok());
-            let tags = images.filter(|image| image.repository == *repository).filter_map(|image| image.tag).collect();
-            Ok(Tags { tags, ..Tags::default() })
         }
     }
 }

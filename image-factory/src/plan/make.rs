@@ -7,7 +7,7 @@ use std::time::Duration;
 use backends::store::{NewDestination, NewTask, Placement, Unchanged, target_owned};
 use backends::{LocalLedger, Store};
 use coordinator::expand::Only;
-use coordinator::survey::{self, Shared, Survey};
+use coordinator::survey::{self, Shared, Survey, Tries};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jobfile::{RepositoryLocation, Source};
 use proto::content::Platforms;
@@ -29,7 +29,7 @@ pub(crate) struct Planner {
     tools: Tools,
     /// What is on record; none if there was no run yet.
     store: Option<Store>,
-    retry_after: [Duration; 2],
+    tries: Tries,
     costs: Costs,
 }
 
@@ -37,7 +37,7 @@ impl Planner {
     pub(crate) async fn new(client: Client, store: Option<Store>, retry_after: [Duration; 2]) -> Self {
         // What a plan finds out is not kept: it leaves no trace.
         let tools = Tools::new(client.clone(), Arc::new(LocalLedger::in_memory().await), Activity::default());
-        Self { client, tools, store, retry_after, costs: Costs::default() }
+        Self { client, tools, store, tries: Tries::new(retry_after), costs: Costs::default() }
     }
 
     /// What all that was looked at costs, by registry.
@@ -47,7 +47,7 @@ impl Planner {
 
     /// The tags of a repository; none where the file names all that it wants.
     pub(crate) async fn tags(&self, source: &Source) -> Result<Tags, Failure> {
-        survey::tags(&self.client, source, self.retry_after).await
+        survey::tags(&self.client, source, &self.tries).await
     }
 
     /// What `job`, which mirrors `sources`, would do. `tell` hears of each image that was looked at.
@@ -55,7 +55,7 @@ impl Planner {
         let survey = Survey {
             client: &self.client,
             store: self.store.as_ref(),
-            retry_after: self.retry_after,
+            tries: &self.tries,
             job,
             only: &Only::All,
             sample: HashSet::new(),

@@ -2,7 +2,7 @@
 
 use sandbox::{Effect, Fault, content};
 
-use super::Row;
+use super::{Row, entry};
 
 const LAYER: usize = 1_000_000;
 
@@ -114,4 +114,15 @@ async fn a_corrupt_manifest_is_not_copied() {
     let row = Row::new().await;
     row.source.fault(Fault::on("GET", "/v2/app/manifests/", Effect::CorruptBody { at: 100 }));
     row.fails("source_corrupt").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_listing_is_tried_again_is_told_at_once_and_once_for_all_repositories_of_a_registry() {
+    let mut row = Row::new().await;
+    row.images = ["app", "tool"].map(|repository| entry(&row.source, repository, "*")).into();
+    // All requests of the first try of both.
+    row.source.fault(Fault::on("GET", "/tags/list", Effect::status(503)).times(8));
+    let ended = row.run(0).await;
+    let told: Vec<_> = ended.stderr.lines().filter(|line| line.contains("it is tried again in 0.05 s")).collect();
+    assert!(matches!(told[..], [line] if line.contains("503") && line.contains("/tags/list")), "{}", ended.stderr);
 }
