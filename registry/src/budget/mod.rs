@@ -49,6 +49,9 @@ pub(crate) struct Budget {
     control: Mutex<Control>,
     /// Held by the one of each action that is next.
     turns: [tokio::sync::Mutex<()>; Action::ALL.len()],
+    /// The same for uploads: they hold slots, for which those wait that had their turn before them. In one line all slots
+    /// would be held by who stands behind those that wait for one.
+    upload_turn: tokio::sync::Mutex<()>,
     /// Held by the one of these that is next of all.
     turn: tokio::sync::Mutex<()>,
     /// Reads and writes have slots of their own: an upload holds one while it waits for the read of its source, which
@@ -82,6 +85,7 @@ impl Budget {
         Arc::new(Self {
             control: Mutex::new(Control::new(now, limits)),
             turns: Default::default(),
+            upload_turn: tokio::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             reads: Lane::new(concurrency),
             writes: Lane::new(concurrency),
@@ -107,7 +111,7 @@ impl Budget {
             {
                 return Err(exhausted);
             }
-            self.pass(call.action).await;
+            self.pass(call.action, &self.turns[call.action as usize]).await;
             // No turn is held meanwhile: who has a slot may need one.
             let slot = lane.slot().await;
             if self.control().paused(call.action) <= Instant::now() {
@@ -119,7 +123,7 @@ impl Budget {
     /// The same for a request of a caller that holds a slot already.
     pub(crate) async fn enter_upload(self: &Arc<Self>, request: &Request) -> Result<Ticket, Exhausted> {
         let call = Call::of(request);
-        self.pass(call.action).await;
+        self.pass(call.action, &self.upload_turn).await;
         self.ticket(call, None).await
     }
 
@@ -129,8 +133,8 @@ impl Budget {
     }
 
     /// Waits for the pace of `action`, and for that over all.
-    async fn pass(&self, action: Action) {
-        let _next_of_action = self.turns[action as usize].lock().await;
+    async fn pass(&self, action: Action, turn: &tokio::sync::Mutex<()>) {
+        let _next_of_action = turn.lock().await;
         while let Err(until) = self.pass_in_turn(action).await {
             sleep_until(until).await;
         }
@@ -232,7 +236,7 @@ impl Ticket {
 
     /// Waits until it may be sent once more, since it was answered by 401.
     pub(crate) async fn again(&mut self) {
-        self.budget.pass(self.call.action).await;
+        self.budget.pass(self.call.action, &self.budget.turns[self.call.action as usize]).await;
     }
 
     /// Takes note of its answer. What is left if that is, for a pull, that there are no more.
