@@ -2,30 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use backends::store::NewRun;
 use coordinator::audit::Audit;
 use coordinator::expand::Only;
 use jiff::Timestamp;
 use jobfile::JobFile;
+use proto::Digest;
 use proto::task::TaskKind;
-use proto::{Digest, RunId};
 use tokio_util::sync::CancellationToken;
 
-use crate::office::{Office, file, placed, within};
+use crate::office::{Office, file, new_run, placed, within};
 
 /// A run that reads back what `audit` takes: its tasks, each with the tags that it is for, and its warnings.
 async fn audit(office: &Office, file: &JobFile, audit: &Audit) -> (BTreeMap<String, Vec<String>>, Vec<String>) {
-    let run = NewRun {
-        id: RunId::new(),
-        job: "nightly".into(),
-        file_digest: Digest::of(b"file"),
-        file_path: "/jobs/nightly.yaml".into(),
-        git_commit: None,
-        started_by: "test".into(),
-        take_over: false,
-        only: Some(audit.text()),
-        started_at: Timestamp::now(),
-    };
+    let run = new_run(Some(audit.text()), Timestamp::now());
     office.store.create_run(&run).await.unwrap();
     let stop = CancellationToken::new();
     within(office.coordinator.expand_placements(run.id, &file.jobs[0], audit, &stop)).await.unwrap();

@@ -3,18 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use backends::store::NewRun;
 use coordinator::expand::Only;
 use jiff::Timestamp;
 use jobfile::JobFile;
 use proto::limits::READ_BACK_AFTER;
 use proto::outcome::{DestinationResult, End};
-use proto::task::{Fingerprint, TaskKind};
-use proto::{Content, Digest, RunId, Task, TaskResult};
+use proto::task::{Destination, Fingerprint, TaskKind};
+use proto::{Content, Digest, Task, TaskResult};
 use sandbox::{Registry, Vendor, content};
 use tokio_util::sync::CancellationToken;
 
-use crate::office::{Office, within};
+use crate::office::{Office, new_run, within};
 
 const REPOSITORIES: usize = 500;
 const TAGS: usize = 20;
@@ -58,16 +57,7 @@ async fn ten_thousand_unchanged_tags_cost_a_listing_for_each_repository_and_side
     let office = Office::new().await;
 
     let first = office.submit(&file).await;
-    let digest = content::image(1).build().digest();
-    loop {
-        let tasks = office.store.take_ready(1_000, Timestamp::now()).await.unwrap();
-        if tasks.is_empty() {
-            break;
-        }
-        office.store.mark_published(&tasks).await.unwrap();
-        let results: Vec<_> = tasks.iter().map(|task| placed(task, &digest)).collect();
-        office.store.record(&results, Timestamp::now()).await.unwrap();
-    }
+    while !work(&office, Timestamp::now()).await.is_empty() {}
     assert_eq!(office.store.run(first).await.unwrap().counts.pushed, 10_000);
     office.report_of(first).await;
     source.log().clear();
@@ -93,18 +83,23 @@ async fn ten_thousand_unchanged_tags_cost_a_listing_for_each_repository_and_side
     assert_eq!(mirror.listed, Some(moved.digest()));
 }
 
-/// Does what is due, and says which tags were to be read back.
-async fn work(office: &Office, now: Timestamp) -> BTreeSet<String> {
+/// Does what is due, up to 1,000 tasks; their destinations.
+async fn work(office: &Office, now: Timestamp) -> Vec<Destination> {
     let digest = content::image(1).build().digest();
     let tasks = office.store.take_ready(1_000, Timestamp::now()).await.unwrap();
     office.store.mark_published(&tasks).await.unwrap();
     let results: Vec<_> = tasks.iter().map(|task| placed(task, &digest)).collect();
     office.store.record(&results, now).await.unwrap();
-    let destinations = tasks.into_iter().flat_map(|task| {
+    let of_task = |task: Task| {
         let TaskKind::Mirror(mirror) = task.kind;
         mirror.destinations
-    });
-    destinations.filter(|to| to.read_back).map(|to| to.location.to_string()).collect()
+    };
+    tasks.into_iter().flat_map(of_task).collect()
+}
+
+/// The tags that are to be read back.
+fn read_back(destinations: Vec<Destination>) -> BTreeSet<String> {
+    destinations.into_iter().filter(|to| to.read_back).map(|to| to.location.to_string()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,27 +108,17 @@ async fn a_night_reads_some_of_what_was_verified_longer_than_a_day_ago_back_in_t
     let file = file(&source, &destination, 2);
     let office = Office::new().await;
     let long_ago = Timestamp::now().checked_sub(READ_BACK_AFTER + Duration::from_secs(3_600)).unwrap();
-    let first = NewRun {
-        id: RunId::new(),
-        job: "nightly".into(),
-        file_digest: Digest::of(b"file"),
-        file_path: "/jobs/nightly.yaml".into(),
-        git_commit: None,
-        started_by: "test".into(),
-        take_over: false,
-        only: None,
-        started_at: long_ago,
-    };
+    let first = new_run(None, long_ago);
     office.store.create_run(&first).await.unwrap();
     let stop = CancellationToken::new();
     within(office.coordinator.expand(first.id, &file.jobs[0], &Only::All, &stop)).await.unwrap();
-    assert_eq!(work(&office, long_ago).await.len(), 0, "what is placed now needs no other look");
+    assert_eq!(read_back(work(&office, long_ago).await).len(), 0, "what is placed now needs no other look");
     assert!(office.store.finish_run(first.id, long_ago).await.unwrap());
 
     let mut seen = BTreeSet::new();
     for _ in 0..3 {
         let night = office.submit(&file).await;
-        let read_back = work(&office, Timestamp::now()).await;
+        let read_back = read_back(work(&office, Timestamp::now()).await);
         let counts = office.store.run(night).await.unwrap().counts;
         assert_eq!((counts.tasks, counts.up_to_date + counts.pushed), (40, 40), "the others are unchanged");
         assert!((1..10).contains(&read_back.len()), "{read_back:?}");

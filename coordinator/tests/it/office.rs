@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backends::store::NewRun;
 use backends::{Delivery, Lane, MemoryQueue, Queue, QueueError, Store};
 use coordinator::expand::Only;
 use coordinator::intake::Submission;
 use coordinator::{Coordinator, CoordinatorError, Pace};
+use jiff::Timestamp;
 use jobfile::JobFile;
 use proto::envelope::EnvelopeError;
 use proto::outcome::{DestinationResult, End, Spent};
@@ -72,6 +74,21 @@ pub(crate) struct Office {
     pub(crate) queue: Arc<TestQueue>,
     pub(crate) coordinator: Coordinator,
     folder: TempDir,
+}
+
+/// A run of the job `nightly`, for tests that make it themselves.
+pub(crate) fn new_run(only: Option<String>, started_at: Timestamp) -> NewRun {
+    NewRun {
+        id: RunId::new(),
+        job: "nightly".into(),
+        file_digest: Digest::of(b"file"),
+        file_path: "/jobs/nightly.yaml".into(),
+        git_commit: None,
+        started_by: "test".into(),
+        take_over: false,
+        only,
+        started_at,
+    }
 }
 
 impl Office {

@@ -1,6 +1,8 @@
 //! A Ledger that lies costs time, never correctness.
 
+use std::future::ready;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,15 +12,17 @@ use sandbox::{Image, Missing, content};
 
 use crate::bench::{Bench, digest, failure, tools_over};
 
-/// Says that everything is everywhere, and keeps no word of the contrary; or panics with these words.
-struct Liar(Option<&'static str>);
+/// Says that everything is everywhere, and keeps no word of the contrary.
+#[derive(Default)]
+struct Liar {
+    /// Panics when it is asked next, once.
+    stumbles: AtomicBool,
+}
 
 #[async_trait]
 impl Ledger for Liar {
     async fn holders(&self, _: &Repository, wanted: &[Digest]) -> Holders {
-        if let Some(words) = self.0 {
-            panic!("{words}");
-        }
+        assert!(!self.stumbles.swap(false, Ordering::SeqCst), "the stage stumbles");
         Holders { here: wanted.iter().cloned().collect(), knows_repository: true, ..Holders::default() }
     }
 
@@ -58,7 +62,7 @@ fn all_kinds(bench: &Bench) -> Image {
 /// Runs the image's task until it is done: an attempt that waits for somebody else is given back, until there were too
 /// many of them.
 async fn done(bench: &Bench) -> Digest {
-    let tools = tools_over(Arc::new(Liar(None)));
+    let tools = tools_over(Arc::new(Liar::default()));
     let task = bench.task("1.0");
     let patient = proto::Task { attempt: proto::Attempt(20), ..task };
     digest(&bench.run_with(&tools, &patient).await).clone()
@@ -83,15 +87,21 @@ async fn a_ledger_that_says_that_everything_is_everywhere_leaves_no_gap() {
 }
 
 #[tokio::test]
-async fn a_panic_in_an_attempt_becomes_its_result() {
+async fn a_panic_in_an_attempt_becomes_its_result_and_the_worker_goes_on() {
     let bench = Bench::new().await;
     bench.put("1.0", &content::image(1).build());
-    let task = bench.task("1.0");
-    let result = bench.run_with(&tools_over(Arc::new(Liar(Some("the stage stumbles")))), &task).await;
+    let task = proto::Task { attempt: proto::Attempt(20), ..bench.task("1.0") };
+    let tools = tools_over(Arc::new(Liar { stumbles: true.into() }));
+    let _working = bench.work_with(ready(tools), 1, Duration::from_secs(60));
+    bench.publish(&task).await;
+    let result = bench.result().await;
+    assert_eq!(result.task, task.id);
     let failure = failure(&result);
     assert_eq!(
         (failure.code, failure.class, failure.message.as_str()),
         (Code::Internal, Class::Bug, "the stage stumbles")
     );
-    digest(&bench.run(&task).await);
+
+    bench.publish(&task).await;
+    digest(&bench.result().await);
 }
