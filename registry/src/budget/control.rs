@@ -35,11 +35,11 @@ pub(super) struct Counts {
     pub(super) refused: u64,
 }
 
-/// What a request has to wait for.
+/// What a request has to wait for that passed its action's rate.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// For its action, which nobody else does.
-    Action(Instant),
+    /// For its action, of which nothing is to be sent any more.
+    Action,
     /// For the rate over all.
     Whole(Instant),
 }
@@ -56,26 +56,29 @@ impl Control {
         }
     }
 
-    /// Lets a request pass, or says what it has to wait for.
-    pub(super) fn take(&mut self, action: Action, now: Instant) -> Result<(), Wait> {
+    /// Lets a request pass the rate of its action, or says when to come again.
+    pub(super) fn take_action(&mut self, action: Action, now: Instant) -> Result<(), Instant> {
         let own = &mut self.actions[action as usize];
         if own.next() > now {
             own.wanted(now);
-            return Err(Wait::Action(own.next()));
+            return Err(own.next());
+        }
+        own.take(now);
+        Ok(())
+    }
+
+    /// Lets one that passed it be sent, or says what it has to wait for.
+    pub(super) fn take(&mut self, action: Action, now: Instant) -> Result<(), Wait> {
+        if self.actions[action as usize].paused() > now {
+            return Err(Wait::Action);
         }
         if self.whole.next() > now {
             self.whole.wanted(now);
             return Err(Wait::Whole(self.whole.next()));
         }
-        own.take(now);
         self.whole.take(now);
         self.counts[action as usize].sent += 1;
         Ok(())
-    }
-
-    /// Until when an action is not to be sent at all; not after `now` if it may.
-    pub(super) fn paused(&self, action: Action) -> Instant {
-        self.whole.paused().max(self.actions[action as usize].paused())
     }
 
     /// A request was answered, and not refused.

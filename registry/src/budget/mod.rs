@@ -1,8 +1,9 @@
 //! Budgets of one registry account: how many requests per second and at once, how many bytes, how many pulls.
 //!
-//! Whoever asks waits here, and only here: first for the pace, in turn within each action, then for a slot. Pure parts
-//! decide; this one keeps the time, and those who wait. A budget never fails a request, but for pulls: where none is
-//! left, waiting takes hours.
+//! Whoever asks waits here, and only here, in turn within each action: for the action's rate, for a slot, and with the slot
+//! in hand for the rate over all. What passed that is sent at once: were there another wait after it, those who passed
+//! would gather there and go out together, which no rate is meant to allow. Pure parts decide; this one keeps the time,
+//! and those who wait. A budget never fails a request, but for pulls: where none is left, waiting takes hours.
 //!
 //! # Layout
 //!
@@ -48,12 +49,11 @@ pub use view::{ActionView, BudgetView, PullsView};
 pub(crate) struct Budget {
     control: Mutex<Control>,
     /// Held by the one of each action that is next.
-    turns: [tokio::sync::Mutex<()>; Action::ALL.len()],
-    /// The same for uploads: they hold slots, for which those wait that had their turn before them. In one line all slots
-    /// would be held by who stands behind those that wait for one.
-    upload_turn: tokio::sync::Mutex<()>,
+    turns: Turns,
+    /// The same for those that have a slot already: in one line they would stand behind who waits for theirs.
+    turns_with_slot: Turns,
     /// Held by the one of these that is next of all.
-    turn: tokio::sync::Mutex<()>,
+    turn: Turn,
     /// Reads and writes have slots of their own: an upload holds one while it waits for the read of its source, which
     /// may be the same registry. Nothing that reads ever waits for a write.
     reads: Arc<Lane>,
@@ -67,6 +67,11 @@ pub(crate) struct Budget {
     /// Longest wait that is borne.
     patience: Duration,
 }
+
+type Turn = tokio::sync::Mutex<()>;
+
+/// One for each action.
+type Turns = [Turn; Action::ALL.len()];
 
 /// Which way bytes of blobs go.
 #[derive(Debug, Clone, Copy)]
@@ -85,8 +90,8 @@ impl Budget {
         Arc::new(Self {
             control: Mutex::new(Control::new(now, limits)),
             turns: Default::default(),
-            upload_turn: tokio::sync::Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
+            turns_with_slot: Default::default(),
+            turn: Turn::default(),
             reads: Lane::new(concurrency),
             writes: Lane::new(concurrency),
             pulls: Mutex::new(Pulls::new(limits.pulls.clone())),
@@ -105,16 +110,17 @@ impl Budget {
     pub(crate) async fn enter(self: &Arc<Self>, request: &Request) -> Result<Ticket, Exhausted> {
         let call = Call::of(request);
         let lane = if call.reads { &self.reads } else { &self.writes };
+        let next_of_action = self.turns[call.action as usize].lock().await;
         loop {
             if call.is_pull
                 && let Verdict::No(exhausted) = self.pulls().verdict(Instant::now())
             {
                 return Err(exhausted);
             }
-            self.pass(call.action, &self.turns[call.action as usize]).await;
-            // No turn is held meanwhile: who has a slot may need one.
+            self.pass_action(call.action).await;
             let slot = lane.slot().await;
-            if self.control().paused(call.action) <= Instant::now() {
+            if self.pass_whole(call.action).await {
+                drop(next_of_action);
                 return self.ticket(call, Some(slot)).await;
             }
         }
@@ -123,31 +129,44 @@ impl Budget {
     /// The same for a request of a caller that holds a slot already.
     pub(crate) async fn enter_upload(self: &Arc<Self>, request: &Request) -> Result<Ticket, Exhausted> {
         let call = Call::of(request);
-        self.pass(call.action, &self.upload_turn).await;
+        self.pass_with_slot(call.action).await;
         self.ticket(call, None).await
     }
 
-    /// A slot for an upload.
+    /// A slot for an upload, in turn with what else writes blobs: there is one of each action in the line for slots, so
+    /// that each has its share of them.
     pub(crate) async fn write_slot(&self) -> Slot {
+        let _next_of_action = self.turns[Action::BlobWrite as usize].lock().await;
         self.writes.slot().await
     }
 
-    /// Waits for the pace of `action`, and for that over all.
-    async fn pass(&self, action: Action, turn: &tokio::sync::Mutex<()>) {
-        let _next_of_action = turn.lock().await;
-        while let Err(until) = self.pass_in_turn(action).await {
+    async fn pass_with_slot(&self, action: Action) {
+        let _next_of_action = self.turns_with_slot[action as usize].lock().await;
+        loop {
+            self.pass_action(action).await;
+            if self.pass_whole(action).await {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the rate of `action`.
+    async fn pass_action(&self, action: Action) {
+        loop {
+            let taken = self.control().take_action(action, Instant::now());
+            let Err(until) = taken else { return };
             sleep_until(until).await;
         }
     }
 
-    /// Waits for the pace over all; an error is when to come again for the action's own, which holds up no other.
-    async fn pass_in_turn(&self, action: Action) -> Result<(), Instant> {
+    /// Waits for the rate over all, and counts what passes. False if nothing of `action` is to be sent any more.
+    async fn pass_whole(&self, action: Action) -> bool {
         let _next_of_all = self.turn.lock().await;
         loop {
             let taken = self.control().take(action, Instant::now());
             match taken {
-                Ok(()) => return Ok(()),
-                Err(Wait::Action(until)) => return Err(until),
+                Ok(()) => return true,
+                Err(Wait::Action) => return false,
                 Err(Wait::Whole(until)) => sleep_until(until).await,
             }
         }
@@ -236,7 +255,7 @@ impl Ticket {
 
     /// Waits until it may be sent once more, since it was answered by 401.
     pub(crate) async fn again(&mut self) {
-        self.budget.pass(self.call.action, &self.budget.turns[self.call.action as usize]).await;
+        self.budget.pass_with_slot(self.call.action).await;
     }
 
     /// Takes note of its answer. What is left if that is, for a pull, that there are no more.

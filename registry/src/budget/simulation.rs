@@ -1,33 +1,41 @@
-//! A registry that is a token bucket, and clients that always want more, in simulated time.
+//! Registries that are token buckets, and callers that always want more, in simulated time.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proto::settings::Limits;
-use tokio::time::Instant;
+use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 
+use super::Budget;
 use super::action::Action;
-use super::control::{Control, Wait};
+use crate::wire::Request;
 
 const TIME: Duration = Duration::from_secs(120);
 
-/// The server's side.
+/// Callers of each action. There are always fewer slots.
+const CALLERS: usize = 32;
+
+/// What a server allows of one kind of requests, or of all.
 struct Bucket {
     per_second: f64,
-    burst: f64,
     tokens: f64,
     at: Instant,
 }
 
+const BURST: f64 = 5.0;
+
 impl Bucket {
-    fn new(now: Instant, per_second: f64, burst: f64) -> Self {
-        Self { per_second, burst, tokens: burst, at: now }
+    fn new(per_second: f64) -> Self {
+        Self { per_second, tokens: BURST, at: Instant::now() }
     }
 
-    fn takes(&mut self, now: Instant) -> bool {
+    fn takes(&mut self) -> bool {
+        let now = Instant::now();
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + passed * self.per_second).min(self.burst);
+        self.tokens = (self.tokens + passed * self.per_second).min(BURST);
         self.at = now;
         let takes = self.tokens >= 1.0;
         self.tokens -= if takes { 1.0 } else { 0.0 };
@@ -35,152 +43,141 @@ impl Bucket {
     }
 }
 
-/// What came of 120 s.
-#[derive(Debug, Default, Clone, Copy, PartialEq)]
+/// A registry so far away, with the bucket that each action takes from, if there is one.
+#[derive(Clone)]
+struct Server {
+    round_trip: Duration,
+    buckets: [Option<Arc<Mutex<Bucket>>>; Action::ALL.len()],
+}
+
+impl Server {
+    /// Without a limit.
+    fn new(round_trip: Duration) -> Self {
+        Self { round_trip, buckets: Default::default() }
+    }
+
+    /// These actions take from one bucket.
+    fn limited(mut self, actions: &[Action], per_second: f64) -> Self {
+        let bucket = Arc::new(Mutex::new(Bucket::new(per_second)));
+        actions.iter().for_each(|action| self.buckets[*action as usize] = Some(bucket.clone()));
+        self
+    }
+
+    /// The answer to a request whose body is sent for so long.
+    async fn answer(&self, action: Action, sending: Duration) -> StatusCode {
+        sleep(self.round_trip / 2).await;
+        let takes = self.buckets[action as usize].as_ref().is_none_or(|bucket| bucket.lock().unwrap().takes());
+        sleep(sending + self.round_trip / 2).await;
+        if takes { StatusCode::OK } else { StatusCode::TOO_MANY_REQUESTS }
+    }
+}
+
+fn budget(limits: &Limits, slots: usize) -> Arc<Budget> {
+    Budget::new(limits, slots, Duration::from_secs(60))
+}
+
+fn request(action: Action) -> Request {
+    let (method, path) = match action {
+        Action::ManifestRead => (Method::HEAD, "manifests/1"),
+        Action::ManifestWrite => (Method::PUT, "manifests/1"),
+        Action::BlobRead => (Method::GET, "blobs/sha256:0"),
+        Action::BlobWrite => (Method::POST, "blobs/uploads/"),
+        Action::Listing => (Method::GET, "tags/list"),
+    };
+    Request::new(method, format!("https://registry.test/v2/a/{path}").parse().unwrap())
+}
+
+/// How long a blob is sent, and holds its slot.
+const SENDING: Duration = Duration::from_millis(200);
+
+/// One caller of `action`, that never ends. Each second write of a blob is the blob itself.
+async fn call(budget: Arc<Budget>, server: Server, action: Action) {
+    let request = request(action);
+    for turn in 0.. {
+        let (slot, entered) = match turn % 2 == 1 && action == Action::BlobWrite {
+            true => (Some(budget.write_slot().await), budget.enter_upload(&request).await),
+            false => (None, budget.enter(&request).await),
+        };
+        let mut ticket = entered.unwrap();
+        ticket.sending();
+        let sending = if slot.is_some() { SENDING } else { Duration::ZERO };
+        let status = server.answer(action, sending).await;
+        ticket.answered(status, &HeaderMap::new());
+        drop(slot);
+    }
+}
+
+/// What came of the requests of 120 s.
+#[derive(Debug, Default, Clone, Copy)]
 struct Outcome {
+    /// Per second.
     accepted: f64,
+    /// The share of all.
     refused: f64,
 }
 
 impl Outcome {
-    fn share_refused(self) -> f64 {
-        self.refused / (self.accepted + self.refused)
+    fn new(sent: u64, refused: u64) -> Self {
+        Self { accepted: (sent - refused) as f64 / TIME.as_secs_f64(), refused: refused as f64 / sent as f64 }
     }
 }
 
-/// Sends for 120 s as fast as `limits` and what is found out allow, the actions in turn, with `width` requests under
-/// way at most. Each action takes from the bucket of its number.
-fn run(
-    limits: &Limits,
-    buckets: &mut [Bucket],
-    bucket_of: [usize; 5],
-    round_trip: Duration,
-    width: usize,
-) -> [Outcome; 5] {
-    let mut outcomes = [Outcome::default(); 5];
-    let mut client = Client::new(limits, buckets[0].at, round_trip, width);
-    client.run(TIME, buckets, bucket_of, &mut outcomes);
-    outcomes
+/// Everybody calls for 120 s: what came of all, and of those that write manifests.
+async fn run(budget: &Arc<Budget>, server: Server) -> (Outcome, Outcome) {
+    let before = budget.view();
+    let mut callers = JoinSet::new();
+    for action in Action::ALL {
+        (0..CALLERS).for_each(|_| drop(callers.spawn(call(budget.clone(), server.clone(), action))));
+    }
+    timeout(TIME, callers.join_next()).await.unwrap_err();
+    let after = budget.view();
+    let made = |is_asked: fn(Action) -> bool| {
+        let actions = after.actions.iter().zip(&before.actions).filter(|(after, _)| is_asked(after.action));
+        let made = actions.map(|(after, before)| (after.requests - before.requests, after.refused - before.refused));
+        let (sent, refused) = made.fold((0, 0), |sum, made| (sum.0 + made.0, sum.1 + made.1));
+        Outcome::new(sent, refused)
+    };
+    (made(|_| true), made(|action| action == Action::ManifestWrite))
 }
 
-/// A request that is under way: when it is answered, when it was sent, its action, and whether it was taken.
-type UnderWay = Reverse<(Instant, Instant, usize, bool)>;
-
-/// Clients that always want more.
-struct Client {
-    control: Control,
-    now: Instant,
-    begin: Instant,
-    round_trip: Duration,
-    width: usize,
-    under_way: BinaryHeap<UnderWay>,
-    turn: usize,
-}
-
-impl Client {
-    fn new(limits: &Limits, now: Instant, round_trip: Duration, width: usize) -> Self {
-        let control = Control::new(now, limits);
-        Self { control, now, begin: now, round_trip, width, under_way: BinaryHeap::new(), turn: 0 }
-    }
-
-    fn run(&mut self, time: Duration, buckets: &mut [Bucket], bucket_of: [usize; 5], outcomes: &mut [Outcome; 5]) {
-        let end = self.now + time;
-        while self.now < end {
-            self.hear(outcomes);
-            let next = self.send(buckets, bucket_of);
-            let next = self.under_way.peek().map_or(next, |Reverse(first)| next.min(first.0));
-            // Timers fire at whole milliseconds, after their time.
-            let millis = next.saturating_duration_since(self.begin).as_micros().div_ceil(1000);
-            let next = self.begin + Duration::from_millis(u64::try_from(millis).unwrap());
-            self.now = next.max(self.now + Duration::from_micros(100));
-        }
-    }
-
-    /// Takes the answers that are there.
-    fn hear(&mut self, outcomes: &mut [Outcome; 5]) {
-        while self.under_way.peek().is_some_and(|Reverse(first)| first.0 <= self.now) {
-            let Some(Reverse((at, sent, action, was_taken))) = self.under_way.pop() else { return };
-            if was_taken {
-                outcomes[action].accepted += 1.0;
-                self.control.accepted(Action::ALL[action], at);
-            } else {
-                outcomes[action].refused += 1.0;
-                self.control.refused(Action::ALL[action], at, sent, None);
-            }
-        }
-    }
-
-    /// Sends what may be sent; when to look again.
-    fn send(&mut self, buckets: &mut [Bucket], bucket_of: [usize; 5]) -> Instant {
-        let mut next = self.now + Duration::from_millis(50);
-        // An action that has to wait holds up no other.
-        let mut waiting = 0;
-        while self.under_way.len() < self.width && waiting < 5 {
-            match self.control.take(Action::ALL[self.turn], self.now) {
-                Ok(()) => {
-                    waiting = 0;
-                    let was_taken = buckets[bucket_of[self.turn]].takes(self.now + self.round_trip / 2);
-                    self.under_way.push(Reverse((self.now + self.round_trip, self.now, self.turn, was_taken)));
-                }
-                Err(Wait::Action(until) | Wait::Whole(until)) => {
-                    waiting += 1;
-                    next = next.min(until);
-                }
-            }
-            self.turn = (self.turn + 1) % 5;
-        }
-        next
-    }
-}
-
-fn sum(outcomes: &[Outcome]) -> Outcome {
-    let sum = |part: fn(&Outcome) -> f64| outcomes.iter().map(part).sum();
-    Outcome { accepted: sum(|outcome| outcome.accepted), refused: sum(|outcome| outcome.refused) }
-}
-
-#[test]
-fn a_limit_over_all_actions_is_used_and_hardly_ever_met() {
-    for per_second in [5.0, 20.0, 100.0, 1000.0] {
+#[tokio::test(start_paused = true)]
+async fn a_limit_over_all_actions_is_used_and_hardly_ever_met() {
+    for per_second in [10.0, 20.0, 100.0, 1000.0] {
         for round_trip in [1, 30].map(Duration::from_millis) {
-            let mut buckets = [Bucket::new(Instant::now(), per_second, 5.0)];
-            let outcome = sum(&run(&Limits::default(), &mut buckets, [0; 5], round_trip, 64));
-            let (used, refused) = (outcome.accepted / (per_second * TIME.as_secs_f64()), outcome.share_refused());
-            let case = format!("{per_second} per second, {round_trip:?}: {used:.3} used, {refused:.4} refused");
-            assert!(used >= 0.85 && refused <= 0.02, "{case}");
+            for slots in [2, 24] {
+                let server = Server::new(round_trip).limited(&Action::ALL, per_second);
+                let (all, _) = run(&budget(&Limits::default(), slots), server).await;
+                let possible = per_second.min(slots as f64 / round_trip.as_secs_f64());
+                let case = format!("{slots} slots, {per_second} per second, {round_trip:?}: {all:?}");
+                assert!(all.accepted >= 0.85 * possible && all.refused <= 0.02, "{case}");
+            }
         }
     }
 }
 
-#[test]
-fn an_action_with_a_limit_of_its_own_slows_down_no_other() {
-    let begin = Instant::now();
-    let mut buckets = [Bucket::new(begin, 1000.0, 5.0), Bucket::new(begin, 10.0, 5.0)];
-    let outcomes = run(&Limits::default(), &mut buckets, [0, 1, 0, 0, 0], Duration::from_millis(30), 16);
-    let writes = outcomes[Action::ManifestWrite as usize];
-    assert!(writes.accepted >= 0.85 * 10.0 * 120.0 && writes.share_refused() <= 0.02, "{writes:?}");
-    // As much as 16 requests at once can be, but for what the writes take.
-    let all = sum(&outcomes);
-    assert!(all.accepted >= 0.85 * 16.0 / 0.030 * 120.0, "{all:?}");
+#[tokio::test(start_paused = true)]
+async fn an_action_with_a_limit_of_its_own_slows_down_no_other() {
+    let round_trip = Duration::from_millis(30);
+    let server = Server::new(round_trip).limited(&[Action::ManifestWrite], 10.0);
+    let (all, writes) = run(&budget(&Limits::default(), 16), server).await;
+    assert!(writes.accepted >= 0.85 * 10.0 && writes.refused <= 0.02, "{writes:?}");
+    // As much as 16 requests at once can be that read; those that write have slots of their own.
+    assert!(all.accepted >= 0.85 * 16.0 / 0.030, "{all:?}");
 }
 
-#[test]
-fn a_limit_that_rises_is_found_again() {
-    let begin = Instant::now();
-    let mut client = Client::new(&Limits::default(), begin, Duration::from_millis(30), 64);
-    let (mut before, mut after) = ([Outcome::default(); 5], [Outcome::default(); 5]);
-    client.run(TIME, &mut [Bucket::new(begin, 5.0, 5.0)], [0; 5], &mut before);
-    client.run(TIME, &mut [Bucket::new(client.now, 100.0, 5.0)], [0; 5], &mut after);
-    let after = sum(&after);
-    assert!(after.accepted >= 0.5 * 100.0 * 120.0 && after.share_refused() <= 0.02, "{after:?}");
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_rises_is_found_again() {
+    let (budget, round_trip) = (budget(&Limits::default(), 24), Duration::from_millis(30));
+    run(&budget, Server::new(round_trip).limited(&Action::ALL, 5.0)).await;
+    let (after, _) = run(&budget, Server::new(round_trip).limited(&Action::ALL, 100.0)).await;
+    assert!(after.accepted >= 0.5 * 100.0 && after.refused <= 0.02, "{after:?}");
 }
 
-#[test]
-fn the_rates_of_the_settings_are_kept() {
+#[tokio::test(start_paused = true)]
+async fn the_rates_of_the_settings_are_kept() {
     let limits = Limits { requests_per_second: Some(50), manifest_writes_per_second: Some(3), ..Limits::default() };
-    let mut buckets = [Bucket::new(Instant::now(), 1000.0, 5.0)];
-    let outcomes = run(&limits, &mut buckets, [0; 5], Duration::from_millis(1), 64);
-    let (all, writes) = (sum(&outcomes), outcomes[Action::ManifestWrite as usize]);
+    let (all, writes) = run(&budget(&limits, 24), Server::new(Duration::from_millis(1))).await;
     assert_eq!(all.refused, 0.0);
-    assert!((0.95 * 6000.0..=6001.0).contains(&all.accepted), "{all:?}");
-    assert!((0.95 * 360.0..=361.0).contains(&writes.accepted), "{writes:?}");
+    assert!((0.95 * 50.0..=50.1).contains(&all.accepted), "{all:?}");
+    assert!((0.95 * 3.0..=3.1).contains(&writes.accepted), "{writes:?}");
 }
