@@ -43,18 +43,16 @@ impl Audit {
         only.ends_with(READ_BACK)
     }
 
-    /// Whether a job has anything that is read back, or would be if its source was on record.
+    /// How many placements of a job may be read back, or could be if their sources were on record.
     ///
     /// # Errors
     /// The Store does not answer.
-    pub async fn finds_any(&self, store: &Store, job: &str) -> Result<bool, StoreError> {
-        let mut pages = Pages::of(store, job);
+    pub async fn placements(&self, store: &Store, job: &str) -> Result<usize, StoreError> {
+        let (mut pages, mut placements) = (Pages::of(store, job), 0);
         while let Some(page) = pages.next().await? {
-            if page.iter().any(|kept| self.takes(kept)) {
-                return Ok(true);
-            }
+            placements += page.iter().filter(|kept| self.takes(kept)).count();
         }
-        Ok(false)
+        Ok(placements)
     }
 
     /// A placement whose source is not known may be any.

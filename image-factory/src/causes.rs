@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use backends::store::Run;
 use coordinator::report::model::{CauseSection, UnlistedSection};
+use jiff::Timestamp;
 
+use crate::records::clock;
 use crate::text;
 
 /// Writes how many images a cause hit, with the first of them by name.
@@ -13,7 +15,20 @@ pub(crate) fn write(out: &mut impl Write, cause: &CauseSection) -> io::Result<()
     let more = if more > 0 { format!(" and {} more", text::number(more)) } else { String::new() };
     writeln!(out, "{}  {}{more}", head(cause), cause.first.join(", "))?;
     writeln!(out, "         {}", cause.message)?;
-    write_hint(out, cause.hint.as_deref())
+    write_hint(out, cause.hint.as_deref())?;
+    write_again(out, cause)
+}
+
+/// Writes from when on what was postponed may be tried again.
+pub(crate) fn write_again(out: &mut impl Write, cause: &CauseSection) -> io::Result<()> {
+    match again_at(cause) {
+        Some(at) => writeln!(out, "         again from {} on", clock(at, Timestamp::now())),
+        None => Ok(()),
+    }
+}
+
+fn again_at(cause: &CauseSection) -> Option<Timestamp> {
+    cause.again_at.as_ref()?.parse().ok()
 }
 
 /// Outcome, number of images, code and registry of a cause.
@@ -82,6 +97,7 @@ impl Rest<'_> {
         let retry = match (others, failed) {
             (0, 0) => return None,
             (0, _) => format!("image-factory retry {run} --failed{data}"),
+            (_, 0) if self.cancelled == 0 => format!("{}image-factory retry {run}{data}", self.from(Timestamp::now())),
             _ => format!("image-factory retry {run}{data}"),
         };
         let failed = self.causes.iter().filter(|cause| cause.outcome == "failed");
@@ -97,6 +113,14 @@ impl Rest<'_> {
         } else {
             format!("mend what is named above, or it ends the same; then {retry}")
         })
+    }
+}
+
+impl Rest<'_> {
+    /// From when on something may be done of what was postponed, unless that is now: before it comes the same again.
+    fn from(&self, now: Timestamp) -> String {
+        let at = self.causes.iter().filter_map(again_at).min().filter(|at| *at > now);
+        at.map(|at| format!("from {} on: ", clock(at, now))).unwrap_or_default()
     }
 }
 
@@ -116,6 +140,7 @@ mod tests {
             first: Vec::new(),
             message: String::new(),
             hint: None,
+            again_at: None,
         };
         let causes = [cause];
         let failed = u64::from(!class.is_empty());

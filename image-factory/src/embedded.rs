@@ -95,9 +95,9 @@ impl Factory {
         records::refuse_namesake(&self.store, job, path).await
     }
 
-    /// Whether an audit of a job finds anything.
-    pub(crate) async fn has_placed(&self, job: &str, audit: &Audit) -> anyhow::Result<bool> {
-        Ok(audit.finds_any(&self.store, job).await?)
+    /// How many placements of a job an audit is of.
+    pub(crate) async fn placed(&self, job: &str, audit: &Audit) -> anyhow::Result<usize> {
+        Ok(audit.placements(&self.store, job).await?)
     }
 
     /// Whether a run read back what was placed.

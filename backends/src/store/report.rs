@@ -51,6 +51,8 @@ pub struct ReportDestination {
     pub digest: Option<Digest>,
     /// Why it failed, or for what it was postponed or last tried in vain.
     pub failure: Option<Failure>,
+    /// From when on it may be tried again, if it was postponed.
+    pub again_at: Option<Timestamp>,
 }
 
 impl Store {
@@ -194,13 +196,16 @@ fn read_row(row: &Row, destinations: Vec<ReportDestination>) -> Result<ReportRow
 }
 
 fn read_destination(row: &Row) -> Result<ReportDestination, StoreError> {
+    let outcome = done(row)?;
+    let again_at = if outcome == Outcome::Postponed { row.opt_parse("not_before")? } else { None };
     Ok(ReportDestination {
         location: row.parse("target")?,
         content: row.json("content")?,
         origin: row.json("origin")?,
-        outcome: done(row)?,
+        outcome,
         digest: row.opt_parse("digest")?,
         failure: row.opt_json("failure")?,
+        again_at,
     })
 }
 
@@ -212,6 +217,7 @@ fn read_unchanged(row: &Row) -> Result<ReportDestination, StoreError> {
         outcome: Outcome::UpToDate,
         digest: row.opt_parse("digest")?,
         failure: None,
+        again_at: None,
     })
 }
 

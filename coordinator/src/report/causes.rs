@@ -54,8 +54,12 @@ impl Causes {
                 first: Vec::new(),
                 message: failure.message.clone(),
                 hint: failure.hint.clone(),
+                again_at: None,
             });
             cause.destinations += 1;
+            // As RFC 3339 in UTC, what is earlier is less, to the second.
+            let again_at = destination.again_at.map(|at| at.to_string());
+            cause.again_at = cause.again_at.take().into_iter().chain(again_at).min();
             if hit.insert(key) {
                 cause.images += 1;
                 if cause.first.len() < self.named {

@@ -138,6 +138,9 @@ pub struct DestinationSection {
     pub digest: Option<String>,
     /// Why it failed, or was postponed.
     pub failure: Option<FailureSection>,
+    /// From when on it may be tried again, if it was postponed; as RFC 3339.
+    #[serde(default)]
+    pub again_at: Option<String>,
 }
 
 /// One cause why images failed, were postponed, or were tried in vain before they were cancelled: a code at one registry,
@@ -164,6 +167,9 @@ pub struct CauseSection {
     pub message: String,
     /// What a person can do.
     pub hint: Option<String>,
+    /// From when on the first of those may be tried again that were postponed; as RFC 3339.
+    #[serde(default)]
+    pub again_at: Option<String>,
 }
 
 /// How many images of an owner, or at a registry, ended how. An image with destinations of several counts for each of

@@ -52,6 +52,7 @@ pub(super) fn image(row: &ReportRow) -> model::ImageSection {
         outcome: destination.outcome.as_str().to_owned(),
         digest: destination.digest.as_ref().map(ToString::to_string),
         failure: destination.failure.as_ref().map(Into::into),
+        again_at: destination.again_at.map(|at| at.to_string()),
     };
     model::ImageSection {
         source: row.source.clone(),

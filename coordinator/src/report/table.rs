@@ -16,7 +16,7 @@ use crate::report::TABLE;
 use crate::report::draft::Draft;
 
 /// The columns. What begins with `image_` is told of the whole image, and stands again on the line of each destination.
-const HEADER: [&str; 22] = [
+const HEADER: [&str; 23] = [
     "source",
     "source_digest",
     "destination",
@@ -26,6 +26,7 @@ const HEADER: [&str; 22] = [
     "code",
     "message",
     "hint",
+    "again_at",
     "owner",
     "group",
     "kind",
@@ -83,6 +84,7 @@ impl Table {
             text(failure.map(|failure| failure.code.to_string())),
             text(failure.map(|failure| failure.message.clone())),
             text(failure.and_then(|failure| failure.hint.clone())),
+            text(destination.and_then(|destination| destination.again_at).map(|at| at.to_string())),
             text(origin.and_then(|origin| origin.owner.clone())),
             text(origin.and_then(|origin| origin.group.clone())),
             text(origin.map(|origin| origin.kind.to_string())),

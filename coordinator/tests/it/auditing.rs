@@ -54,8 +54,8 @@ async fn each_source_is_one_task_at_the_digest_that_was_placed_for_all_its_tags(
     assert_eq!(warnings, ["nothing that was placed matches `*/app:3`"]);
     let named = Audit { only: Only::named("what failed".into(), [pinned("1")]), ..all() };
     assert_eq!(audit(&office, &file, &named).await.0.into_keys().collect::<Vec<_>>(), [pinned("1")]);
-    assert!(named.finds_any(&office.store, "nightly").await.unwrap());
-    assert!(!named.finds_any(&office.store, "other").await.unwrap());
+    assert_eq!(named.placements(&office.store, "nightly").await.unwrap(), 2);
+    assert_eq!(named.placements(&office.store, "other").await.unwrap(), 0);
     assert!(Audit::is_named_by(&named.text()) && !Audit::is_named_by("*:2"));
 }
 

@@ -109,6 +109,7 @@ fn print(out: &mut impl Write, failures: &Failures, run: &Run, names_all: bool, 
         writeln!(out, "         {}", cause.meaning)?;
         writeln!(out, "         {}", cause.message)?;
         causes::write_hint(out, cause.hint.as_deref())?;
+        causes::write_again(out, cause)?;
         for image in &cause.first {
             writeln!(out, "         {image}")?;
         }

@@ -160,7 +160,7 @@ impl WayArgs {
         command: &str,
         shutdown: &Shutdown,
     ) -> anyhow::Result<(Exit, u32)> {
-        let (mut exit, mut runs) = (Exit::Done, 0);
+        let (mut exit, mut runs, mut images) = (Exit::Done, 0, 0);
         let again = format!("image-factory {command}{}", self.data.as_flag());
         let mut machine = self.json.then(Machine::default);
         let all = mirror(order, machine.as_mut(), shutdown, |done, machine| {
@@ -181,6 +181,7 @@ impl WayArgs {
                 }
             }
             (exit, runs) = (exit.worse(Exit::of_run(&summary)), runs + 1);
+            images += summary.totals.images;
             Ok(kept.map(drop)?)
         });
         let Left { is_cut_off, not_begun } = all.await?;
@@ -192,6 +193,9 @@ impl WayArgs {
         }
         if is_cut_off || !not_begun.is_empty() {
             exit = exit.worse(Exit::Incomplete);
+        } else if exit == Exit::Done && images == 0 && runs > 0 && !self.only.is_empty() {
+            warn(&format!("nothing was done: no image matches `--only {}`", self.only.join(", ")));
+            exit = Exit::Usage;
         }
         Ok((exit, runs))
     }

@@ -14,6 +14,7 @@ use crate::embedded::{Extent, Factory};
 use crate::exit::{Exit, UsageError};
 use crate::files;
 use crate::progress::say;
+use crate::text;
 
 /// Read back what was placed: tag, manifests, every blob, signatures and other referrers. What is missing is sent again from its source, or reported if the source is gone.
 ///
@@ -80,7 +81,14 @@ pub(super) async fn placed<'f>(
 ) -> anyhow::Result<Vec<(String, &'f Job, Extent)>> {
     let mut found = Vec::new();
     for (name, job) in jobs {
-        if factory.has_placed(&name, &audit).await? {
+        let placed = factory.placed(&name, &audit).await?;
+        if placed > 0 {
+            if !audit.all {
+                let placed = text::count(placed as u64, "tag");
+                say(&format!(
+                    "job {name} placed {placed}: those verified least recently are read back, with --all all"
+                ));
+            }
             found.push((name, job, Extent::Placed(audit.clone())));
         } else if matches!(audit.only, Only::All) {
             say(&format!("job {name} has placed nothing yet"));

@@ -90,6 +90,12 @@ async fn a_run_that_needs_more_pulls_than_there_are_does_what_it_can_and_the_nex
     let waits: Vec<String> = report["images"].as_array().unwrap().iter().filter_map(|image| told(&image)).collect();
     assert_eq!(waits.len(), 150);
     assert!(waits[0].contains("pulls"), "{}", waits[0]);
+    // The window of six hours began with the first pull, a moment ago.
+    let again_at: jiff::Timestamp = report["causes"][0]["again_at"].as_str().unwrap().parse().unwrap();
+    let left = again_at.duration_since(jiff::Timestamp::now()).as_secs();
+    assert!((6 * 3600 - 300..=6 * 3600).contains(&left), "{left} s");
+    assert!(ended.stdout.contains("\n         again from "), "{}", ended.stdout);
+    assert!(ended.stdout.contains("\nnext     from "), "{}", ended.stdout);
 
     source.set_pull_limit(Some(PullLimit { remaining: 100, ..limit }));
     workshop.run().await.expect(5);
