@@ -5,7 +5,8 @@ use backends::{Delivery, Lane};
 use daemon::crash::{Effect, around};
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use proto::{TaskId, limits};
+use proto::outcome::End;
+use proto::{TaskId, TaskResult, limits};
 use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{Coordinator, Event, Failures};
@@ -72,7 +73,8 @@ impl Coordinator {
         let results: Vec<_> = batch.iter().map(|delivery| delivery.envelope().result()).collect::<Result<_, _>>()?;
         let recorded = around(Effect::ResultsRecord, self.store.record(&results, now)).await?;
         let first = recorded.iter().zip(&results).filter(|(recorded, _)| **recorded == Recorded::First);
-        self.tell(&first.map(|(_, result)| result.task).collect::<Vec<_>>()).await?;
+        let news = first.filter(|(_, result)| is_news(result)).map(|(_, result)| result.task);
+        self.tell(&news.collect::<Vec<_>>()).await?;
         for delivery in batch {
             around(Effect::ResultAck, delivery.ack()).await?;
         }
@@ -90,4 +92,9 @@ impl Coordinator {
         self.tasks_ready.notify_one();
         Ok(())
     }
+}
+
+/// Whether anything moved, or failed. What is as it was makes most of a run; the report tells of it.
+fn is_news(result: &TaskResult) -> bool {
+    !result.destinations.iter().all(|destination| matches!(destination.end, End::Placed { moved: false, .. }))
 }

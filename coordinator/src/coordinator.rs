@@ -56,7 +56,7 @@ impl Pace {
 /// What a listener hears while runs go on.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// An image came to its end.
+    /// An image came to its end, and something moved or failed.
     Ended(ReportRow),
     /// An attempt is over, and there will be another one at this destination.
     Waits(Waiting),

@@ -20,6 +20,10 @@ use daemon::telemetry::Format;
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
 
+/// What it keeps is set in `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> std::process::ExitCode {
     let cli = Cli::read();
     let format = cli.log_format();

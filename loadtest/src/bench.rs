@@ -49,7 +49,7 @@ pub(crate) const FULL: Size = Size {
     mirror: shape(40, 25, 1),
     unchanged: shape(500, 20, 64),
     round_trips_ms: &[0, 20],
-    tags_limited: 110,
+    tags_limited: 300,
     at_once: &[5, 10, 20, 50],
     times: 3,
     is_judged: true,

@@ -68,14 +68,14 @@ impl Batch {
         let tasks: BTreeSet<TaskId> = tasks.into_iter().collect();
         let names: Vec<String> = tasks.iter().map(ToString::to_string).collect();
         let mut found = HashMap::with_capacity(names.len());
-        for row in &tx.ask("read tasks", &TASKS, None, &names).await? {
+        for row in &tx.ask("read tasks", &TASKS, &names, None).await? {
             found.insert(row.parse("id")?, read_task(row)?);
         }
-        for row in &tx.ask("read tasks", &DESTINATIONS, None, &names).await? {
+        for row in &tx.ask("read tasks", &DESTINATIONS, &names, None).await? {
             let Some(task) = found.get_mut(&row.parse("task")?) else { continue };
             task.destinations.push(read_destination(row)?);
         }
-        for row in &tx.ask("read tasks", &ATTEMPTS, None, &names).await? {
+        for row in &tx.ask("read tasks", &ATTEMPTS, &names, None).await? {
             let Some(task) = found.get_mut(&row.parse("task")?) else { continue };
             task.recorded.insert(Attempt(row.number("attempt")?));
         }

@@ -1,20 +1,16 @@
 //! Questions about many rows at once, and changes of many: in chunks of few sizes, so that the texts of a statement are
 //! few, and known to the database.
 //!
-//! A statement costs more to send than to execute, so what is done to each task is done to all of a batch at once.
+//! A statement costs more to send than to execute, so what is done to each task is done to all of a batch at once. Values
+//! are told apart by their order: of placeholders with names SQLite would look for each among all of them.
 
-use std::fmt::Write;
-use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::StoreError;
 use super::db::{Arg, Db, Row, Tx};
 
-/// Values, or rows, of a chunk: the smallest size that holds what is left. More would save nothing: SQLite looks for the
-/// name of each placeholder among all of them.
-const SIZES: [usize; 3] = [1, 5, 25];
-
-const LARGEST: usize = SIZES[SIZES.len() - 1];
+/// Values, or rows, of a chunk.
+const SIZES: [usize; 4] = [1, 5, 25, 125];
 
 /// What stands in a statement in the place of a chunk.
 const PLACE: &str = "CHUNK";
@@ -30,15 +26,31 @@ impl Texts {
         Self { sql, texts: OnceLock::new() }
     }
 
-    /// The size for what is left, and the text for it; `chunk` writes a chunk of a size.
-    fn of(&self, left: usize, chunk: impl Fn(usize) -> String) -> (usize, &str) {
+    /// `all` in chunks, each with its size and the text for that; `chunk` writes a chunk of a size.
+    fn chunks<'a, T>(
+        &'static self,
+        mut all: &'a [T],
+        chunk: impl Fn(usize) -> String,
+    ) -> impl Iterator<Item = (&'a [T], usize, &'static str)> {
         let texts = self.texts.get_or_init(|| SIZES.map(|size| self.sql.replace(PLACE, &chunk(size))));
-        let at = SIZES.iter().position(|size| *size >= left).unwrap_or(SIZES.len() - 1);
-        (SIZES[at], &texts[at])
+        std::iter::from_fn(move || {
+            if all.is_empty() {
+                return None;
+            }
+            let at = size_at(all.len());
+            let (chunk, rest) = all.split_at(SIZES[at].min(all.len()));
+            all = rest;
+            Some((chunk, SIZES[at], texts[at].as_str()))
+        })
     }
 }
 
-/// A statement that asks for many values: `... in (CHUNK)`. One other value may come first, as `$1`.
+/// The size for the next chunk of what is `left`: the largest of which that fills half or more.
+fn size_at(left: usize) -> usize {
+    SIZES.iter().rposition(|size| 2 * left > *size).unwrap_or_default()
+}
+
+/// A statement that asks for many values: `... in (CHUNK)`. One other value may come after them, as `?`.
 pub(super) struct Question(Texts);
 
 impl Question {
@@ -47,13 +59,11 @@ impl Question {
     }
 
     /// Statements that ask for all `values`, with their arguments.
-    fn ask(&'static self, first: Option<Arg>, values: &[String]) -> impl Iterator<Item = (&'static str, Vec<Arg>)> {
-        let begin = 1 + usize::from(first.is_some());
-        values.chunks(LARGEST).map(move |chunk| {
-            let (size, text) = self.0.of(chunk.len(), |size| list(begin..begin + size));
+    fn ask(&'static self, values: &[String], last: Option<Arg>) -> impl Iterator<Item = (&'static str, Vec<Arg>)> {
+        self.0.chunks(values, list).map(move |(chunk, size, text)| {
             // What fills it up is null, which nothing equals.
             let values = (0..size).map(|at| chunk.get(at).map(String::as_str).into());
-            (text, first.clone().into_iter().chain(values).collect())
+            (text, values.chain(last.clone()).collect())
         })
     }
 }
@@ -64,11 +74,11 @@ impl Tx {
         &mut self,
         what: &'static str,
         question: &'static Question,
-        first: Option<Arg>,
         values: &[String],
+        last: Option<Arg>,
     ) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
-        for (sql, args) in question.ask(first, values) {
+        for (sql, args) in question.ask(values, last) {
             rows.extend(self.rows(what, sql, &args).await?);
         }
         Ok(rows)
@@ -84,7 +94,7 @@ impl Db {
         values: &[String],
     ) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
-        for (sql, args) in question.ask(None, values) {
+        for (sql, args) in question.ask(values, None) {
             rows.extend(self.rows(what, sql, &args).await?);
         }
         Ok(rows)
@@ -108,8 +118,7 @@ impl<const N: usize> Change<N> {
         rows: Vec<[Arg; N]>,
     ) -> Result<u64, StoreError> {
         let mut changed = 0;
-        for chunk in rows.chunks(LARGEST) {
-            let (size, text) = self.0.of(chunk.len(), table::<N>);
+        for (chunk, size, text) in self.0.chunks(&rows, table::<N>) {
             let mut args: Vec<Arg> = chunk.iter().flatten().cloned().collect();
             for _ in chunk.len()..size {
                 args.extend(chunk[0].each_ref().map(Arg::null));
@@ -122,15 +131,32 @@ impl<const N: usize> Change<N> {
 
 /// A table of so many rows of `N` placeholders.
 fn table<const N: usize>(size: usize) -> String {
-    let row = |row| format!("({})", list(1 + row * N..1 + (row + 1) * N));
-    format!("values {}", (0..size).map(row).collect::<Vec<_>>().join(", "))
+    let row = format!("({})", list(N));
+    format!("values {}", vec![row; size].join(", "))
 }
 
-fn list(numbers: Range<usize>) -> String {
-    let mut text = String::new();
-    for number in numbers {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{}${number}", if text.is_empty() { "" } else { ", " });
+fn list(size: usize) -> String {
+    vec!["?"; size].join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_half_of_a_chunk_is_filled_up() {
+        let sizes = |mut left: usize| {
+            let mut sizes = Vec::new();
+            while left > 0 {
+                sizes.push(SIZES[size_at(left)]);
+                left = left.saturating_sub(sizes[sizes.len() - 1]);
+            }
+            sizes
+        };
+        assert_eq!(sizes(2), [1, 1]);
+        assert_eq!(sizes(24), [25]);
+        assert_eq!(sizes(30), [25, 5]);
+        assert_eq!(sizes(128), [125, 5]);
+        assert_eq!(sizes(200), [125, 125]);
     }
-    text
 }

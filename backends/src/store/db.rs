@@ -25,6 +25,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Statements that a connection keeps prepared: all that there are, for chunks of each size.
 const STATEMENTS: usize = 250;
 
+/// Rows that an answer may be ahead of who asked: for each one more the database would wait until it is asked for.
+const ROWS: usize = 1_000;
+
 /// What a reading connection keeps of the file in memory, in the words of SQLite: so many KiB. All pages are in the
 /// system's cache.
 const READERS_KIB: &str = "-500";
@@ -48,6 +51,7 @@ impl Db {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .statement_cache_capacity(STATEMENTS)
+            .row_buffer_size(ROWS)
             .foreign_keys(true);
         let error = |source| StoreError::Open { path: path.to_owned(), source };
         // SQLite itself ends a transaction that the disk fails, and the driver still counts it as open: such a connection

@@ -97,9 +97,8 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn published(&self) -> Result<usize, StoreError> {
-        let sql = "select count(*) as count from tasks
-             join runs on runs.id = tasks.run and runs.report_digest is null and runs.ended_at is null
-             where tasks.state = 'published'";
+        let sql = "select count(*) as count from tasks where state = 'published'
+                 and run in (select id from runs where report_digest is null and ended_at is null)";
         let rows = self.db.rows("count published tasks", sql, &[]).await?;
         rows.first().map_or(Ok(0), |row| row.number("count"))
     }
@@ -182,14 +181,14 @@ async fn due_destinations(
              join tasks on tasks.id = destinations.task
              left join placements on placements.project = 'default' and placements.target = destinations.target
              where destinations.task in (CHUNK) and destinations.outcome is null
-                 and (destinations.attempt = tasks.attempt or (destinations.not_before <= $1 and not exists (
+                 and (destinations.attempt = tasks.attempt or (destinations.not_before <= ? and not exists (
                      select 1 from destinations taken
                      where taken.task = tasks.id and taken.attempt = tasks.attempt and taken.outcome is null)))
              order by destinations.task, destinations.position",
     );
     let names: Vec<String> = tasks.map(|task| task.to_string()).collect();
     let mut due: HashMap<TaskId, Vec<DueDestination>> = HashMap::with_capacity(names.len());
-    for row in &tx.ask("read tasks' destinations", &SQL, Some(now.into()), &names).await? {
+    for row in &tx.ask("read tasks' destinations", &SQL, &names, Some(now.into())).await? {
         let owner = row.opt_text("job")?;
         let placed = owner.is_some().then(|| read_placed(row)).transpose()?;
         due.entry(row.parse("task")?).or_default().push(DueDestination {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use proto::RunId;
 use proto::task::Placed;
 
-use super::chunks::Question;
+use super::chunks::{Change, Question};
 use super::db::{Tx, to_json};
 use super::placements::read_placed;
 use super::tasks::require_open;
@@ -55,6 +55,7 @@ impl Store {
         let tasks = known_sources(&mut tx, &OF_TASKS, run, images).await?;
         let mut seen = known_sources(&mut tx, &OF_UNCHANGED, run, images).await?;
         let (mut new, mut refused) = (0_i64, Vec::new());
+        let (mut noted, mut renamed) = (Vec::new(), Vec::new());
         for image in images {
             let source = image.task.source.to_string();
             if tasks.contains(&source) {
@@ -73,10 +74,34 @@ impl Store {
             new += i64::from(seen.insert(own.1.clone()));
             for (position, target) in targets.iter().enumerate() {
                 let Some(record) = records.get_mut(target) else { continue };
-                note(&mut tx, image, (position, target), record, (&own, now)).await?;
+                let NewDestination { content, origin, .. } = &image.task.destinations[position];
+                let source_digest = image.task.listed.as_ref().map(proto::Digest::as_str);
+                let (source, content, origin) = (own.1.as_str(), to_json(content), to_json(origin));
+                if is_renamed(record, source, &origin) {
+                    renamed.push([
+                        target.as_str().into(),
+                        source.into(),
+                        source_digest.into(),
+                        content.as_str().into(),
+                        origin.as_str().into(),
+                    ]);
+                }
+                noted.push([
+                    target.as_str().into(),
+                    run.into(),
+                    source.into(),
+                    position.into(),
+                    source_digest.into(),
+                    record.placed.digest.as_str().into(),
+                    content.into(),
+                    origin.into(),
+                    now.into(),
+                ]);
                 (record.seen, record.is_awaited) = (Some(own.clone()), true);
             }
         }
+        NOTE.execute(&mut tx, "note unchanged images", noted).await?;
+        RENAME.execute(&mut tx, "name what placements were made of", renamed).await?;
         let sql = "update runs set unchanged = unchanged + $2 where id = $1";
         tx.execute("count unchanged images", sql, &[run.into(), new.into()]).await?;
         tx.commit().await?;
@@ -103,7 +128,7 @@ async fn read_records(tx: &mut Tx, images: &[Unchanged]) -> Result<HashMap<Strin
     let destinations = images.iter().flat_map(|image| &image.task.destinations);
     let targets: Vec<String> = destinations.map(|to| to.location.to_string()).collect();
     let mut records = HashMap::with_capacity(targets.len());
-    for row in tx.ask("read placements", &SQL, None, &targets).await? {
+    for row in tx.ask("read placements", &SQL, &targets, None).await? {
         let record = Record {
             job: row.text("job")?,
             placed: read_placed(&row)?,
@@ -118,10 +143,10 @@ async fn read_records(tx: &mut Tx, images: &[Unchanged]) -> Result<HashMap<Strin
 }
 
 /// Those of a chunk of sources that are tasks of a run.
-static OF_TASKS: Question = Question::new("select source from tasks where run = $1 and source in (CHUNK)");
+static OF_TASKS: Question = Question::new("select source from tasks where source in (CHUNK) and run = ?");
 
 /// Those of a chunk of sources that a run saw unchanged.
-static OF_UNCHANGED: Question = Question::new("select source from unchanged where run = $1 and source in (CHUNK)");
+static OF_UNCHANGED: Question = Question::new("select source from unchanged where source in (CHUNK) and run = ?");
 
 async fn known_sources(
     tx: &mut Tx,
@@ -131,51 +156,28 @@ async fn known_sources(
 ) -> Result<HashSet<String>, StoreError> {
     let sources: Vec<String> = images.iter().map(|image| image.task.source.to_string()).collect();
     let mut found = HashSet::new();
-    for row in tx.ask("look for what a run has of images", question, Some(run.into()), &sources).await? {
+    for row in tx.ask("look for what a run has of images", question, &sources, Some(run.into())).await? {
         found.insert(row.text("source")?);
     }
     Ok(found)
 }
 
-async fn note(
-    tx: &mut Tx,
-    image: &Unchanged,
-    (position, target): (usize, &str),
-    record: &Record,
-    ((run, source), now): (&(RunId, String), Timestamp),
-) -> Result<(), StoreError> {
-    let NewDestination { content, origin, .. } = &image.task.destinations[position];
-    let source_digest = image.task.listed.as_ref().map(proto::Digest::as_str);
-    let (content, origin) = (to_json(content), to_json(origin));
-    tx.execute(
-        "note an unchanged image",
-        "insert into unchanged (target, run, source, position, source_digest, digest, content, origin, seen_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+/// Whether a placement is known by other names than those under which it was seen: another line of the file wants it by
+/// now, or it was placed before this was kept.
+fn is_renamed(record: &Record, source: &str, origin: &str) -> bool {
+    record.names.0.as_deref() != Some(source) || record.names.1.as_deref() != Some(origin)
+}
+
+static NOTE: Change<9> = Change::new(
+    "insert into unchanged (target, run, source, position, source_digest, digest, content, origin, seen_at)
+         select column1, column2, column3, column4, column5, column6, column7, column8, column9
+         from (CHUNK) as new where column1 is not null
          on conflict (project, target) do update set run = excluded.run, source = excluded.source,
              position = excluded.position, source_digest = excluded.source_digest, digest = excluded.digest,
              content = excluded.content, origin = excluded.origin, seen_at = excluded.seen_at",
-        &[
-            target.into(),
-            (*run).into(),
-            source.as_str().into(),
-            position.into(),
-            source_digest.into(),
-            record.placed.digest.as_str().into(),
-            content.as_str().into(),
-            origin.as_str().into(),
-            now.into(),
-        ],
-    )
-    .await?;
-    if record.names != (Some(source.clone()), Some(origin.clone())) {
-        // Another line of the file wants it by now, or it was placed before this was kept.
-        tx.execute(
-            "name what a placement was made of",
-            "update placements set source = $2, source_digest = $3, content = $4, origin = $5
-             where project = 'default' and target = $1",
-            &[target.into(), source.as_str().into(), source_digest.into(), content.into(), origin.into()],
-        )
-        .await?;
-    }
-    Ok(())
-}
+);
+
+static RENAME: Change<5> = Change::new(
+    "update placements set source = column2, source_digest = column3, content = column4, origin = column5
+         from (CHUNK) as new where project = 'default' and target = column1",
+);

@@ -2,7 +2,8 @@
 //!
 //! As TCP Vegas does it: a request that takes longer than the fastest of its like has waited at the server, so of all
 //! that are under way the share `1 − fastest ÷ time` waits. If these are few, more requests at once bring more; if they
-//! are many, more only wait longer. Near a server with two cores it comes to about ten, far away to the most allowed.
+//! are many, more only wait longer. Near a server with two cores it comes to about ten, far away to the most allowed. As
+//! with TCP, the number doubles at first, until some wait.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -23,6 +24,8 @@ const WAITING_MAX: f64 = 10.0;
 pub(super) struct Crowd {
     limit: usize,
     max: usize,
+    /// Whether some have waited at the server already.
+    is_found: bool,
     fastest: HashMap<Likeness, Duration>,
     /// Of the answers since the limit was last looked at: how many, the sum of their `fastest ÷ time`, and whether all
     /// that was allowed was under way at some time.
@@ -35,7 +38,7 @@ impl Crowd {
     pub(super) fn new(max: usize) -> Self {
         let max = max.max(1);
         let fastest = HashMap::new();
-        Self { limit: FIRST.min(max), max, fastest, answers: 0, ratios: 0.0, was_full: false }
+        Self { limit: FIRST.min(max), max, is_found: false, fastest, answers: 0, ratios: 0.0, was_full: false }
     }
 
     /// The number that holds now.
@@ -55,10 +58,12 @@ impl Crowd {
             return;
         }
         let waiting = self.limit as f64 * (1.0 - self.ratios / self.answers as f64);
+        self.is_found |= waiting >= WAITING_MIN;
         if waiting > WAITING_MAX {
             self.limit -= 1;
         } else if waiting < WAITING_MIN && self.was_full {
-            self.limit = (self.limit + 1).min(self.max);
+            let more = if self.is_found { 1 } else { self.limit };
+            self.limit = (self.limit + more).min(self.max);
         }
         (self.answers, self.ratios, self.was_full) = (0, 0.0, false);
     }

@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use super::pace::Pace;
 
 /// Where the rate of an unknown server begins, per second.
-const FIRST: f64 = 100.0;
+const FIRST: f64 = 200.0;
 
 /// The rate of an unknown server grows so with each answer that is no refusal, while somebody waits: by as many answers
 /// as a server gives before it refuses, and not by time, which says nothing of what it takes.
-const GROWTH_BY_ANSWER: f64 = 1.1;
+const GROWTH_BY_ANSWER: f64 = 1.2;
 
 /// How lately somebody must have waited for that.
 const WAITED: Duration = Duration::from_millis(100);
