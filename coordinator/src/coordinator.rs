@@ -153,6 +153,8 @@ impl Coordinator {
 
     pub(crate) async fn interrupt_at(&self, run: RunId, now: Timestamp) -> Result<(), CoordinatorError> {
         self.collect_waiting(now).await?;
+        // What is done to its end is no longer interrupted.
+        self.close_finished(now).await?;
         around(Effect::RunInterrupt, self.store.interrupt_run(run, now)).await?;
         self.close_finished(now).await
     }

@@ -230,8 +230,8 @@ impl<'a> Reader<'a> {
     fn not_yaml(&self, error: &ScanError) -> Fault {
         let position = at(*error.marker());
         let line = self.text.lines().nth(position.line - 1).unwrap_or("");
-        // Characters of ours that are YAML's own where the quotes were forgotten: `alpine: >=3.18`, `[host/{path}]`.
-        let mend = match line.chars().nth(position.column - 1).filter(|c| ">|%@`{}".contains(*c)) {
+        // Characters of ours that are YAML's own where the quotes were forgotten: `alpine: >=3.18`, `alpine: *`, `[host/{path}]`.
+        let mend = match line.chars().nth(position.column - 1).filter(|c| ">|%@`{}*&".contains(*c)) {
             Some(own) => format!("quote the text with `{own}`"),
             None => "look for a missing quote, bracket or indentation here or just above".to_owned(),
         };

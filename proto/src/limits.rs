@@ -81,7 +81,7 @@ pub const EXPAND_BATCH: usize = 250;
 pub const COLLECT_BATCH: usize = 200;
 
 /// How long a result may wait for others that are recorded with it.
-pub const COLLECT_WITHIN: Duration = Duration::from_millis(10);
+pub const COLLECT_WITHIN: Duration = Duration::from_millis(20);
 
 const _: () = assert!(MESSAGE_BYTES_MAX < MANIFEST_BYTES_MAX, "manifests never travel in messages");
 const _: () = assert!(ATTEMPT_DEADLINE.as_secs() + 4 * 60 < 30 * 60, "a result must be out before the broker asks");

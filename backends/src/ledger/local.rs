@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use self::file::LedgerFile;
 use self::leases::Leases;
-use self::memory::{BESIDE_MAX, Kept, LEARNED_BYTES_MAX, Memory, Room};
+use self::memory::{BESIDE_MAX, Found, Kept, LEARNED_BYTES_MAX, Memory, Room};
 use self::unsaved::Unsaved;
 use super::{Holders, Lease, Ledger};
 
@@ -143,25 +143,18 @@ impl Shared {
 #[async_trait]
 impl Ledger for LocalLedger {
     async fn holders(&self, repository: &Repository, wanted: &[Digest]) -> Holders {
-        let mut holders = self.shared.lock().memory.holders(repository, wanted);
-        let open: Vec<_> = wanted.iter().filter(|digest| !holders.here.contains(digest)).collect();
-        if let Some(file) = &self.shared.file
-            && !(open.is_empty() && holders.knows_repository)
-        {
-            let found = file.holders(repository, &open).await;
-            holders.knows_repository |= found.knows_repository;
-            // What memory knows is newer.
-            let state = self.shared.lock();
-            let here = found.here.into_iter().filter_map(|place| open.get(place).copied());
-            holders.here.extend(here.filter(|digest| state.memory.holds(repository, digest).is_none()).cloned());
-            for (place, holder) in found.beside {
-                let Some(digest) = open.get(place).copied() else { continue };
-                let beside = holders.beside.entry(digest.clone()).or_default();
-                if !beside.contains(&holder) && state.memory.holds(&holder, digest) != Some(false) {
-                    beside.push(holder);
-                }
+        let mut found = Found::default();
+        if let Some(file) = &self.shared.file {
+            let open = self.shared.lock().memory.not_told(repository, wanted);
+            // Whoever asks for nothing asks whether the repository is known.
+            if !open.is_empty() || wanted.is_empty() {
+                found = file.holders(repository, open).await;
             }
         }
+        let mut state = self.shared.lock();
+        let mut holders = state.memory.holders(repository, wanted, &found);
+        state.memory.note_told(repository, found);
+        drop(state);
         holders.beside.retain(|digest, beside| {
             beside.retain(|holder| holder != repository);
             beside.truncate(BESIDE_MAX);

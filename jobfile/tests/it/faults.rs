@@ -162,6 +162,7 @@ fn files_of_repositories() -> Vec<(&'static str, String)> {
         ("other words that YAML takes for something else", images("  alpine: [on, No, true, ~, null]")),
         ("a boolean as a key", images("  on: latest\n  1: latest")),
         ("a range without quotes", images("  alpine: >=3.18")),
+        ("any tag without quotes", images("  alpine: *")),
         ("a removal without quotes", images("  alpine: [latest, !edge, !*-perl]")),
         ("a glob without quotes", images("  alpine: *-slim\n  nginx: [1.29, *perl]")),
         ("no tags", images("  alpine:\n  nginx: []\n  busybox: \"\"\n  redis: [\"!8\"]")),

@@ -71,7 +71,7 @@ impl fmt::Display for PullsView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.left)?;
         tell_limit(f, "left", self.limit, self.window, self.keep_free)?;
-        self.wait.map_or(Ok(()), |wait| write!(f, ", again in {} s", wait.as_secs()))
+        self.wait.map_or(Ok(()), |wait| write!(f, ", again in {}", about(wait)))
     }
 }
 
@@ -118,6 +118,15 @@ fn span(time: Duration) -> String {
     }
 }
 
+/// `5 h 59 min`, as well as a person needs it.
+fn about(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3600 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
 impl Client {
     /// How the budgets of the registry of `repository` stand. Asks nobody.
     ///
@@ -148,7 +157,9 @@ mod tests {
         let window = Duration::from_secs(21_600);
         let view = PullsView { left: 37, limit: Some(100), window, keep_free: 50, wait: None };
         assert_eq!(view.to_string(), "37 of 100 left in 6 h (50 kept free)");
-        let none = PullsView { left: 0, limit: None, keep_free: 0, wait: Some(Duration::from_secs(90)), ..view };
-        assert_eq!(none.to_string(), "0 left in 6 h, again in 90 s");
+        for (wait, told) in [(59, "59 s"), (61, "2 min"), (21_599, "5 h 59 min")] {
+            let none = PullsView { left: 0, limit: None, keep_free: 0, wait: Some(Duration::from_secs(wait)), ..view };
+            assert_eq!(none.to_string(), format!("0 left in 6 h, again in {told}"));
+        }
     }
 }

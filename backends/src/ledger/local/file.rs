@@ -11,7 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoo
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use tokio::sync::Mutex;
 
-use super::memory::{BESIDE_MAX, Kept};
+use super::memory::{BESIDE_MAX, Found, Kept, Told};
 use super::unsaved::Unsaved;
 use super::write::{self, Written};
 
@@ -39,16 +39,6 @@ pub(super) struct LedgerFile {
     is_lost: AtomicBool,
     /// What was last tried did not succeed.
     is_failing: AtomicBool,
-}
-
-/// What a file knows of the digests that it was asked for.
-#[derive(Default)]
-pub(super) struct Found {
-    pub(super) knows_repository: bool,
-    /// Those that the repository itself holds.
-    pub(super) here: Vec<usize>,
-    /// Those that others hold, newest first.
-    pub(super) beside: Vec<(usize, Repository)>,
 }
 
 impl LedgerFile {
@@ -105,8 +95,8 @@ impl LedgerFile {
         Ok(Self { path: path.to_owned(), writer, readers, written, is_lost, is_failing })
     }
 
-    /// Where the digests that `wanted` names by their place lie.
-    pub(super) async fn holders(&self, repository: &Repository, wanted: &[&Digest]) -> Found {
+    /// Where each of these digests lies; nothing if the file cannot be read now.
+    pub(super) async fn holders(&self, repository: &Repository, wanted: Vec<Digest>) -> Found {
         if self.is_lost() {
             return Found::default();
         }
@@ -213,8 +203,12 @@ async fn begin(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-async fn read_holders(readers: &SqlitePool, repository: &Repository, wanted: &[&Digest]) -> Result<Found, sqlx::Error> {
-    let digests: Vec<_> = wanted.iter().map(|digest| digest.hex()).collect();
+async fn read_holders(
+    readers: &SqlitePool,
+    repository: &Repository,
+    wanted: Vec<Digest>,
+) -> Result<Found, sqlx::Error> {
+    let digests: Vec<_> = wanted.iter().map(Digest::hex).collect();
     let rows = sqlx::query(include_str!("holders.sql"))
         .bind(repository.host().as_str())
         .bind(repository.path())
@@ -223,20 +217,20 @@ async fn read_holders(readers: &SqlitePool, repository: &Repository, wanted: &[&
         .bind(i64::try_from(2 * BESIDE_MAX).unwrap_or(i64::MAX))
         .fetch_all(readers)
         .await?;
-    let mut found = Found::default();
+    let (mut knows_repository, mut all) = (false, vec![Told::default(); wanted.len()]);
     for row in rows {
         let (place, path): (Option<i64>, Option<String>) = (row.try_get("place")?, row.try_get("path")?);
-        match (place.and_then(|place| usize::try_from(place).ok()), path) {
-            (None, _) => found.knows_repository = true,
-            (Some(place), None) => found.here.push(place),
-            (Some(place), Some(path)) => {
-                if let Ok(holder) = Repository::new(repository.host().clone(), &path) {
-                    found.beside.push((place, holder));
-                }
-            }
+        let Some(place) = place else {
+            knows_repository = true;
+            continue;
+        };
+        let Some(told) = usize::try_from(place).ok().and_then(|place| all.get_mut(place)) else { continue };
+        match path {
+            None => told.here = true,
+            Some(path) => told.beside.extend(Repository::new(repository.host().clone(), &path)),
         }
     }
-    Ok(found)
+    Ok(Found { knows_repository, told: wanted.into_iter().zip(all).collect() })
 }
 
 // Primary result codes (<https://sqlite.org/rescode.html>).

@@ -1,5 +1,7 @@
 //! What a local Ledger has in memory: all it knows, or what its file was last told and asked.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use proto::{Digest, Host, Manifest, Repository};
 
@@ -14,6 +16,9 @@ pub(super) const LEARNED_BYTES_MAX: usize = 64 * 1024;
 
 const LEARNED_ROOM: usize = 4 * 1024 * 1024;
 const REPOSITORIES_MAX: usize = 20_000;
+
+/// Digests of images under way.
+const TOLD_MAX: usize = 2_000;
 
 /// What a manifest or a text costs beside its bytes, about.
 const OVERHEAD: usize = 512;
@@ -30,9 +35,30 @@ pub(super) struct Memory {
     here: Bounded<(Repository, Digest), bool>,
     /// Which repositories of a registry hold a digest, newest first.
     holders: Bounded<(Host, Digest), Vec<Repository>>,
+    /// What the file last told of a digest in a repository: whoever asks for an image asks again for each of its blobs. What
+    /// was noted since is newer.
+    told: Bounded<(Repository, Digest), Told>,
     repositories: Bounded<Repository, ()>,
     manifests: Bounded<Digest, Kept>,
     learned: Bounded<Host, String>,
+}
+
+/// What a file tells of a digest in a repository.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    /// Whether the repository holds it.
+    pub(super) here: bool,
+    /// Other repositories of the registry that do, newest first.
+    pub(super) beside: Vec<Repository>,
+}
+
+/// What a file tells when it is asked.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Whether anything was noted of the repository.
+    pub(super) knows_repository: bool,
+    /// Of each digest that was asked for.
+    pub(super) told: HashMap<Digest, Told>,
 }
 
 /// A manifest as it is kept.
@@ -60,6 +86,7 @@ impl Memory {
         Self {
             here: Bounded::new(room.notes),
             holders: Bounded::new(room.notes),
+            told: Bounded::new(TOLD_MAX),
             repositories: Bounded::new(REPOSITORIES_MAX),
             manifests: Bounded::new(room.manifest_bytes),
             learned: Bounded::new(LEARNED_ROOM),
@@ -91,17 +118,48 @@ impl Memory {
         self.here.get(&(repository.clone(), digest.clone())).copied()
     }
 
-    /// What is known here of `wanted`; beside may be more than is told, and the repository itself.
-    pub(super) fn holders(&self, repository: &Repository, wanted: &[Digest]) -> Holders {
-        let mut found = Holders { knows_repository: self.repositories.get(repository).is_some(), ..Holders::default() };
+    /// What is known of `wanted` here, and by the file that was asked now; beside may be more than is told, and the
+    /// repository itself.
+    pub(super) fn holders(&self, repository: &Repository, wanted: &[Digest], file: &Found) -> Holders {
+        let knows_repository = file.knows_repository || self.repositories.get(repository).is_some();
+        let mut found = Holders { knows_repository, ..Holders::default() };
         for digest in wanted {
-            if self.holds(repository, digest) == Some(true) {
+            let told = file.told.get(digest).or_else(|| self.told.get(&(repository.clone(), digest.clone())));
+            if self.holds(repository, digest).or(told.map(|told| told.here)) == Some(true) {
                 found.here.insert(digest.clone());
-            } else if let Some(holders) = self.holders.get(&(repository.host().clone(), digest.clone())) {
-                found.beside.insert(digest.clone(), holders.clone());
+                continue;
+            }
+            let noted = self.holders.get(&(repository.host().clone(), digest.clone()));
+            let mut beside = noted.cloned().unwrap_or_default();
+            for holder in told.iter().flat_map(|told| &told.beside) {
+                if !beside.contains(holder) && self.holds(holder, digest) != Some(false) {
+                    beside.push(holder.clone());
+                }
+            }
+            if !beside.is_empty() {
+                found.beside.insert(digest.clone(), beside);
             }
         }
         found
+    }
+
+    /// Those of `wanted` that are not known here to be in `repository`, and of which the file has told nothing.
+    pub(super) fn not_told(&self, repository: &Repository, wanted: &[Digest]) -> Vec<Digest> {
+        let is_told = |digest: &&Digest| {
+            let key = (repository.clone(), (*digest).clone());
+            self.here.get(&key) == Some(&true) || self.told.get(&key).is_some()
+        };
+        wanted.iter().filter(|digest| !is_told(digest)).cloned().collect()
+    }
+
+    /// Notes what the file told.
+    pub(super) fn note_told(&mut self, repository: &Repository, found: Found) {
+        if found.knows_repository {
+            self.repositories.put(repository.clone(), (), 1);
+        }
+        for (digest, told) in found.told {
+            self.told.put((repository.clone(), digest), told, 1);
+        }
     }
 
     pub(super) fn manifest(&mut self, digest: &Digest) -> Option<Kept> {
@@ -140,7 +198,7 @@ mod tests {
             let host = format!("registry{n}.example.com").parse().unwrap();
             memory.keep_learned(&host, &"x".repeat(LEARNED_BYTES_MAX));
         }
-        let Memory { here, holders, repositories, manifests, learned } = &memory;
+        let Memory { here, holders, told: _, repositories, manifests, learned } = &memory;
         let counts = [here.len(), repositories.len(), manifests.len()];
         assert_eq!(counts, [100, REPOSITORIES_MAX, 10]);
         assert!(holders.len() <= 100 && learned.len() <= LEARNED_ROOM / LEARNED_BYTES_MAX);
