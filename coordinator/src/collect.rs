@@ -5,8 +5,8 @@ use backends::{Delivery, Lane};
 use daemon::crash::{Effect, around};
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use proto::outcome::End;
-use proto::{TaskId, TaskResult, limits};
+use proto::{TaskId, limits};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{Coordinator, Event, Failures};
@@ -18,10 +18,16 @@ impl Coordinator {
         let mut failures = Failures::default();
         while let Some(first) = stop.run_until_cancelled(self.queue.next(Lane::Results)).await {
             let step = async {
-                let first = first?;
+                let mut batch = vec![first?];
                 // More follow while workers are busy, and a transaction costs the same for all of them.
-                tokio::time::sleep(limits::COLLECT_WITHIN).await;
-                self.record(self.batch(first), Timestamp::now()).await
+                let until = Instant::now() + limits::COLLECT_WITHIN;
+                while batch.len() < limits::COLLECT_ENOUGH
+                    // A fault of the Queue shows again when the loop waits for the next one.
+                    && let Ok(Ok(next)) = timeout_at(until, self.queue.next(Lane::Results)).await
+                {
+                    batch.push(next);
+                }
+                self.record(self.with_waiting(batch), Timestamp::now()).await
             };
             failures.note(step.await, self.pace.tick).await?;
         }
@@ -31,7 +37,7 @@ impl Coordinator {
     /// Records what lies on the results lane now.
     pub(crate) async fn collect_waiting(&self, now: Timestamp) -> Result<(), CoordinatorError> {
         while let Some(first) = self.queue.next(Lane::Results).now_or_never() {
-            self.record(self.batch(first?), now).await?;
+            self.record(self.with_waiting(vec![first?]), now).await?;
         }
         Ok(())
     }
@@ -46,13 +52,11 @@ impl Coordinator {
         Ok(())
     }
 
-    /// `first`, and what else lies there already.
-    fn batch(&self, first: Delivery) -> Vec<Delivery> {
-        let mut batch = vec![first];
+    /// `batch`, and what else lies there already.
+    fn with_waiting(&self, mut batch: Vec<Delivery>) -> Vec<Delivery> {
         while batch.len() < limits::COLLECT_BATCH {
             match self.queue.next(Lane::Results).now_or_never() {
                 Some(Ok(delivery)) => batch.push(delivery),
-                // A fault of the Queue shows again when the loop waits for the next one.
                 Some(Err(_)) | None => break,
             }
         }
@@ -72,9 +76,9 @@ impl Coordinator {
     async fn record(&self, batch: Vec<Delivery>, now: Timestamp) -> Result<(), CoordinatorError> {
         let results: Vec<_> = batch.iter().map(|delivery| delivery.envelope().result()).collect::<Result<_, _>>()?;
         let recorded = around(Effect::ResultsRecord, self.store.record(&results, now)).await?;
-        let first = recorded.iter().zip(&results).filter(|(recorded, _)| **recorded == Recorded::First);
-        let news = first.filter(|(_, result)| is_news(result)).map(|(_, result)| result.task);
-        self.tell(&news.collect::<Vec<_>>()).await?;
+        // What was up to date makes most of a run, and the report tells of it.
+        let news = recorded.iter().zip(&results).filter(|(recorded, _)| **recorded == Recorded::First);
+        self.tell(&news.map(|(_, result)| result.task).collect::<Vec<_>>()).await?;
         for delivery in batch {
             around(Effect::ResultAck, delivery.ack()).await?;
         }
@@ -92,9 +96,4 @@ impl Coordinator {
         self.tasks_ready.notify_one();
         Ok(())
     }
-}
-
-/// Whether anything moved, or failed. What is as it was makes most of a run; the report tells of it.
-fn is_news(result: &TaskResult) -> bool {
-    !result.destinations.iter().all(|destination| matches!(destination.end, End::Placed { moved: false, .. }))
 }

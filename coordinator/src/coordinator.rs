@@ -56,7 +56,7 @@ impl Pace {
 /// What a listener hears while runs go on.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// An image came to its end, and something moved or failed.
+    /// An image came to its end, and was not up to date.
     Ended(ReportRow),
     /// An attempt is over, and there will be another one at this destination.
     Waits(Waiting),
@@ -143,6 +143,17 @@ impl Coordinator {
         }
     }
 
+    /// Ends a run on which nobody works any more: as finished if all of it is done, else as interrupted.
+    ///
+    /// # Errors
+    /// The Store does not answer, or the report cannot be written.
+    pub async fn end(&self, run: RunId) -> Result<(), CoordinatorError> {
+        let now = Timestamp::now();
+        self.collect_waiting(now).await?;
+        self.close_finished(now).await?;
+        self.interrupt_at(run, now).await
+    }
+
     /// Ends a run that will not be finished: what is open is cancelled, and the report says so.
     ///
     /// # Errors
@@ -153,8 +164,6 @@ impl Coordinator {
 
     pub(crate) async fn interrupt_at(&self, run: RunId, now: Timestamp) -> Result<(), CoordinatorError> {
         self.collect_waiting(now).await?;
-        // What is done to its end is no longer interrupted.
-        self.close_finished(now).await?;
         around(Effect::RunInterrupt, self.store.interrupt_run(run, now)).await?;
         self.close_finished(now).await
     }

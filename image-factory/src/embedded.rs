@@ -201,7 +201,7 @@ impl Factory {
         tokio::try_join!(take, conclude, expand, coordinate)?;
         // Before the run counts as closed: a Ledger of which something may be lost is doubted.
         self.keep(job).await;
-        self.coordinator.interrupt(run).await.context("close the run")
+        self.coordinator.end(run).await.context("close the run")
     }
 }
 

@@ -80,7 +80,10 @@ pub const EXPAND_BATCH: usize = 250;
 /// Results that `collect` records in one transaction.
 pub const COLLECT_BATCH: usize = 200;
 
-/// How long a result may wait for others that are recorded with it.
+/// Results that are enough to be recorded at once.
+pub const COLLECT_ENOUGH: usize = 50;
+
+/// How long fewer may wait for others that are recorded with them.
 pub const COLLECT_WITHIN: Duration = Duration::from_millis(20);
 
 const _: () = assert!(MESSAGE_BYTES_MAX < MANIFEST_BYTES_MAX, "manifests never travel in messages");

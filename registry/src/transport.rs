@@ -268,7 +268,8 @@ impl Registry {
                 exhausted = ticket.answered(answer.status(), answer.headers());
             }
         }
-        answer.slot = ticket.slot.take();
+        // An answer without a body is read, and whoever needs more for it needs a slot.
+        answer.slot = ticket.slot.take().filter(|_| request.method != Method::HEAD);
         let judged = self.judge(answer, purpose).await;
         match exhausted {
             Some(exhausted) => judged.map_err(|error| error.exhausted(exhausted.wait)),

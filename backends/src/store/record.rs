@@ -8,7 +8,7 @@ use proto::failure::{Class, Code};
 use proto::outcome::{End, StageTime};
 use proto::{Attempt, Failure, Outcome, TaskId, TaskResult, limits};
 
-use super::batch::{Batch, Found, FoundDestination};
+use super::batch::{Batch, Found, FoundDestination, Settled};
 use super::db::to_json;
 use super::placements::PlacementUpdates;
 use super::settle::{Tally, settle};
@@ -20,6 +20,8 @@ use super::{Store, StoreError};
 pub enum Recorded {
     /// It moved its task: closed, or on to the next attempt.
     First,
+    /// It closed its task, which had nothing to do: all destinations were up to date.
+    UpToDate,
     /// This attempt's result was recorded before.
     Duplicate,
     /// The task is closed, or at another attempt.
@@ -55,7 +57,9 @@ impl Store {
                 }
                 settle(found, now, &mut tally);
             }
-            recorded.push(is);
+            let is_up_to_date = matches!(found.settled, Some(Settled::Done { outcome: Outcome::UpToDate, .. }))
+                && is == Recorded::First;
+            recorded.push(if is_up_to_date { Recorded::UpToDate } else { is });
         }
         placements.write(&mut tx).await?;
         batch.write(&mut tx, now).await?;

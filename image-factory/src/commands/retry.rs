@@ -69,7 +69,7 @@ pub(crate) async fn run(args: RetryArgs) -> anyhow::Result<Exit> {
         wanted: Wanted::Undone { run: run.id, only_failed: args.failed, globs },
         ..args.way.order(path, file, &data, Some(&run.job))?
     };
-    let (exit, runs) = args.way.carry_out(order, &format!("retry {id}"), &shutdown).await?;
+    let (exit, runs, _) = args.way.carry_out(order, &format!("retry {id}"), &shutdown).await?;
     if runs > 0 || exit != Exit::Done {
         return Ok(exit);
     }

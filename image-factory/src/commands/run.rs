@@ -119,7 +119,12 @@ pub(crate) async fn run(args: RunArgs) -> anyhow::Result<Exit> {
         ..args.way.order(&path, files::load(&path)?, &data, args.job.as_deref())?
     };
     let only: String = args.way.only.iter().map(|glob| format!(" --only '{glob}'")).collect();
-    args.way.carry_out(order, &format!("run {}{only}", path.display()), &shutdown).await.map(|(exit, _)| exit)
+    let (exit, runs, images) = args.way.carry_out(order, &format!("run {}{only}", path.display()), &shutdown).await?;
+    if exit == Exit::Done && runs > 0 && images == 0 && !only.is_empty() {
+        warn(&format!("nothing was done: no image matches{only}"));
+        return Ok(Exit::Usage);
+    }
+    Ok(exit)
 }
 
 impl WayArgs {
@@ -153,14 +158,14 @@ impl WayArgs {
         })
     }
 
-    /// Runs what is ordered by `command`, and tells how it ended; says also how many runs there were.
+    /// Runs what is ordered by `command`, and tells how it ended; says also how many runs there were, and images in them.
     pub(crate) async fn carry_out(
         &self,
         order: Order<'_>,
         command: &str,
         shutdown: &Shutdown,
-    ) -> anyhow::Result<(Exit, u32)> {
-        let (mut exit, mut runs, mut images) = (Exit::Done, 0, 0);
+    ) -> anyhow::Result<(Exit, u32, u64)> {
+        let (mut exit, mut runs, mut images) = (Exit::Done, 0, 0_u64);
         let again = format!("image-factory {command}{}", self.data.as_flag());
         let mut machine = self.json.then(Machine::default);
         let all = mirror(order, machine.as_mut(), shutdown, |done, machine| {
@@ -193,11 +198,8 @@ impl WayArgs {
         }
         if is_cut_off || !not_begun.is_empty() {
             exit = exit.worse(Exit::Incomplete);
-        } else if exit == Exit::Done && images == 0 && runs > 0 && !self.only.is_empty() {
-            warn(&format!("nothing was done: no image matches `--only {}`", self.only.join(", ")));
-            exit = Exit::Usage;
         }
-        Ok((exit, runs))
+        Ok((exit, runs, images))
     }
 }
 
@@ -282,11 +284,12 @@ pub(crate) async fn mirror(
         if shutdown.drain.is_cancelled() {
             return Ok(Left { is_cut_off: false, not_begun: names_from(at) });
         }
+        let (commit, started_by) = tokio::join!(files::git_commit(order.path, &file.files), files::user());
         let submission = Submission {
             job: name.clone(),
             path: path.clone(),
-            commit: files::git_commit(order.path, &file.files).await,
-            started_by: files::user().await,
+            commit,
+            started_by,
             take_over: order.take_over,
             only: extent.text(),
         };

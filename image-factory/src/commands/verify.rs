@@ -57,7 +57,7 @@ pub(crate) async fn run(args: VerifyArgs) -> anyhow::Result<Exit> {
     let flags: String = way.only.iter().map(|glob| format!(" --only '{glob}'")).collect();
     let flags = if all { format!(" --all{flags}") } else { flags };
     let command = format!("verify {}{flags}", path.display());
-    let (exit, runs) = way.carry_out(order, &command, &shutdown).await?;
+    let (exit, runs, _) = way.carry_out(order, &command, &shutdown).await?;
     if runs > 0 || exit != Exit::Done {
         return Ok(exit);
     }

@@ -83,10 +83,10 @@ async fn kill_at(mirror: &Mirror, point: Point) {
 
 /// How the runs ended, newest first, once the second one has ended well.
 fn expected_ends(point: Point) -> &'static [&'static str] {
-    // All was done by then.
-    let ended_by = [Effect::RunFinish, Effect::ReportRename, Effect::ReportNote, Effect::ReportCopy];
+    let ended_by = [Effect::ReportRename, Effect::ReportNote, Effect::ReportCopy];
     match point {
         (Effect::RunCreate, Moment::Before) => &["finished"],
+        (Effect::RunFinish, Moment::After) => &["finished", "finished"],
         (effect, _) if ended_by.contains(&effect) => &["finished", "finished"],
         _ => &["finished", "interrupted"],
     }

@@ -240,7 +240,8 @@ impl Push<'_> {
             session.url = answer.location().map_err(PushError::Destination)?;
             sent += length;
         }
-        drop(slot);
+        // The source of a blob without a byte was not read to its end.
+        drop((feed, slot));
         let closing = session.closing(&self.blob.digest);
         let answer = self.registry.call_once(&closing, &session.purpose).await.map_err(PushError::Destination)?;
         self.check_kept(&answer).map_err(PushError::Destination)

@@ -26,6 +26,8 @@ pub(super) struct Crowd {
     max: usize,
     /// Whether some have waited at the server already.
     is_found: bool,
+    /// Answers to what was sent before the number doubled: they tell of half a crowd.
+    passed_over: usize,
     fastest: HashMap<Likeness, Duration>,
     /// Of the answers since the limit was last looked at: how many, the sum of their `fastest ÷ time`, and whether all
     /// that was allowed was under way at some time.
@@ -38,7 +40,16 @@ impl Crowd {
     pub(super) fn new(max: usize) -> Self {
         let max = max.max(1);
         let fastest = HashMap::new();
-        Self { limit: FIRST.min(max), max, is_found: false, fastest, answers: 0, ratios: 0.0, was_full: false }
+        Self {
+            limit: FIRST.min(max),
+            max,
+            is_found: false,
+            passed_over: 0,
+            fastest,
+            answers: 0,
+            ratios: 0.0,
+            was_full: false,
+        }
     }
 
     /// The number that holds now.
@@ -50,6 +61,10 @@ impl Crowd {
     pub(super) fn answered(&mut self, likeness: Likeness, time: Duration, is_full: bool) {
         let fastest = self.fastest.entry(likeness).or_insert(time);
         *fastest = time.min(*fastest);
+        if self.passed_over > 0 {
+            self.passed_over -= 1;
+            return;
+        }
         self.ratios += fastest.as_secs_f64() / time.as_secs_f64().max(1e-9);
         self.answers += 1;
         self.was_full |= is_full;
@@ -62,8 +77,8 @@ impl Crowd {
         if waiting > WAITING_MAX {
             self.limit -= 1;
         } else if waiting < WAITING_MIN && self.was_full {
-            let more = if self.is_found { 1 } else { self.limit };
-            self.limit = (self.limit + more).min(self.max);
+            self.passed_over = if self.is_found { 0 } else { self.limit };
+            self.limit = (self.limit + self.passed_over.max(1)).min(self.max);
         }
         (self.answers, self.ratios, self.was_full) = (0, 0.0, false);
     }

@@ -1,11 +1,13 @@
 //! Manifests: byte for byte in both directions, and never anything else than was asked for.
 
+use std::time::Duration;
+
 use proto::{Digest, Manifest, Reference};
-use registry::{Kind, Reread};
+use registry::{Kind, Options, Reread};
 use sandbox::{Effect, Fault, Missing, Registry, content};
 
 use crate::script::{Script, answer};
-use crate::setup::{client, repository, tag};
+use crate::setup::{client, client_with, options, repository, tag};
 
 #[tokio::test]
 async fn a_manifest_is_copied_byte_for_byte_however_it_is_formatted() {
@@ -45,6 +47,18 @@ async fn a_head_names_the_digest_and_reads_only_where_it_must() {
     let by_digest = Reference::Digest(image.digest());
     assert_eq!(client.head_manifest(&repository, &by_digest).await.unwrap().unwrap().digest, image.digest());
     assert_eq!(registry.log().count("GET", "/manifests/"), 1);
+}
+
+#[tokio::test]
+async fn a_head_that_must_read_has_enough_of_one_slot() {
+    let registry = Registry::builder().start().await.unwrap();
+    registry.store().put_image("a", Some("1"), &content::image(1).build());
+    registry.features(|features| features.head_digest = false);
+    let client = client_with(&Default::default(), Options { concurrency: 1, ..options() });
+    let (repository, tag) = (repository(&registry, "a"), tag("1"));
+    let heads = futures_util::future::join_all((0..3).map(|_| client.head_manifest(&repository, &tag)));
+    let heads = tokio::time::timeout(Duration::from_secs(20), heads).await.expect("they wait for their own slots");
+    assert!(heads.into_iter().all(|head| head.unwrap().is_some()));
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ pub(super) async fn run(args: &RunArgs, path: &Path, shutdown: &Shutdown) -> any
         ..args.way.order(at, file, &data, plan.job.as_deref())?
     };
     let again = format!("run --plan {}", path.display());
-    let (exit, _) = args.way.carry_out(order, &again, shutdown).await?;
+    let (exit, ..) = args.way.carry_out(order, &again, shutdown).await?;
     // At the end, where it is read: the run's own report does not know of it.
     Ok(exit.worse(tell_left_out(&plan)))
 }
