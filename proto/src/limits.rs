@@ -34,7 +34,7 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(25 * 60);
 
 /// Tasks on the Queue for each slot: enough to keep all slots busy, few enough to stay fair.
-pub const TASKS_PER_SLOT: usize = 16;
+pub const TASKS_PER_SLOT: usize = 8;
 
 /// How long after the Queue's lane of tasks was seen empty all must have been answered for that was published before: it
 /// was with the workers by then. What was not counts as lost, and is sent again; too early, it would be done twice, which
@@ -72,7 +72,7 @@ pub const PARTS_USUAL: u32 = 12;
 pub const DELIVERIES_MAX: u32 = 5;
 
 /// Tasks that a worker runs at once, unless `--slots` says otherwise.
-pub const SLOTS: usize = 24;
+pub const SLOTS: usize = 48;
 
 /// Tasks that `expand` writes in one transaction.
 pub const EXPAND_BATCH: usize = 250;

@@ -60,7 +60,7 @@ impl Default for Options {
             retry_after_max: limits::RETRY_AFTER_MAX,
             unreached_for: Duration::from_secs(5),
             resumes: 10,
-            concurrency: 32,
+            concurrency: 48,
             chunk_bytes: 16 * 1024 * 1024,
             auth_file: None,
             env: Env::process(),
