@@ -1,7 +1,7 @@
 //! What a program reads of a run: `--json`, one JSON object a line on standard output.
 //!
-//! Every line has `version`, `event` and `run`. Names stay once released; events and fields may be added. A run that is
-//! left at once, by a second signal, has no `run_ended`.
+//! Every line has `version`, `event` and `run`. Names stay once released; events and fields may be added. Images that were up
+//! to date come at the end. A run that is left at once, by a second signal, has no `run_ended`.
 
 use std::collections::HashSet;
 use std::io::Write;

@@ -32,7 +32,7 @@ const WRITE_EVERY: Duration = Duration::from_millis(500);
 const ALONE: Room = Room { notes: 200_000, manifest_bytes: 64 * 1024 * 1024 };
 
 /// What memory holds above a file.
-const ABOVE_A_FILE: Room = Room { notes: 10_000, manifest_bytes: 8 * 1024 * 1024 };
+const ABOVE_A_FILE: Room = Room { notes: 6_000, manifest_bytes: 4 * 1024 * 1024 };
 
 /// A [`Ledger`] for one process. What it has learned may be lost when it is dropped; [`LocalLedger::flush`] first.
 pub struct LocalLedger {
