@@ -267,7 +267,11 @@ async fn status_tells_what_a_run_waits_for() {
         loop {
             let status: Value = serde_json::from_str(&night.says(0, &["status", "--json"]).await).unwrap();
             let count = |key: &str| status[key].as_u64().unwrap();
-            if status["all_known"] == true && (count("under_way"), count("to_do"), count("deferred")) == (0, 3, 1) {
+            // What was not handed out yet is to be done too, and waits for nothing.
+            let waits = status["waits"].as_array().unwrap().iter().map(|wait| wait["images"].as_u64().unwrap());
+            let all_wait = waits.sum::<u64>() == count("to_do") + count("deferred");
+            let counts = (count("under_way"), count("to_do"), count("deferred"));
+            if status["all_known"] == true && counts == (0, 3, 1) && all_wait {
                 break;
             }
         }
