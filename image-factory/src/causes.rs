@@ -114,9 +114,7 @@ impl Rest<'_> {
             format!("mend what is named above, or it ends the same; then {retry}")
         })
     }
-}
 
-impl Rest<'_> {
     /// From when on something may be done of what was postponed, unless that is now: before it comes the same again.
     fn from(&self, now: Timestamp) -> String {
         let at = self.causes.iter().filter_map(again_at).min().filter(|at| *at > now);

@@ -1,6 +1,6 @@
 //! The database below the Store: connections, transactions, statements and rows, as text and whole numbers.
 //!
-//! Only this file knows which database runs: all others hold SQL text with `$1` placeholders.
+//! Only this file knows which database runs: all others hold SQL text with `$1` placeholders, and `?` beside a chunk.
 
 use std::future::ready;
 use std::path::Path;

@@ -48,7 +48,7 @@ impl Store {
                 recorded.push(Recorded::Stale);
                 continue;
             };
-            let is = classify(found, result);
+            let mut is = classify(found, result);
             placements.take(&mut tx, found, result, is != Recorded::First).await?;
             if is == Recorded::First {
                 apply(found, result, self.retry_after, now);
@@ -56,10 +56,11 @@ impl Store {
                     add_warning(&mut tx, found.run, warning).await?;
                 }
                 settle(found, now, &mut tally);
+                if matches!(found.settled, Some(Settled::Done { outcome: Outcome::UpToDate, .. })) {
+                    is = Recorded::UpToDate;
+                }
             }
-            let is_up_to_date = matches!(found.settled, Some(Settled::Done { outcome: Outcome::UpToDate, .. }))
-                && is == Recorded::First;
-            recorded.push(if is_up_to_date { Recorded::UpToDate } else { is });
+            recorded.push(is);
         }
         placements.write(&mut tx).await?;
         batch.write(&mut tx, now).await?;

@@ -17,7 +17,7 @@ const FIRST: f64 = 200.0;
 
 /// The rate of an unknown server grows so with each answer that is no refusal, while somebody waits: by as many answers
 /// as a server gives before it refuses, and not by time, which says nothing of what it takes.
-const GROWTH_BY_ANSWER: f64 = 1.2;
+const GROWTH_BY_ANSWER: f64 = 1.1;
 
 /// How lately somebody must have waited for that.
 const WAITED: Duration = Duration::from_millis(100);

@@ -142,14 +142,15 @@ async fn run(budget: &Arc<Budget>, server: Server) -> (Outcome, Outcome) {
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_over_all_actions_is_used_and_hardly_ever_met() {
-    for (per_second, used) in [(10.0, 0.85), (20.0, 0.85), (100.0, 0.8), (1000.0, 0.8)] {
+    // Until the least of these is found, and that it is one for all, some are refused, of few.
+    for (per_second, refused) in [(5.0, 0.025), (10.0, 0.02), (20.0, 0.02), (100.0, 0.02), (1000.0, 0.02)] {
         for round_trip in [1, 30].map(Duration::from_millis) {
             for slots in [2, 24] {
                 let server = Server::new(round_trip).limited(&Action::ALL, per_second);
                 let (all, _) = run(&budget(&Limits::default(), slots), server).await;
                 let possible = per_second.min(slots as f64 / round_trip.as_secs_f64());
                 let case = format!("{slots} slots, {per_second} per second, {round_trip:?}: {all:?}");
-                assert!(all.accepted >= used * possible && all.refused <= 0.02, "{case}");
+                assert!(all.accepted >= 0.85 * possible && all.refused <= refused, "{case}");
             }
         }
     }

@@ -49,11 +49,10 @@ pub(crate) async fn run(shipment: &Shipment<'_>, target: &OpenTarget<'_>) -> Res
 fn warn_of_replaced(shipment: &Shipment<'_>, destination: &Destination, shown: Option<&Digest>) {
     let (location, placed) = (&destination.location, destination.placed.as_ref().map(|placed| &placed.digest));
     match shown {
-        Some(other) if placed.is_none() => {
-            shipment.cx.warn(format!("{location} showed {other}, of which nothing is on record; it was replaced"));
-        }
         Some(other) if placed != Some(other) => {
-            shipment.cx.warn(format!("{location} showed {other}, which is not what was placed there; it was replaced"));
+            let what =
+                if placed.is_some() { "which is not what was placed there" } else { "of which nothing is on record" };
+            shipment.cx.warn(format!("{location} showed {other}, {what}; it was replaced"));
         }
         None if placed.is_some() => shipment.cx.warn(format!("{location} was gone; it was set again")),
         _ => {}

@@ -166,7 +166,7 @@ impl Walk {
     async fn dead_letter(&mut self) {
         let Some(task) = self.attempts.last().cloned() else { return };
         let recorded = self.store.dead_letter(task.id, task.attempt, self.now).await.unwrap();
-        if matches!(recorded, Recorded::First | Recorded::UpToDate) {
+        if recorded == Recorded::First {
             self.held.retain(|_, holder| *holder != task.id);
         }
     }
@@ -214,7 +214,7 @@ impl Walk {
         for task in self.attempts.iter().filter(|task| task.run == run) {
             let ends = vec![deferred(Duration::from_secs(3_600)); destinations(task).len()];
             let recorded = self.store.record(&[results(task, &ends)], self.now).await.unwrap()[0];
-            if matches!(recorded, Recorded::First | Recorded::UpToDate) {
+            if recorded == Recorded::First {
                 self.held.retain(|_, holder| *holder != task.id);
             }
         }
