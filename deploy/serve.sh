@@ -15,6 +15,7 @@
 #
 # With --access-log (not olareg) DIR/log has a line for each request and errors, and nothing else.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/certificates.sh"
 
 usage() {
     echo "usage: deploy/serve.sh docker-registry|registry|olareg DIR [--tls] [--password] [--access-log]" >&2 && exit 2
@@ -41,23 +42,6 @@ program=$cache/bin/$kind
 [[ $kind == docker-registry ]] && program=$(command -v docker-registry || echo "$program")
 [[ -x $program ]] || { echo "serve: \`$kind\` is not here; deploy/tools.sh test gets it" >&2 && exit 77; }
 [[ -z $tls ]] || command -v openssl >/dev/null || { echo "serve: no \`openssl\` to make certificates" >&2 && exit 77; }
-
-key() { openssl ecparam -name prime256v1 -genkey -noout -out "$1"; }
-
-certificates() {
-    if [[ ! -e ca.crt ]]; then
-        key ca-key.pem
-        openssl req -x509 -key ca-key.pem -out ca.crt -days 30 -subj "/CN=Test authority"
-    fi
-    if [[ ! -e server.pem ]]; then
-        key server-key.pem
-        openssl req -new -key server-key.pem -subj "/CN=localhost" |
-            openssl x509 -req -CA ca.crt -CAkey ca-key.pem -CAcreateserial -out server.pem -days 30 -extfile <(
-                echo "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1"
-                echo "extendedKeyUsage=serverAuth"
-            )
-    fi
-}
 
 # Both distributions read this. Without `secret` they warn; it signs upload state, which lives as long as the test.
 config() {

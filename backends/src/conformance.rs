@@ -4,6 +4,7 @@
 
 pub mod ledger;
 pub mod queue;
+pub mod server;
 pub mod store;
 
 use std::path::Path;

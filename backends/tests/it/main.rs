@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
 mod ledger_file;
+mod servers;
 mod sqlite_file;
 
 mod memory_queue {
@@ -10,13 +11,13 @@ mod memory_queue {
 
     use backends::{MemoryQueue, Queue};
 
-    backends::queue_suite!(async { Arc::new(MemoryQueue::new()) as Arc<dyn Queue> });
+    backends::queue_suite!(async { Some((Arc::new(MemoryQueue::new()) as Arc<dyn Queue>, ())) });
 }
 
 mod store_in_memory {
     use backends::Store;
 
-    backends::store_suite!(async { (Store::in_memory().await.unwrap(), ()) });
+    backends::store_suite!(async { Some((Store::in_memory().await.unwrap(), ())) });
 }
 
 mod store_in_a_file {
@@ -24,7 +25,7 @@ mod store_in_a_file {
 
     backends::store_suite!(async {
         let folder = tempfile::tempdir().unwrap();
-        (Store::open(&folder.path().join("store.db")).await.unwrap(), folder)
+        Some((Store::open(&folder.path().join("store.db")).await.unwrap(), folder))
     });
 }
 
@@ -33,7 +34,7 @@ mod ledger_in_memory {
 
     use backends::{Ledger, LocalLedger};
 
-    backends::ledger_suite!(async { (Arc::new(LocalLedger::in_memory().await) as Arc<dyn Ledger>, ()) });
+    backends::ledger_suite!(async { Some((Arc::new(LocalLedger::in_memory().await) as Arc<dyn Ledger>, ())) });
 }
 
 mod ledger_above_a_file {
@@ -43,7 +44,7 @@ mod ledger_above_a_file {
 
     backends::ledger_suite!(async {
         let folder = tempfile::tempdir().unwrap();
-        (Arc::new(LocalLedger::open(&folder.path().join("ledger.db")).await) as Arc<dyn Ledger>, folder)
+        Some((Arc::new(LocalLedger::open(&folder.path().join("ledger.db")).await) as Arc<dyn Ledger>, folder))
     });
 }
 
@@ -56,6 +57,6 @@ mod ledger_from_its_file {
 
     backends::ledger_suite!(async {
         let folder = tempfile::tempdir().unwrap();
-        (Arc::new(Reopened::new(folder.path().join("ledger.db")).await) as Arc<dyn Ledger>, folder)
+        Some((Arc::new(Reopened::new(folder.path().join("ledger.db")).await) as Arc<dyn Ledger>, folder))
     });
 }
