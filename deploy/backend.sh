@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Starts a real broker, database or ledger for a test, on the loopback, with all its files in one folder.
+# Starts a real broker, database, ledger or object store for a test, on the loopback, with all its files in one folder.
 #
-#   deploy/backend.sh rabbitmq|postgresql|redis DIR [--tls] [--scratch]
+#   deploy/backend.sh rabbitmq|postgresql|redis|s3 DIR [--tls] [--scratch]
 #
 # The script becomes the server (exec): the pid that started it is the one to signal. On stdout stands one line,
 # `address=127.0.0.1:PORT`, once the server answers, and then nothing more; the end of stdout without that line means
@@ -9,7 +9,7 @@
 #
 # Who started it in DIR before finds what it kept, on the port that it had: so a test restarts a server, and deletes
 # DIR/data for one that lost all. All let in `robot` with the password `secret` (redis: by the password alone).
-# PostgreSQL has a database `robot`. DIR/rabbitmqctl steers the broker that runs in DIR.
+# PostgreSQL has a database `robot`. s3 lets in anybody, keeps all in memory, and has no TLS. DIR/rabbitmqctl steers the broker that runs in DIR.
 #
 # With --tls it serves DIR/server.pem, signed by the authority DIR/ca.crt, and nothing but TLS; rabbitmq then wants a
 # certificate of the client too, DIR/client.pem with DIR/client-key.pem. What of these is not there is made.
@@ -19,7 +19,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/certificates.sh"
 
-usage() { echo "usage: deploy/backend.sh rabbitmq|postgresql|redis DIR [--tls] [--scratch]" >&2 && exit 2; }
+usage() { echo "usage: deploy/backend.sh rabbitmq|postgresql|redis|s3 DIR [--tls] [--scratch]" >&2 && exit 2; }
 
 kind=${1:-} dir=${2:-} tls='' scratch=''
 for option in "${@:3}"; do
@@ -33,8 +33,10 @@ case $kind in
 rabbitmq) program=/usr/lib/rabbitmq/bin/rabbitmq-server ;;
 postgresql) program=$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | sort -V | tail -n 1) ;;
 redis) program=$(command -v redis-server || true) ;;
+s3) program=${IMAGE_FACTORY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/image-factory}/moto/bin/moto_server ;; # As in tools.sh.
 *) usage ;;
 esac
+[[ $kind/$tls != s3/yes ]] || usage
 [[ -d $dir ]] || { echo "backend: no folder \`$dir\`" >&2 && exit 2; }
 [[ -x $program ]] || { echo "backend: \`$kind\` is not here; deploy/tools.sh test gets it" >&2 && exit 77; }
 cd "$dir"
@@ -155,6 +157,11 @@ redis() {
         --tls-cert-file "$dir/server.pem" --tls-key-file "$dir/server-key.pem")
     (announce $$ listens &)
     exec "$program" "${settings[@]}" >>log 2>&1
+}
+
+s3() {
+    (announce $$ listens &)
+    exec env -i PATH="$PATH" HOME="$dir" "$program" --host 127.0.0.1 --port "$port" >>log 2>&1
 }
 
 mkdir -p data

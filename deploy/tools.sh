@@ -76,6 +76,25 @@ go_tool() {
     mv -T "$scratch/$name" "$cache/bin/$name"
 }
 
+# An object store, in a Python environment of its own.
+moto() {
+    local name started=$SECONDS
+    name=moto-$(sed -n 's/^moto.*==//p' "$here/python/moto.txt")
+    if [[ ! -x $cache/$name/bin/moto_server ]]; then
+        say "installing $name (once)"
+        # Made where it is to stay, because its programs name their own place; whole once the last one is there.
+        rm -rf "${cache:?}/$name"
+        if ! { python3 -m venv "$cache/$name" && "$cache/$name/bin/pip" -q install -r "$here/python/moto.txt"; } >"$log" 2>&1; then
+            tail -n 5 "$log" >&2
+            say "$name could not be installed"
+            return 0
+        fi
+        say "installed $name in $((SECONDS - started)) s"
+    fi
+    ln -s "$name" "$scratch/moto"
+    mv -T "$scratch/moto" "$cache/moto"
+}
+
 mode=${1:-}
 case $mode in build | test | bench) ;; *) echo "usage: deploy/tools.sh build|bench|test" >&2 && exit 2 ;; esac
 
@@ -128,4 +147,9 @@ if command -v go >/dev/null; then
     go_tool registry github.com/distribution/distribution/v3 tool build -trimpath
 else
     say "no Go here: the conformance suite, olareg and distribution v3 are left out"
+fi
+if python3 -c 'import ensurepip, venv' 2>/dev/null; then
+    moto
+else
+    say "no Python with \`venv\` here: the object store is left out"
 fi

@@ -25,6 +25,8 @@ pub enum Kind {
     PostgreSql,
     /// A ledger.
     Redis,
+    /// An object store, which forgets all when it is killed.
+    S3,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
             Self::RabbitMq => "rabbitmq",
             Self::PostgreSql => "postgresql",
             Self::Redis => "redis",
+            Self::S3 => "s3",
         }
     }
 }
@@ -67,7 +70,7 @@ impl Server {
 
     /// The one that all tests of this process share, each under a name of its own; started with the first.
     pub fn shared(kind: Kind) -> Option<&'static Self> {
-        static SHARED: [OnceLock<Result<Server, String>>; 3] = [const { OnceLock::new() }; 3];
+        static SHARED: [OnceLock<Result<Server, String>>; 4] = [const { OnceLock::new() }; 4];
         let shared = SHARED[kind as usize].get_or_init(|| Self::try_start(kind, false));
         shared.as_ref().map_err(|why| skip(why)).ok()
     }
@@ -79,6 +82,7 @@ impl Server {
             Kind::RabbitMq => format!("amqp{s}://{USER}:{PASSWORD}@{}", self.address),
             Kind::PostgreSql => format!("postgres://{USER}:{PASSWORD}@{}/robot", self.address),
             Kind::Redis => format!("redis{s}://:{PASSWORD}@{}", self.address),
+            Kind::S3 => format!("http://{}", self.address),
         }
     }
 

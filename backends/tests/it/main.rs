@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
+mod evidence;
 mod ledger_file;
 mod servers;
 mod sqlite_file;
