@@ -30,6 +30,7 @@ fn loose_task(source: Location) -> Task {
         attempt: Attempt::FIRST,
         solo: false,
         deadline: Duration::from_secs(60),
+        bundle: None,
         kind: TaskKind::Mirror(Mirror {
             source,
             listed: None,

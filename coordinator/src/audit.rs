@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jobfile::Job;
 use proto::task::Fingerprint;
 use proto::{ImageRef, LayoutRef, Location, RunId};
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::Coordinator;
@@ -22,7 +23,7 @@ const PAGE: usize = 5_000;
 const READ_BACK: &str = ", read back";
 
 /// Which placements of a job are read back.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Audit {
     /// Whether all of them are, or those whose turn it is.
     pub all: bool,
@@ -79,7 +80,7 @@ impl Coordinator {
     ///
     /// # Errors
     /// The Store does not take the tasks.
-    pub async fn expand_placements(
+    pub(crate) async fn expand_placements(
         &self,
         run: RunId,
         job: &Job,

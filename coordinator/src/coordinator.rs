@@ -9,7 +9,6 @@ use backends::{Queue, Store};
 use daemon::crash::{Effect, around};
 use jiff::Timestamp;
 use proto::{Failure, RunId, limits};
-use registry::Client;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
@@ -73,7 +72,6 @@ pub enum Event {
 pub struct Coordinator {
     pub(crate) store: Store,
     pub(crate) queue: Arc<dyn Queue>,
-    pub(crate) client: Client,
     pub(crate) pace: Pace,
     pub(crate) reports: PathBuf,
     pub(crate) events: broadcast::Sender<Event>,
@@ -88,12 +86,11 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// A coordinator over its backends; `client` surveys sources, `reports` says where reports go.
-    pub fn new(store: Store, queue: Arc<dyn Queue>, client: Client, pace: Pace, reports: PathBuf) -> Self {
+    /// A coordinator over its backends; `reports` says where reports go.
+    pub fn new(store: Store, queue: Arc<dyn Queue>, pace: Pace, reports: PathBuf) -> Self {
         Self {
             store,
             queue,
-            client,
             pace,
             reports,
             events: broadcast::Sender::new(EVENTS_KEPT),

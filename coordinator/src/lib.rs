@@ -6,6 +6,7 @@
 //! # Layout
 //!
 //! - [`intake`]: a job file becomes a run
+//! - [`Extent`]: how much of its job a run does
 //! - [`survey`]: which tags a source has
 //! - [`expand`]: from tags to tasks; pure
 //! - [`audit`]: what was placed becomes tasks, to be read back
@@ -23,6 +24,7 @@ mod dispatch;
 mod error;
 pub mod expand;
 pub mod intake;
+mod order;
 pub mod report;
 #[cfg(test)]
 mod simulation;
@@ -30,3 +32,4 @@ pub mod survey;
 
 pub use coordinator::{Coordinator, Event, Pace};
 pub use error::CoordinatorError;
+pub use order::Extent;

@@ -24,9 +24,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use proto::settings::Access;
-use registry::{Client, Options};
-
 use night::Night;
 
 /// Seeds played unless the environment names another number.
@@ -44,7 +41,6 @@ fn whatever_happens_each_task_is_closed_once_and_each_run_is_reported() {
     };
     let (next, failed, seen) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()), Mutex::new(Seen::new()));
     let began = Instant::now();
-    let client = Client::new(&Access::default(), Options::default()).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, Into::into) {
             scope.spawn(|| {
@@ -53,7 +49,7 @@ fn whatever_happens_each_task_is_closed_once_and_each_run_is_reported() {
                     if !seeds.contains(&seed) {
                         return;
                     }
-                    match catch_unwind(AssertUnwindSafe(|| play(seed, &client))) {
+                    match catch_unwind(AssertUnwindSafe(|| play(seed))) {
                         Ok(night) => {
                             night.into_iter().for_each(|(what, times)| {
                                 *seen.lock().unwrap().entry(what).or_default() += times;
@@ -102,10 +98,10 @@ const MUST_BE_SEEN: &[&str] = &[
     "a run was interrupted",
 ];
 
-fn play(seed: u64, client: &Client) -> Seen {
+fn play(seed: u64) -> Seen {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut night = Night::new(seed, client.clone()).await;
+        let mut night = Night::new(seed).await;
         night.play().await;
         night.seen
     })

@@ -20,33 +20,50 @@ use tokio_util::sync::CancellationToken;
 use crate::coordinator::{Coordinator, Event};
 use crate::error::CoordinatorError;
 use crate::expand::{Expansion, Known, Listing, Only, expand};
+use crate::order::Extent;
 pub use source::{Tries, list, tags, warning_of_invalid, warning_of_partial};
 
 /// Sources surveyed at once.
 const CONCURRENCY: usize = 16;
 
 impl Coordinator {
-    /// Writes the tasks of a run, those of a repository as soon as it was listed, and notes what needs none. A repository
-    /// that cannot be listed is a failed line of the report; the others go on.
-    ///
-    /// After `stop` nothing more is listed, and the run counts as not expanded. What `only` does not reach is not listed
-    /// at all; what it names and nothing meets is a warning. A run that is limited so reads nothing back but what is in
-    /// doubt.
+    /// Writes the tasks of a run of `job`, as many of them as `extent` says; sources are listed by `client`. After `stop` the
+    /// run counts as not expanded.
     ///
     /// # Errors
     /// The Store does not take the tasks.
     pub async fn expand(
         &self,
         run: RunId,
+        client: &Client,
         job: &Job,
-        only: &Only,
+        extent: &Extent,
+        stop: &CancellationToken,
+    ) -> Result<(), CoordinatorError> {
+        match extent {
+            Extent::Listed(only) => self.expand_listed(run, client, (job, only), stop).await,
+            Extent::Placed(audit) => self.expand_placements(run, job, audit, stop).await,
+        }
+    }
+
+    /// Writes the tasks of a run, those of a repository as soon as it was listed, and notes what needs none. A repository
+    /// that cannot be listed is a failed line of the report; the others go on.
+    ///
+    /// After `stop` nothing more is listed, and the run counts as not expanded. What `only` does not reach is not listed
+    /// at all; what it names and nothing meets is a warning. A run that is limited so reads nothing back but what is in
+    /// doubt.
+    async fn expand_listed(
+        &self,
+        run: RunId,
+        client: &Client,
+        (job, only): (&Job, &Only),
         stop: &CancellationToken,
     ) -> Result<(), CoordinatorError> {
         let name = self.store.run(run).await?.job;
         let percent = if matches!(only, Only::All) { job.verify_at_most } else { 0 };
         let sample = self.store.sample(&name, percent, Timestamp::now()).await?;
         let survey = Survey {
-            client: &self.client,
+            client,
             store: Some(&self.store),
             tries: &Tries::new(self.pace.retry_after),
             job: &name,

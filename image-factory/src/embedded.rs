@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::Context;
 use backends::store::{Run, RunEnd};
 use backends::{Ledger, LocalLedger, MemoryQueue, Queue, Store};
+use coordinator::Extent;
 use coordinator::audit::Audit;
-use coordinator::expand::Only;
 use coordinator::intake::Submission;
 use coordinator::{Coordinator, Event, Pace};
 use daemon::Shutdown;
@@ -29,24 +29,6 @@ use crate::records;
 
 /// Rows read at once.
 const ROWS: usize = 500;
-
-/// Of what the tasks of a run are made.
-pub(crate) enum Extent {
-    /// Of what sources list, as far as it is among this.
-    Listed(Only),
-    /// Of what was placed.
-    Placed(Audit),
-}
-
-impl Extent {
-    /// What the run is limited to, for its report; none if it is not.
-    pub(crate) fn text(&self) -> Option<String> {
-        match self {
-            Self::Listed(only) => only.text(),
-            Self::Placed(audit) => Some(audit.text()),
-        }
-    }
-}
 
 /// A factory within this process, alone in its data folder.
 pub(crate) struct Factory {
@@ -75,7 +57,7 @@ impl Factory {
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
         let content = ContentStore::open(data.scratch(), limits::CONTENT_BYTES_MAX).await?;
         let pace = Pace::for_slots(slots).with_retry_after(retry_after);
-        let coordinator = Coordinator::new(store.clone(), queue.clone(), client.clone(), pace, data.reports());
+        let coordinator = Coordinator::new(store.clone(), queue.clone(), pace, data.reports());
         let cut_off = store.open_runs().await?;
         let ledger = LocalLedger::open(&data.ledger()).await;
         // Asked of the last run, and not only of an open one: who closed that may have been killed before it made up for it.
@@ -188,11 +170,8 @@ impl Factory {
             anyhow::Ok(())
         };
         let expand = async {
-            match extent {
-                Extent::Listed(only) => self.coordinator.expand(run, job, only, &taking.drain).await,
-                Extent::Placed(audit) => self.coordinator.expand_placements(run, job, audit, &taking.drain).await,
-            }
-            .context("expand the job file")
+            let expanded = self.coordinator.expand(run, &self.client, job, extent, &taking.drain);
+            expanded.await.context("expand the job file")
         };
         // As a task it runs where workers do, and need not wake another thread with each of its steps.
         let (coordinator, until) = (Arc::clone(&self.coordinator), recording.clone());

@@ -155,6 +155,7 @@ mod tests {
             attempt: Attempt::FIRST,
             solo: false,
             deadline: Duration::from_secs(60),
+            bundle: None,
             kind: TaskKind::Mirror(Mirror {
                 source: "alpine:3.22".parse().unwrap(),
                 listed: Some(digest.clone()),

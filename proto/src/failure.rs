@@ -121,6 +121,7 @@ codes! {
     ImageTooLarge = "image_too_large": "The image names more manifests than allowed.",
     BlobExceedsDeadline = "blob_exceeds_deadline": "No blob could be completed before the attempt's deadline.",
     TargetOwned = "target_owned": "Another job owns the destination tag.",
+    EvidenceUnavailable = "evidence_unavailable": "What the task needs of the evidence store could not be read there.",
     WorkerLost = "worker_lost": "The task was handed out again and again and nobody answered for it.",
     Internal = "internal": "A fault of this program.",
 }

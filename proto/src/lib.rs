@@ -13,9 +13,10 @@
 //! - [`ids`]: runs, tasks, attempts
 //! - [`task`], [`outcome`], [`failure`]: what is to be done, how it ended, and why it did not
 //! - [`envelope`]: a message as bytes
-//! - [`settings`]: how to reach registries
+//! - [`settings`]: how to reach registries; [`Bundle`]: with that, what holds for all tasks of a run
 //! - [`limits`]: every shared cap and deadline
 
+mod bundle;
 pub mod content;
 pub mod digest;
 pub mod envelope;
@@ -32,6 +33,7 @@ pub mod task;
 
 mod text;
 
+pub use bundle::Bundle;
 pub use content::{Content, Kind};
 pub use digest::Digest;
 pub use envelope::Envelope;

@@ -25,6 +25,10 @@ pub struct Task {
     pub solo: bool,
     /// How long the attempt may take, on the worker's own clock.
     pub deadline: Duration,
+    /// The [`Bundle`](crate::Bundle) of its run, in evidence; none where worker and coordinator are one process, which
+    /// has read the job file.
+    #[serde(default)]
+    pub bundle: Option<Digest>,
     /// The work.
     pub kind: TaskKind,
 }

@@ -15,21 +15,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::attempt::{attempt, everywhere, our_fault};
-use crate::context::Tools;
+use crate::workshop::Workshop;
 
 /// Takes tasks from the queue, as many at once as it has slots.
 pub struct Worker {
     queue: Arc<dyn Queue>,
-    tools: Tools,
+    workshop: Workshop,
     slots: usize,
     /// How long running attempts may go on once draining begins.
     drain_grace: Duration,
 }
 
 impl Worker {
-    /// A worker with `slots` slots that works with `tools`.
-    pub fn new(queue: Arc<dyn Queue>, tools: Tools, slots: usize, drain_grace: Duration) -> Self {
-        Self { queue, tools, slots, drain_grace }
+    /// A worker with `slots` slots that works with the tools of `workshop`.
+    pub fn new(queue: Arc<dyn Queue>, workshop: impl Into<Workshop>, slots: usize, drain_grace: Duration) -> Self {
+        Self { queue, workshop: workshop.into(), slots, drain_grace }
     }
 
     /// Works until `shutdown` drains: then takes nothing new, lets running attempts go on for the grace, and gives
@@ -48,7 +48,7 @@ impl Worker {
             () = shutdown.stop.cancelled() => {}
         }
         attempts.wait().await;
-        self.tools.places.settled().await;
+        self.workshop.settled().await;
         outcome
     }
 
@@ -69,7 +69,7 @@ impl Worker {
             let is_solo = delivery.envelope().task().is_ok_and(|task| task.solo);
             let others = if is_solo { self.slots - 1 } else { 0 };
             let Some(others) = unless(drain, acquire(&slots, others)).await else { return Ok(()) };
-            let job = handle(self.queue.clone(), self.tools.clone(), delivery, interrupt.clone());
+            let job = handle(self.queue.clone(), self.workshop.clone(), delivery, interrupt.clone());
             attempts.spawn(async move {
                 job.await;
                 drop((slot, others));
@@ -90,7 +90,7 @@ async fn acquire(slots: &Arc<Semaphore>, count: usize) -> Option<OwnedSemaphoreP
 
 /// Answers for one delivery: its result is published before the task is acked, so a death in between costs a
 /// duplicate and never a loss.
-async fn handle(queue: Arc<dyn Queue>, tools: Tools, delivery: Delivery, interrupt: CancellationToken) {
+async fn handle(queue: Arc<dyn Queue>, workshop: Workshop, delivery: Delivery, interrupt: CancellationToken) {
     let id = delivery.envelope().id().to_owned();
     let task = match delivery.envelope().task() {
         Ok(task) => task,
@@ -100,7 +100,10 @@ async fn handle(queue: Arc<dyn Queue>, tools: Tools, delivery: Delivery, interru
             return;
         }
     };
-    let result = attempt(&tools, &task, interrupt).await;
+    let result = match workshop.tools(&task).await {
+        Ok(tools) => attempt(&tools, &task, interrupt).await,
+        Err((failure, wait)) => given_back(&task, &End::Deferred { wait, failure }),
+    };
     let envelope = Envelope::of_result(&result).or_else(|error| Envelope::of_result(&unsayable(&task, &error)));
     let published = match envelope {
         Ok(envelope) => around(Effect::ResultPublish, queue.publish(Lane::Results, &envelope)).await,
@@ -119,9 +122,13 @@ async fn handle(queue: Arc<dyn Queue>, tools: Tools, delivery: Delivery, interru
     }
 }
 
+/// The result of an attempt that was not begun.
+fn given_back(task: &Task, end: &End) -> TaskResult {
+    let TaskKind::Mirror(mirror) = &task.kind;
+    TaskResult::new(task, everywhere(mirror, end))
+}
+
 /// The result of an attempt whose own result does not fit into a message.
 fn unsayable(task: &Task, error: &EnvelopeError) -> TaskResult {
-    let TaskKind::Mirror(mirror) = &task.kind;
-    let failure = our_fault(&format!("write the result: {}", ErrorChain(error)));
-    TaskResult::new(task, everywhere(mirror, &End::Failed(failure)))
+    given_back(task, &End::Failed(our_fault(&format!("write the result: {}", ErrorChain(error)))))
 }

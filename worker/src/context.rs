@@ -47,6 +47,11 @@ impl Tools {
         Self { places, ledger, activity, flights, content: None, laggard_grace, upload_wait }
     }
 
+    /// The same, reaching registries through `client`.
+    pub(crate) fn reaching(&self, client: Client) -> Self {
+        Self { places: Arc::new(Places::new(client)), ..self.clone() }
+    }
+
     /// The same, with a store for what goes to several destinations.
     pub fn with_content(self, content: ContentStore) -> Self {
         Self { content: Some(content), ..self }

@@ -6,6 +6,7 @@
 //! # Layout
 //!
 //! - [`Worker`]: slot, delivery, attempt, result, ack; drain
+//! - [`Workshop`]: the tools for each task, by the settings of its run
 //! - [`attempt`]: one attempt from beginning to end, in whatever form it ends
 //! - `pipeline`: the stages in their order, on one screen
 //! - `laggard`: all destinations side by side, and when the last of them is given back
@@ -37,6 +38,7 @@ mod source;
 mod stage;
 mod stages;
 mod supplies;
+mod workshop;
 
 pub use activity::{Activity, Running, Snapshot};
 pub use attempt::attempt;
@@ -44,3 +46,4 @@ pub use consumer::Worker;
 pub use content::ContentStore;
 pub use context::Tools;
 pub use preview::{Preview, Prospect, Weight, preview};
+pub use workshop::Workshop;

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::{GlobBuilder, GlobMatcher};
 use jobfile::{Job, RepositoryLocation};
 use proto::{Digest, Location, Tag};
+use serde::{Deserialize, Serialize};
 
 /// What a run is limited to. It is made of wishes, each of which is met by an image, or is told as unmet.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Only {
     /// Nothing: all of the job.
     #[default]
@@ -36,8 +38,9 @@ pub(crate) enum Pin<'a> {
     Elsewhere,
 }
 
-/// `REPOSITORY` or `REPOSITORY:TAG` with `*`, `?`, `[a-z]` and `{a,b}`; a `*` crosses `/`.
-#[derive(Debug, Clone)]
+/// `REPOSITORY` or `REPOSITORY:TAG` with `*`, `?`, `[a-z]` and `{a,b}`; a `*` crosses `/`. As data it is its text.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ReferenceGlob {
     text: String,
     repository: GlobMatcher,
@@ -167,6 +170,26 @@ impl Only {
                     .collect()
             }
         }
+    }
+}
+
+impl PartialEq for ReferenceGlob {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl TryFrom<String> for ReferenceGlob {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::read(&text)
+    }
+}
+
+impl From<ReferenceGlob> for String {
+    fn from(glob: ReferenceGlob) -> Self {
+        glob.text
     }
 }
 

@@ -10,7 +10,6 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use proto::outcome::End;
 use proto::{Attempt, Envelope, RunId, TaskId, TaskResult, limits};
-use registry::Client;
 use tempfile::TempDir;
 
 use super::Seen;
@@ -27,7 +26,6 @@ pub(super) struct Night {
     pub(super) now: Timestamp,
     pub(super) store: Store,
     pub(super) broker: Arc<Broker>,
-    client: Client,
     folder: TempDir,
     pub(super) coordinator: Coordinator,
     pub(super) registry: Registry,
@@ -47,17 +45,16 @@ pub(super) struct Night {
 }
 
 impl Night {
-    pub(super) async fn new(seed: u64, client: Client) -> Self {
+    pub(super) async fn new(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         let store = Store::in_memory().await.unwrap();
         let (broker, folder) = (Arc::new(Broker::default()), tempfile::tempdir().unwrap());
-        let coordinator = coordinator(&store, &broker, &client, &folder, random.usize(1..6));
+        let coordinator = coordinator(&store, &broker, &folder, random.usize(1..6));
         Self {
             random,
             now: "2026-01-02T01:30:00Z".parse().unwrap(),
             store,
             broker,
-            client,
             folder,
             coordinator,
             registry: Registry::default(),
@@ -262,7 +259,7 @@ impl Night {
     }
 
     fn start_over(&mut self) {
-        self.coordinator = coordinator(&self.store, &self.broker, &self.client, &self.folder, self.random.usize(1..6));
+        self.coordinator = coordinator(&self.store, &self.broker, &self.folder, self.random.usize(1..6));
     }
 
     async fn stop_run(&mut self) {
@@ -289,7 +286,7 @@ impl Night {
     }
 }
 
-fn coordinator(store: &Store, broker: &Arc<Broker>, client: &Client, folder: &TempDir, window: usize) -> Coordinator {
+fn coordinator(store: &Store, broker: &Arc<Broker>, folder: &TempDir, window: usize) -> Coordinator {
     let pace = Pace { window, ..Pace::for_slots(1) };
-    Coordinator::new(store.clone(), broker.clone(), client.clone(), pace, folder.path().to_owned())
+    Coordinator::new(store.clone(), broker.clone(), pace, folder.path().to_owned())
 }

@@ -104,8 +104,7 @@ impl Night {
 
 #[tokio::test]
 async fn what_the_queue_forgot_is_published_again_once_its_time_is_over() {
-    let client = registry::Client::new(&proto::settings::Access::default(), registry::Options::default()).unwrap();
-    let mut night = Night::new(0, client).await;
+    let mut night = Night::new(0).await;
     night.begin_run().await;
     let published = night.now;
     night.coordinator.dispatch(published).await.unwrap();

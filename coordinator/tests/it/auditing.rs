@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use coordinator::Extent;
 use coordinator::audit::Audit;
 use coordinator::expand::Only;
 use jiff::Timestamp;
 use jobfile::JobFile;
 use proto::Digest;
 use proto::task::TaskKind;
-use tokio_util::sync::CancellationToken;
 
-use crate::office::{Office, file, new_run, placed, within};
+use crate::office::{Office, file, new_run, placed};
 
 /// A run that reads back what `audit` takes: its tasks, each with the tags that it is for, and its warnings.
 async fn audit(office: &Office, file: &JobFile, audit: &Audit) -> (BTreeMap<String, Vec<String>>, Vec<String>) {
     let run = new_run(Some(audit.text()), Timestamp::now());
     office.store.create_run(&run).await.unwrap();
-    let stop = CancellationToken::new();
-    within(office.coordinator.expand_placements(run.id, &file.jobs[0], audit, &stop)).await.unwrap();
+    office.expand(run.id, file, &Extent::Placed(audit.clone())).await;
     assert!(office.store.run(run.id).await.unwrap().expanded);
     let mut found = BTreeMap::new();
     for task in office.store.take_ready(1_000, Timestamp::now()).await.unwrap() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use coordinator::Extent;
 use coordinator::expand::Only;
 use jiff::Timestamp;
 use jobfile::JobFile;
@@ -11,9 +12,8 @@ use proto::outcome::{DestinationResult, End};
 use proto::task::{Destination, Fingerprint, TaskKind};
 use proto::{Content, Digest, Task, TaskResult};
 use sandbox::{Registry, Vendor, content};
-use tokio_util::sync::CancellationToken;
 
-use crate::office::{Office, new_run, within};
+use crate::office::{Office, new_run};
 
 const REPOSITORIES: usize = 500;
 const TAGS: usize = 20;
@@ -110,8 +110,7 @@ async fn a_night_reads_some_of_what_was_verified_longer_than_a_day_ago_back_in_t
     let long_ago = Timestamp::now().checked_sub(READ_BACK_AFTER + Duration::from_secs(3_600)).unwrap();
     let first = new_run(None, long_ago);
     office.store.create_run(&first).await.unwrap();
-    let stop = CancellationToken::new();
-    within(office.coordinator.expand(first.id, &file.jobs[0], &Only::All, &stop)).await.unwrap();
+    office.expand(first.id, &file, &Extent::Listed(Only::All)).await;
     assert_eq!(read_back(work(&office, long_ago).await).len(), 0, "what is placed now needs no other look");
     assert!(office.store.finish_run(first.id, long_ago).await.unwrap());
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backends::store::NewRun;
 use backends::{Delivery, Lane, MemoryQueue, Queue, QueueError, Store};
+use coordinator::Extent;
 use coordinator::expand::Only;
 use coordinator::intake::Submission;
 use coordinator::{Coordinator, CoordinatorError, Pace};
@@ -131,10 +132,16 @@ impl Office {
             only: None,
         };
         let run = self.coordinator.submit(file, submission).await.unwrap();
-        within(Box::pin(self.coordinator.expand(run, &file.jobs[0], &Only::All, &CancellationToken::new())))
-            .await
-            .unwrap();
+        self.expand(run, file, &Extent::Listed(Only::All)).await;
         run
+    }
+
+    /// Writes the tasks of a run of the one job of `file`.
+    pub(crate) async fn expand(&self, run: RunId, file: &JobFile, extent: &Extent) {
+        let options = Options { retries: 0, ..Options::default() };
+        let client = Client::new(&Access::default(), options).unwrap();
+        let stop = CancellationToken::new();
+        within(Box::pin(self.coordinator.expand(run, &client, &file.jobs[0], extent, &stop))).await.unwrap();
     }
 
     /// Makes a run of these tags of one repository, which need no listing.
@@ -209,10 +216,8 @@ impl Office {
 }
 
 fn coordinator(store: &Store, queue: &Arc<TestQueue>, reports: &Path) -> Coordinator {
-    let options = Options { retries: 0, ..Options::default() };
-    let client = Client::new(&Access::default(), options).unwrap();
     let pace = Pace { retry_after: [Duration::from_millis(1); 2], tick: Duration::from_millis(10), window: 100 };
-    Coordinator::new(store.clone(), queue.clone(), client, pace, reports.to_owned())
+    Coordinator::new(store.clone(), queue.clone(), pace, reports.to_owned())
 }
 
 /// A job file with these lines of `images`.

@@ -168,6 +168,7 @@ fn made_up_task(source: Location, destination: Location, content: Content) -> Ta
         attempt: Attempt::FIRST,
         solo: true,
         deadline: limits::ATTEMPT_DEADLINE,
+        bundle: None,
         kind: TaskKind::Mirror(Mirror { source, listed: None, sidecars: Default::default(), destinations }),
     }
 }

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
+use coordinator::Extent;
 use coordinator::audit::Audit;
 use coordinator::expand::Only;
 use daemon::Shutdown;
 use jobfile::Job;
 
 use crate::commands::run::{Order, Wanted, WayArgs};
-use crate::embedded::{Extent, Factory};
+use crate::embedded::Factory;
 use crate::exit::{Exit, UsageError};
 use crate::files;
 use crate::progress::say;

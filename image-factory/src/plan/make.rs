@@ -145,6 +145,7 @@ impl Planner {
             attempt: Attempt::FIRST,
             solo: false,
             deadline: limits::ATTEMPT_DEADLINE,
+            bundle: None,
             kind: TaskKind::Mirror(mirror),
         };
         let preview = preview(&self.tools, &attempt).await;

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use worker::{Activity, Tools, Worker};
+use worker::{Activity, Tools, Worker, Workshop};
 
 /// The longest that any wait in these tests may last; far more than is needed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -128,6 +128,7 @@ impl Bench {
             attempt: Attempt::FIRST,
             solo: false,
             deadline: PATIENCE,
+            bundle: None,
             kind: TaskKind::Mirror(Mirror {
                 source: at(&self.source, "team/app"),
                 listed: None,
@@ -194,13 +195,13 @@ impl Bench {
     /// The same with other tools.
     pub(crate) fn work_with(
         &self,
-        tools: impl Future<Output = Tools> + Send + 'static,
+        workshop: impl Future<Output: Into<Workshop> + Send> + Send + 'static,
         slots: usize,
         grace: Duration,
     ) -> Working {
         let (queue, shutdown) = (self.queue.clone(), Shutdown::default());
         let ending = shutdown.clone();
-        let work = async move { Worker::new(queue, tools.await, slots, grace).run(ending).await };
+        let work = async move { Worker::new(queue, workshop.await, slots, grace).run(ending).await };
         Working { handle: tokio::spawn(work), shutdown }
     }
 
@@ -248,7 +249,7 @@ pub(crate) fn tools_over(ledger: Arc<dyn Ledger>) -> Tools {
     Tools::new(Client::new(&Access::default(), options()).unwrap(), ledger, Activity::default())
 }
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options { retries: 1, retry_delay: Duration::from_millis(10), ..Options::default() }
 }
 

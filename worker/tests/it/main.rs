@@ -4,6 +4,7 @@
 
 mod auditing;
 mod bench;
+mod bundling;
 mod consuming;
 mod draining;
 mod frugal;
