@@ -3,22 +3,27 @@
 //! Whoever knows a digest reads what it was made of, or learns that it is damaged. A document is kept whole or not at
 //! all, and keeping it twice is keeping it once.
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::buffered::BufWriter;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt as _, RetryConfig};
 use proto::Digest;
+use proto::digest::Hasher;
+use tokio::io::AsyncWriteExt as _;
 
 /// Largest document that is read, in bytes: above any report or job file that this program writes.
 const DOCUMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -61,6 +66,15 @@ pub enum EvidenceError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A file could not be read or packed.
+    #[error("keep file `{path}` as evidence")]
+    File {
+        /// The file.
+        path: String,
+        /// What came back.
+        #[source]
+        source: std::io::Error,
+    },
     /// The place did not take it, or did not give it.
     #[error("{what} evidence `{digest}` at `{place}`")]
     Store {
@@ -72,7 +86,7 @@ pub enum EvidenceError {
         place: String,
         /// What came back.
         #[source]
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
     /// The place does not answer as it must.
     #[error("list evidence at `{place}`")]
@@ -81,7 +95,7 @@ pub enum EvidenceError {
         place: String,
         /// What came back.
         #[source]
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
     /// What lies there is not what was kept, or it could not be packed.
     #[error("evidence `{digest}` at `{place}` cannot be used: {reason}")]
@@ -145,6 +159,46 @@ impl Evidence {
         }
     }
 
+    /// Keeps a file as a document, piece by piece: its size does not matter. What it is packed into lies beside it
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// It cannot be read or packed, or the place did not take it.
+    pub async fn keep_file(&self, file: &Path) -> Result<Digest, EvidenceError> {
+        let unread = |source| EvidenceError::File { path: file.display().to_string(), source };
+        let (from, to) = (file.to_owned(), file.with_added_extension("gz"));
+        let packed = to.clone();
+        let digest = tokio::task::spawn_blocking(move || pack_file(&from, &to)).await;
+        let digest = digest.map_err(|error| unread(error.into()))?.map_err(unread)?;
+        let sent = self.send(&packed, &digest).await;
+        tokio::fs::remove_file(&packed).await.map_err(unread)?;
+        sent.map(|()| digest)
+    }
+
+    async fn send(&self, packed: &Path, digest: &Digest) -> Result<(), EvidenceError> {
+        let unread = |source| EvidenceError::File { path: packed.display().to_string(), source };
+        let failed = |error: std::io::Error| {
+            self.failed("keep", digest, object_store::Error::Generic { store: "evidence", source: error.into() })
+        };
+        let mut file = tokio::fs::File::open(packed).await.map_err(unread)?;
+        let mut upload = BufWriter::new(self.store.clone(), self.key(digest));
+        // Dropped before its end, an upload leaves nothing under the name.
+        tokio::io::copy(&mut file, &mut upload).await.map_err(failed)?;
+        upload.shutdown().await.map_err(failed)
+    }
+
+    /// A document as it lies there, compressed with gzip, piece by piece, and unchecked: for whoever passes it on.
+    ///
+    /// # Errors
+    /// There is none, or the place did not give it.
+    pub async fn packed(
+        &self,
+        digest: &Digest,
+    ) -> Result<impl Stream<Item = std::io::Result<Bytes>> + Send + use<>, EvidenceError> {
+        let found = self.store.get(&self.key(digest)).await.map_err(|source| self.failed("read", digest, source))?;
+        Ok(found.into_stream().map(|piece| piece.map_err(std::io::Error::from)))
+    }
+
     /// A document as it was kept.
     ///
     /// # Errors
@@ -179,15 +233,16 @@ impl Evidence {
         let nothing = self.root.clone().join("health");
         match self.store.list(Some(&nothing)).next().await {
             None | Some(Ok(_)) => Ok(()),
-            Some(Err(source)) => Err(EvidenceError::Unanswered { place: self.place.to_string(), source }),
+            Some(Err(source)) => {
+                Err(EvidenceError::Unanswered { place: self.place.to_string(), source: source.into() })
+            }
         }
     }
 
     /// `sha256/ab/cdef….gz`: a folder holds some hundreds of names at most times.
     fn key(&self, digest: &Digest) -> Key {
-        let (algorithm, hex) = digest.as_str().split_once(':').unwrap_or(("sha256", digest.as_str()));
-        let (head, rest) = hex.split_at(2.min(hex.len()));
-        self.root.clone().join(algorithm).join(head).join(format!("{rest}.gz"))
+        let (head, rest) = digest.hex().split_at(2);
+        self.root.clone().join(digest.algorithm()).join(head).join(format!("{rest}.gz"))
     }
 
     fn damaged(&self, digest: &Digest, reason: String) -> EvidenceError {
@@ -195,7 +250,7 @@ impl Evidence {
     }
 
     fn failed(&self, what: &'static str, digest: &Digest, source: object_store::Error) -> EvidenceError {
-        EvidenceError::Store { what, digest: digest.clone(), place: self.place.to_string(), source }
+        EvidenceError::Store { what, digest: digest.clone(), place: self.place.to_string(), source: source.into() }
     }
 }
 
@@ -211,6 +266,23 @@ fn pack(document: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(document)?;
     encoder.finish()
+}
+
+/// The digest of the file `from`, which is packed into `to`.
+fn pack_file(from: &Path, to: &Path) -> std::io::Result<Digest> {
+    let mut from = File::open(from)?;
+    let mut encoder = GzEncoder::new(File::create(to)?, Compression::fast());
+    let (mut hasher, mut piece) = (Hasher::sha256(), vec![0; 64 * 1024]);
+    loop {
+        let bytes = from.read(&mut piece)?;
+        if bytes == 0 {
+            break;
+        }
+        hasher.update(&piece[..bytes]);
+        encoder.write_all(&piece[..bytes])?;
+    }
+    encoder.finish()?;
+    Ok(hasher.finish())
 }
 
 fn unpack(packed: &[u8]) -> std::io::Result<Vec<u8>> {

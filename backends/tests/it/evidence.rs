@@ -19,8 +19,20 @@ async fn a_document_comes_back_by_its_digest_however_often_it_was_kept() {
             assert_eq!(digest, Digest::of(&document));
             assert_eq!(evidence.keep(document.clone()).await.unwrap(), digest);
             assert_eq!(evidence.read(&digest).await.unwrap(), document);
+            assert_eq!(as_a_file(&evidence, &document).await, digest);
         }
     }
+}
+
+/// Keeps a document that lies in a file.
+async fn as_a_file(evidence: &Evidence, document: &[u8]) -> Digest {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    std::fs::write(&path, document).unwrap();
+    let digest = evidence.keep_file(&path).await.unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left there");
+    assert_eq!(evidence.read(&digest).await.unwrap(), document);
+    digest
 }
 
 #[tokio::test]
@@ -40,6 +52,9 @@ async fn a_document_comes_back_from_an_object_store() {
     assert_eq!(evidence.read(&digest).await.unwrap(), document);
     evidence.delete(&digest).await.unwrap();
     assert!(matches!(evidence.read(&digest).await, Err(EvidenceError::Store { .. })));
+    // Above the size from which it is sent in parts.
+    let noise = (0..3_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect::<Vec<u8>>();
+    as_a_file(&evidence, &noise).await;
     server.kill();
     let gone = evidence.health().await.unwrap_err();
     assert!(gone.to_string().contains("s3://compliance/image-factory"), "{gone}");

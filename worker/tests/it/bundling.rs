@@ -12,7 +12,8 @@ use crate::bench::{Bench, PATIENCE, digest, end, failure, options, tools};
 #[tokio::test(flavor = "multi_thread")]
 async fn each_task_is_done_by_the_settings_of_its_run() {
     let (mut bench, folder) = (Bench::new().await, tempfile::tempdir().unwrap());
-    bench.source = Registry::builder().auth(sandbox::Auth::Basic(vec![Account::new("robot", "secret")])).start().await.unwrap();
+    bench.source =
+        Registry::builder().auth(sandbox::Auth::Basic(vec![Account::new("robot", "secret")])).start().await.unwrap();
     let evidence = Evidence::in_folder(folder.path()).unwrap();
     let password = folder.path().join("password");
     std::fs::write(&password, "secret").unwrap();
