@@ -122,6 +122,7 @@ codes! {
     BlobExceedsDeadline = "blob_exceeds_deadline": "No blob could be completed before the attempt's deadline.",
     TargetOwned = "target_owned": "Another job owns the destination tag.",
     WorkerLost = "worker_lost": "The task was handed out again and again and nobody answered for it.",
+    TimeOver = "time_over": "The run's time was over before this was begun.",
     Internal = "internal": "A fault of this program.",
 }
 

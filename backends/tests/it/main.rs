@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
 mod ledger_file;
+mod postgres;
+mod postgres_outages;
 mod servers;
 mod sqlite_file;
 
@@ -27,6 +29,10 @@ mod store_in_a_file {
         let folder = tempfile::tempdir().unwrap();
         Some((Store::open(&folder.path().join("store.db")).await.unwrap(), folder))
     });
+}
+
+mod store_in_postgres {
+    backends::store_suite!(crate::postgres::store());
 }
 
 mod ledger_in_memory {
