@@ -42,11 +42,14 @@ impl Coordinator {
             take_over: submission.take_over,
             only: submission.only,
             started_at: Timestamp::now(),
+            key: None,
+            max_concurrency: None,
+            deadline: None,
         };
-        around(Effect::RunCreate, self.store.create_run(&run)).await?;
+        let run = around(Effect::RunCreate, self.store.create_run(&run)).await?.run;
         for warning in file.warnings.lines() {
-            self.store.add_warning(run.id, &warning).await?;
+            self.store.add_warning(run, &warning).await?;
         }
-        Ok(run.id)
+        Ok(run)
     }
 }

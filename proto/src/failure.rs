@@ -123,6 +123,7 @@ codes! {
     TargetOwned = "target_owned": "Another job owns the destination tag.",
     EvidenceUnavailable = "evidence_unavailable": "What the task needs of the evidence store could not be read there.",
     WorkerLost = "worker_lost": "The task was handed out again and again and nobody answered for it.",
+    TimeOver = "time_over": "The run's time was over before this was begun.",
     Internal = "internal": "A fault of this program.",
 }
 

@@ -101,11 +101,11 @@ impl Server {
         self.signal(Signal::CONT);
     }
 
-    /// Kills it, and waits until it is gone.
+    /// Kills it with all its processes, and waits until it is gone.
     pub fn kill(&mut self) {
         // Closed only after the server's end: what closes while it lives has its files deleted.
         let stdin = self.process.stdin.take();
-        self.process.kill().unwrap();
+        self.signal(Signal::KILL);
         self.process.wait().unwrap();
         drop(stdin);
     }
@@ -129,10 +129,32 @@ impl Server {
         String::from_utf8(done.stdout).unwrap()
     }
 
+    /// To the first of its processes, which begins no more then, and to all that it began.
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.process.id().try_into().unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        let first = i32::try_from(self.process.id()).unwrap();
+        kill_process(Pid::from_raw(first).unwrap(), signal).unwrap();
+        let (mut family, parents) = (vec![first], parents());
+        let mut at = 0;
+        while let Some(parent) = family.get(at).copied() {
+            family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+            at += 1;
+        }
+        for pid in &family[1..] {
+            // It may have ended by now.
+            let _ = kill_process(Pid::from_raw(*pid).unwrap(), signal);
+        }
     }
+}
+
+/// All processes, each with its parent.
+fn parents() -> Vec<(i32, i32)> {
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let parent = |pid: i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // After the name, which may hold anything, and the state.
+        Some((pid, stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?))
+    };
+    pids.filter_map(parent).collect()
 }
 
 impl Drop for Server {

@@ -1,9 +1,15 @@
 //! What the [`Store`] promises, on every database.
 
 mod again;
+mod begins;
+mod bounds;
+mod callers;
 mod late;
+mod leading;
 mod life;
 mod looks;
+mod orders;
+mod retention;
 mod retries;
 mod runs;
 mod sample;
@@ -24,9 +30,15 @@ use crate::Store;
 use crate::store::{NewRun, NewTask, Progress, Recorded, ReportRow};
 
 pub use again::*;
+pub use begins::*;
+pub use bounds::*;
+pub use callers::*;
 pub use late::*;
+pub use leading::*;
 pub use life::*;
 pub use looks::*;
+pub use orders::*;
+pub use retention::*;
 pub use retries::*;
 pub use runs::*;
 pub use sample::*;
@@ -88,6 +100,23 @@ macro_rules! store_suite {
             what_was_placed_is_listed_by_what_it_was_made_of
             a_sample_holds_what_was_verified_least_recently
             a_sample_holds_nothing_that_the_last_run_did_not_see
+            rows_come_in_the_order_of_their_bytes
+            names_that_differ_in_a_byte_are_two
+            a_warning_may_hold_any_character
+            a_run_begins_once_for_a_key
+            a_schedule_starts_one_run_for_each_time_that_is_due
+            firing_that_is_dropped_midway_is_whole_or_nothing
+            a_schedule_is_paused_until_it_is_resumed
+            a_run_tells_its_bounds_and_who_cancelled_it
+            no_more_of_a_run_is_with_the_workers_than_it_allows
+            what_is_not_begun_when_the_time_of_a_run_is_over_is_postponed
+            a_run_whose_time_was_over_from_the_start_closes_with_a_report
+            a_token_is_found_by_its_digest_until_it_is_revoked
+            one_coordinator_leads_at_a_time
+            a_leader_whose_term_has_ended_writes_nothing_and_reads_on
+            a_store_that_is_bound_to_no_term_writes_whoever_leads
+            the_tasks_of_old_runs_are_deleted_and_what_they_placed_stays
+            old_runs_are_deleted_but_for_those_that_placed_what_is_there
             a_long_random_walk_keeps_the_books
         }
     };
@@ -151,9 +180,14 @@ impl Scene {
 }
 
 async fn new_run(store: &Store, job: &str, take_over: bool, started_at: Timestamp) -> RunId {
-    let id = RunId::new();
-    let run = NewRun {
-        id,
+    let run = run_to_be(job, take_over, started_at);
+    assert!(store.create_run(&run).await.unwrap().is_new);
+    run.id
+}
+
+fn run_to_be(job: &str, take_over: bool, started_at: Timestamp) -> NewRun {
+    NewRun {
+        id: RunId::new(),
         job: job.to_owned(),
         file_digest: Digest::of(b"file"),
         file_path: format!("/jobs/{job}.yaml"),
@@ -162,9 +196,10 @@ async fn new_run(store: &Store, job: &str, take_over: bool, started_at: Timestam
         take_over,
         only: None,
         started_at,
-    };
-    store.create_run(&run).await.unwrap();
-    id
+        key: None,
+        max_concurrency: None,
+        deadline: None,
+    }
 }
 
 async fn add_task(store: &Store, run: RunId, source: &str, destinations: &[&str], now: Timestamp) -> TaskId {

@@ -88,13 +88,19 @@ const FAULTS: &str = "
             or (report_digest is null
                 and unchanged <> (select count(distinct source) from unchanged where run = runs.id))
     union all
+    select id, 'is to be kept alone, and has rows' from runs
+        where kept = 'run' and (exists (select 1 from tasks where run = runs.id)
+            or exists (select 1 from unchanged where run = runs.id))
+    union all
+    select id, 'lets go of its tasks before it has a report' from runs where kept <> 'all' and report_digest is null
+    union all
     select tasks.id, 'is a task of what its run saw unchanged' from tasks
         join unchanged on unchanged.run = tasks.run and unchanged.source = tasks.source
     union all
     select id, 'has counters that are not those of its rows' from runs
-        where tasks <> (select count(*) from tasks where run = runs.id)
+        where kept = 'all' and (tasks <> (select count(*) from tasks where run = runs.id)
             or up_to_date <> (select count(*) from tasks where run = runs.id and outcome = 'up_to_date')
             or pushed <> (select count(*) from tasks where run = runs.id and outcome = 'pushed')
             or postponed <> (select count(*) from tasks where run = runs.id and outcome = 'postponed')
             or cancelled <> (select count(*) from tasks where run = runs.id and outcome = 'cancelled')
-            or failed <> (select count(*) from tasks where run = runs.id and outcome = 'failed')";
+            or failed <> (select count(*) from tasks where run = runs.id and outcome = 'failed'))";

@@ -1,13 +1,12 @@
 //! Questions about many rows at once, and changes of many: in chunks of few sizes, so that the texts of a statement are
 //! few, and known to the database.
 //!
-//! A statement costs more to send than to execute, so what is done to each task is done to all of a batch at once. Values
-//! are told apart by their order: of placeholders with names SQLite would look for each among all of them.
+//! A statement costs more to send than to execute, so what is done to each task is done to all of a batch at once.
 
 use std::sync::OnceLock;
 
 use super::StoreError;
-use super::db::{Arg, Db, Row, Tx};
+use super::db::{Arg, Db, Placeholders, Row, Tx};
 
 /// Values, or rows, of a chunk.
 const SIZES: [usize; 4] = [1, 5, 25, 125];
@@ -18,21 +17,31 @@ const PLACE: &str = "CHUNK";
 /// The texts of a statement for chunks of each size, made when they are first wanted.
 struct Texts {
     sql: &'static str,
-    texts: OnceLock<[String; SIZES.len()]>,
+    bare: OnceLock<[String; SIZES.len()]>,
+    numbered: OnceLock<[String; SIZES.len()]>,
 }
 
 impl Texts {
     const fn new(sql: &'static str) -> Self {
-        Self { sql, texts: OnceLock::new() }
+        Self { sql, bare: OnceLock::new(), numbered: OnceLock::new() }
+    }
+
+    fn of(&'static self, placeholders: Placeholders, chunk: impl Fn(usize) -> String) -> &'static [String] {
+        let bare = |size| self.sql.replace(PLACE, &chunk(size));
+        match placeholders {
+            Placeholders::Bare => self.bare.get_or_init(|| SIZES.map(bare)),
+            Placeholders::Numbered => self.numbered.get_or_init(|| SIZES.map(|size| numbered(&bare(size)))),
+        }
     }
 
     /// `all` in chunks, each with its size and the text for that; `chunk` writes a chunk of a size.
     fn chunks<'a, T>(
         &'static self,
+        placeholders: Placeholders,
         mut all: &'a [T],
         chunk: impl Fn(usize) -> String,
     ) -> impl Iterator<Item = (&'a [T], usize, &'static str)> {
-        let texts = self.texts.get_or_init(|| SIZES.map(|size| self.sql.replace(PLACE, &chunk(size))));
+        let texts = self.of(placeholders, chunk);
         std::iter::from_fn(move || {
             if all.is_empty() {
                 return None;
@@ -59,8 +68,13 @@ impl Question {
     }
 
     /// Statements that ask for all `values`, with their arguments.
-    fn ask(&'static self, values: &[String], last: Option<Arg>) -> impl Iterator<Item = (&'static str, Vec<Arg>)> {
-        self.0.chunks(values, list).map(move |(chunk, size, text)| {
+    fn ask(
+        &'static self,
+        placeholders: Placeholders,
+        values: &[String],
+        last: Option<Arg>,
+    ) -> impl Iterator<Item = (&'static str, Vec<Arg>)> {
+        self.0.chunks(placeholders, values, list).map(move |(chunk, size, text)| {
             // What fills it up is null, which nothing equals.
             let values = (0..size).map(|at| chunk.get(at).map(String::as_str).into());
             (text, values.chain(last.clone()).collect())
@@ -78,7 +92,7 @@ impl Tx {
         last: Option<Arg>,
     ) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
-        for (sql, args) in question.ask(values, last) {
+        for (sql, args) in question.ask(self.placeholders(), values, last) {
             rows.extend(self.rows(what, sql, &args).await?);
         }
         Ok(rows)
@@ -94,7 +108,7 @@ impl Db {
         values: &[String],
     ) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
-        for (sql, args) in question.ask(values, None) {
+        for (sql, args) in question.ask(self.placeholders(), values, None) {
             rows.extend(self.rows(what, sql, &args).await?);
         }
         Ok(rows)
@@ -118,7 +132,7 @@ impl<const N: usize> Change<N> {
         rows: Vec<[Arg; N]>,
     ) -> Result<u64, StoreError> {
         let mut changed = 0;
-        for (chunk, size, text) in self.0.chunks(&rows, table::<N>) {
+        for (chunk, size, text) in self.0.chunks(tx.placeholders(), &rows, table::<N>) {
             let mut args: Vec<Arg> = chunk.iter().flatten().cloned().collect();
             for _ in chunk.len()..size {
                 args.extend(chunk[0].each_ref().map(Arg::null));
@@ -139,9 +153,22 @@ fn list(size: usize) -> String {
     vec!["?"; size].join(", ")
 }
 
+/// The same statement with a number for each `?`, in their order.
+fn numbered(sql: &str) -> String {
+    let mut parts = sql.split('?');
+    let first = parts.next().unwrap_or_default().to_owned();
+    (1..).zip(parts).fold(first, |text, (number, part)| format!("{text}${number}{part}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn placeholders_are_numbered_in_their_order() {
+        assert_eq!(numbered("in (?, ?) and run = ?"), "in ($1, $2) and run = $3");
+        assert_eq!(numbered("select 1"), "select 1");
+    }
 
     #[test]
     fn no_more_than_half_of_a_chunk_is_filled_up() {

@@ -23,6 +23,8 @@ pub(super) struct Taker {
     pub(super) run: RunId,
     pub(super) job: String,
     pub(super) take_over: bool,
+    /// How many more of its tasks may be with the workers; none if it sets no limit.
+    room: Option<usize>,
 }
 
 /// A task that is due.
@@ -39,16 +41,18 @@ impl Store {
     /// Takes up to `limit` tasks that are due, from the open runs in turn, and claims their destination tags.
     ///
     /// A task waits while another open task holds one of its tags. A tag that another job owns is closed as failed
-    /// with `target_owned`, unless the run takes over. Tasks stay ready until [`Store::mark_published`]: after a crash,
+    /// with `target_owned`, unless the run takes over. Of a run whose time is over nothing is taken, and of one that has
+    /// as many tasks with the workers as it may have. Tasks stay ready until [`Store::mark_published`]: after a crash,
     /// or if they could not be published, they are taken again. So whoever publishes marks before it takes more.
     ///
     /// # Errors
     /// The database failed; then nothing is taken.
     pub async fn take_ready(&self, limit: usize, now: Timestamp) -> Result<Vec<Task>, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin().await?;
         let mut lists = Vec::new();
-        for taker in open_runs(&mut tx).await? {
-            let due = due_tasks(&mut tx, taker.run, limit, now).await?;
+        for taker in open_runs(&mut tx, now).await? {
+            let room = taker.room.map_or(limit, |room| room.min(limit));
+            let due = due_tasks(&mut tx, taker.run, room, now).await?;
             lists.push((Arc::new(taker), due.into_iter()));
         }
         let due = in_turn(lists);
@@ -72,7 +76,7 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn mark_published(&self, tasks: &[Task]) -> Result<u64, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin().await?;
         let rows = tasks.iter().map(|task| [task.id.into(), task.attempt.0.into()]).collect();
         let marked = MARK.execute(&mut tx, "mark tasks as published", rows).await?;
         tx.commit().await?;
@@ -85,7 +89,7 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn take_back_unanswered(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin().await?;
         let sql = "update tasks set state = 'ready' where state = 'published' and taken_at < $1";
         let lost = tx.execute("take back unanswered tasks", sql, &[before.into()]).await?;
         tx.commit().await?;
@@ -104,11 +108,24 @@ impl Store {
     }
 }
 
-async fn open_runs(tx: &mut Tx) -> Result<Vec<Taker>, StoreError> {
-    let sql = "select id, job, take_over from runs where report_digest is null and ended_at is null order by id";
-    let rows = tx.rows("list open runs", sql, &[]).await?;
-    let read =
-        |row: &Row| Ok(Taker { run: row.parse("id")?, job: row.text("job")?, take_over: row.flag("take_over")? });
+/// Runs of which tasks may be taken.
+async fn open_runs(tx: &mut Tx, now: Timestamp) -> Result<Vec<Taker>, StoreError> {
+    let sql = "select id, job, take_over, max_concurrency,
+             case when max_concurrency is not null
+                 then (select count(*) from tasks where run = runs.id and state = 'published') end as published
+         from runs
+         where report_digest is null and ended_at is null and (deadline is null or deadline > $1)
+         order by id";
+    let rows = tx.rows("list open runs", sql, &[now.into()]).await?;
+    let read = |row: &Row| {
+        let (most, published) = (row.opt_number::<usize>("max_concurrency")?, row.opt_number("published")?);
+        Ok(Taker {
+            run: row.parse("id")?,
+            job: row.text("job")?,
+            take_over: row.flag("take_over")?,
+            room: most.map(|most| most.saturating_sub(published.unwrap_or(0))),
+        })
+    };
     rows.iter().map(read).collect()
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use proto::RunId;
 
+use super::Term;
+
 /// What went wrong between us and the Store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -16,6 +18,24 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// The settings do not say where a database is.
+    #[error("the store's address is no `postgres://` URL that can be used")]
+    Address(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The server that has the database cannot be reached, refuses us, does not answer in time, or is short of something.
+    /// What was tried has happened as a whole or not at all, and may be tried again.
+    #[error("{what} in the store at `{address}`")]
+    Unreachable {
+        /// What was tried.
+        what: &'static str,
+        /// Where the database is, as `host:port/database`.
+        address: String,
+        /// What came back.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Another coordinator leads by now, and this one has written nothing.
+    #[error("term {0} as the leader has ended: another coordinator leads")]
+    NotLeader(Term),
     /// The tables could not be brought to this program's form: usually a newer program has been here.
     #[error("bring the store to the form that this program reads")]
     Migrate(#[source] sqlx::migrate::MigrateError),
@@ -61,6 +81,13 @@ pub enum StoreError {
     /// The run takes no more tasks.
     #[error("run `{0}` has ended")]
     RunEnded(RunId),
+}
+
+impl StoreError {
+    /// Whether it tells of the database's server, and not of what was asked: a loop goes on trying.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
 }
 
 fn list(runs: &[RunId]) -> String {

@@ -38,7 +38,7 @@ impl Store {
     /// # Errors
     /// The database failed; then nothing is recorded.
     pub async fn record(&self, results: &[TaskResult], now: Timestamp) -> Result<Vec<Recorded>, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin().await?;
         let mut batch = Batch::read(&mut tx, results.iter().map(|result| result.task)).await?;
         let (mut recorded, mut tally) = (Vec::with_capacity(results.len()), Tally::default());
         let mut placements = PlacementUpdates::new(now);
@@ -76,7 +76,7 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn dead_letter(&self, task: TaskId, attempt: Attempt, now: Timestamp) -> Result<Recorded, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin().await?;
         let mut batch = Batch::read(&mut tx, [task]).await?;
         let Some(found) = batch.get_mut(task) else { return Ok(Recorded::Stale) };
         if !found.is_open || found.attempt != attempt {

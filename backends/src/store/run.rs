@@ -27,6 +27,21 @@ pub struct NewRun {
     pub only: Option<String>,
     /// When.
     pub started_at: Timestamp,
+    /// A name that its starter gave it, unique in all of the store: who asks twice under one key gets one run.
+    pub key: Option<String>,
+    /// How many of its tasks may be with the workers at once; none if as many as there is room for.
+    pub max_concurrency: Option<u32>,
+    /// When its time is over: from then on nothing of it is begun.
+    pub deadline: Option<Timestamp>,
+}
+
+/// A run that was to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// Its name.
+    pub run: RunId,
+    /// Whether it began now; else it had begun before, because of the same.
+    pub is_new: bool,
 }
 
 /// A run.
@@ -50,14 +65,24 @@ pub struct Run {
     pub only: Option<String>,
     /// When it was started.
     pub started_at: Timestamp,
+    /// The name that its starter gave it.
+    pub key: Option<String>,
+    /// How many of its tasks may be with the workers at once.
+    pub max_concurrency: Option<u32>,
+    /// When its time is over.
+    pub deadline: Option<Timestamp>,
     /// Whether all its tasks are there.
     pub expanded: bool,
     /// How and when it ended; none while it is open.
     pub ended: Option<(RunEnd, Timestamp)>,
+    /// Who cancelled it.
+    pub ended_by: Option<String>,
     /// Where its report is, once there is one.
     pub report: Option<RunReport>,
     /// How many tasks it has, and how they ended.
     pub counts: Counts,
+    /// Whether its tasks are kept yet; of an old run only what is said here, and its report.
+    pub has_tasks: bool,
 }
 
 /// How a run ended.
@@ -177,10 +202,15 @@ pub(super) fn read_run(row: &Row) -> Result<Run, StoreError> {
         take_over: row.flag("take_over")?,
         only: row.opt_text("only_text")?,
         started_at: row.parse("started_at")?,
+        key: row.opt_text("key")?,
+        max_concurrency: row.opt_number("max_concurrency")?,
+        deadline: row.opt_parse("deadline")?,
         expanded: row.opt_text("expanded_at")?.is_some(),
         ended,
+        ended_by: row.opt_text("ended_by")?,
         report,
         counts: read_counts(row)?,
+        has_tasks: row.text("kept")? == "all",
     })
 }
 

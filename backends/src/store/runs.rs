@@ -5,34 +5,18 @@ use proto::RunId;
 
 use super::db::{Arg, Row, Tx};
 use super::run::{read_counts, read_run};
-use super::{Counts, NewRun, Progress, Run, RunEnd, RunReport, Store, StoreError};
+use super::{Begun, Counts, NewRun, Progress, Run, RunEnd, RunReport, Store, StoreError};
 
 impl Store {
-    /// Begins a run.
+    /// Begins a run. One of this name or of this key that has begun before, in whatever words, stays as it is.
     ///
     /// # Errors
-    /// The database failed, or there is a run of this name.
-    pub async fn create_run(&self, run: &NewRun) -> Result<(), StoreError> {
-        let mut tx = self.db.begin().await?;
-        tx.execute(
-            "create a run",
-            "insert into runs (id, job, file_digest, file_path, git_commit, started_by, take_over,
-                 only_text, started_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            &[
-                run.id.into(),
-                run.job.as_str().into(),
-                run.file_digest.as_str().into(),
-                run.file_path.as_str().into(),
-                run.git_commit.as_deref().into(),
-                run.started_by.as_str().into(),
-                run.take_over.into(),
-                run.only.as_deref().into(),
-                run.started_at.into(),
-            ],
-        )
-        .await?;
-        tx.commit().await
+    /// The database failed.
+    pub async fn create_run(&self, run: &NewRun) -> Result<Begun, StoreError> {
+        let mut tx = self.begin().await?;
+        let begun = begin_run(&mut tx, run).await?;
+        tx.commit().await?;
+        Ok(begun)
     }
 
     /// The run.
@@ -111,7 +95,7 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn finish_run(&self, id: RunId, now: Timestamp) -> Result<bool, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin().await?;
         let changed = tx
             .execute(
                 "finish a run",
@@ -130,7 +114,7 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn set_report(&self, id: RunId, report: &RunReport) -> Result<bool, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin().await?;
         let changed = tx
             .execute(
                 "note a report",
@@ -172,6 +156,36 @@ impl Store {
             published: row.number("published")?,
         })
     }
+}
+
+pub(super) async fn begin_run(tx: &mut Tx, run: &NewRun) -> Result<Begun, StoreError> {
+    let sql = "select id from runs where id = $1 or (project = 'default' and key = $2)";
+    let known = tx.row("look for a run", sql, &[run.id.into(), run.key.as_deref().into()]).await?;
+    if let Some(known) = known {
+        return Ok(Begun { run: known.parse("id")?, is_new: false });
+    }
+    tx.execute(
+        "create a run",
+        "insert into runs (id, job, file_digest, file_path, git_commit, started_by, take_over, only_text, started_at,
+             key, max_concurrency, deadline)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        &[
+            run.id.into(),
+            run.job.as_str().into(),
+            run.file_digest.as_str().into(),
+            run.file_path.as_str().into(),
+            run.git_commit.as_deref().into(),
+            run.started_by.as_str().into(),
+            run.take_over.into(),
+            run.only.as_deref().into(),
+            run.started_at.into(),
+            run.key.as_deref().into(),
+            run.max_concurrency.map(i64::from).into(),
+            run.deadline.into(),
+        ],
+    )
+    .await?;
+    Ok(Begun { run: run.id, is_new: true })
 }
 
 /// Adds to a run's counters.

@@ -84,7 +84,7 @@ impl Store {
     /// # Errors
     /// The database failed, or the run is unknown or has ended; then none is added.
     pub async fn add_tasks(&self, run: RunId, tasks: &[NewTask], now: Timestamp) -> Result<u64, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin().await?;
         require_open(&mut tx, run).await?;
         let rows = tasks.iter().zip(turns(tasks)).map(|(task, turn)| task_row(run, task, turn, now)).collect();
         let counts = Counts { tasks: ADD_TASKS.execute(&mut tx, "add tasks", rows).await?, ..Counts::default() };
@@ -107,7 +107,7 @@ impl Store {
         failure: &Failure,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin().await?;
         require_open(&mut tx, run).await?;
         let sql = "insert into tasks (id, run, kind, source, sidecars, state, attempt, tries, dead_letters, deferred,
                  not_before, spent, stages, outcome, failure, ended_at)
@@ -134,7 +134,7 @@ impl Store {
     /// # Errors
     /// The database failed, or the run is unknown or has ended.
     pub async fn set_expanded(&self, run: RunId, now: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin().await?;
         require_open(&mut tx, run).await?;
         let sql = "update runs set expanded_at = $2 where id = $1";
         tx.execute("note that a run is expanded", sql, &[run.into(), now.into()]).await?;

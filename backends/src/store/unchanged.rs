@@ -1,6 +1,6 @@
 //! Images that listings show as they were placed: they are noted as seen, and are no tasks.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use proto::RunId;
@@ -49,13 +49,14 @@ impl Store {
         images: &[Unchanged],
         now: Timestamp,
     ) -> Result<Vec<NewTask>, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin().await?;
         let job = require_open(&mut tx, run).await?;
         let mut records = read_records(&mut tx, images).await?;
         let tasks = known_sources(&mut tx, &OF_TASKS, run, images).await?;
         let mut seen = known_sources(&mut tx, &OF_UNCHANGED, run, images).await?;
         let (mut new, mut refused) = (0_i64, Vec::new());
-        let (mut noted, mut renamed) = (Vec::new(), Vec::new());
+        // Of what is said twice of a tag the last: a statement changes a row once.
+        let (mut noted, mut renamed) = (BTreeMap::new(), BTreeMap::new());
         for image in images {
             let source = image.task.source.to_string();
             if tasks.contains(&source) {
@@ -78,15 +79,16 @@ impl Store {
                 let source_digest = image.task.listed.as_ref().map(proto::Digest::as_str);
                 let (source, content, origin) = (own.1.as_str(), to_json(content), to_json(origin));
                 if is_renamed(record, source, &origin) {
-                    renamed.push([
+                    let row = [
                         target.as_str().into(),
                         source.into(),
                         source_digest.into(),
                         content.as_str().into(),
                         origin.as_str().into(),
-                    ]);
+                    ];
+                    renamed.insert(target.clone(), row);
                 }
-                noted.push([
+                let row = [
                     target.as_str().into(),
                     run.into(),
                     source.into(),
@@ -96,12 +98,13 @@ impl Store {
                     content.into(),
                     origin.into(),
                     now.into(),
-                ]);
+                ];
+                noted.insert(target.clone(), row);
                 (record.seen, record.is_awaited) = (Some(own.clone()), true);
             }
         }
-        NOTE.execute(&mut tx, "note unchanged images", noted).await?;
-        RENAME.execute(&mut tx, "name what placements were made of", renamed).await?;
+        NOTE.execute(&mut tx, "note unchanged images", noted.into_values().collect()).await?;
+        RENAME.execute(&mut tx, "name what placements were made of", renamed.into_values().collect()).await?;
         let sql = "update runs set unchanged = unchanged + $2 where id = $1";
         tx.execute("count unchanged images", sql, &[run.into(), new.into()]).await?;
         tx.commit().await?;

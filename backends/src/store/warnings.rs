@@ -11,7 +11,7 @@ impl Store {
     /// # Errors
     /// The database failed, or the run is unknown.
     pub async fn add_warning(&self, run: RunId, warning: &str) -> Result<(), StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.begin().await?;
         add_warning(&mut tx, run, warning).await?;
         tx.commit().await
     }

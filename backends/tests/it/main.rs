@@ -4,6 +4,8 @@
 
 mod evidence;
 mod ledger_file;
+mod postgres;
+mod postgres_outages;
 mod servers;
 mod sqlite_file;
 
@@ -28,6 +30,10 @@ mod store_in_a_file {
         let folder = tempfile::tempdir().unwrap();
         Some((Store::open(&folder.path().join("store.db")).await.unwrap(), folder))
     });
+}
+
+mod store_in_postgres {
+    backends::store_suite!(crate::postgres::store());
 }
 
 mod ledger_in_memory {

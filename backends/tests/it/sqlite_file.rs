@@ -10,7 +10,7 @@ use proto::{Digest, Location, RunId, TaskId};
 use tempfile::TempDir;
 use tokio::sync::Barrier;
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     "2026-01-02T01:30:00Z".parse().unwrap()
 }
 
@@ -20,7 +20,7 @@ fn file() -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-async fn new_run(store: &Store) -> RunId {
+pub(crate) async fn new_run(store: &Store) -> RunId {
     let id = RunId::new();
     let run = NewRun {
         id,
@@ -32,12 +32,15 @@ async fn new_run(store: &Store) -> RunId {
         take_over: false,
         only: None,
         started_at: now(),
+        key: None,
+        max_concurrency: None,
+        deadline: None,
     };
     store.create_run(&run).await.unwrap();
     id
 }
 
-fn task(n: usize) -> NewTask {
+pub(crate) fn task(n: usize) -> NewTask {
     NewTask {
         id: TaskId::new(),
         listed: None,

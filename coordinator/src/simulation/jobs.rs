@@ -31,6 +31,9 @@ impl Night {
             take_over: self.random.u8(0..4) == 0,
             only: None,
             started_at: self.now,
+            key: None,
+            max_concurrency: None,
+            deadline: None,
         };
         self.store.create_run(&run).await.unwrap();
         self.runs.push(id);

@@ -265,7 +265,7 @@ impl Night {
     async fn stop_run(&mut self) {
         let Some(run) = self.open_run().await else { return };
         self.saw("a run was cancelled");
-        self.store.cancel_run(run, self.now).await.unwrap();
+        self.store.cancel_run(run, "a person", self.now).await.unwrap();
     }
 
     fn move_source(&mut self) {

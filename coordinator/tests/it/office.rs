@@ -89,6 +89,9 @@ pub(crate) fn new_run(only: Option<String>, started_at: Timestamp) -> NewRun {
         take_over: false,
         only,
         started_at,
+        key: None,
+        max_concurrency: None,
+        deadline: None,
     }
 }
 

@@ -51,6 +51,9 @@ impl Scene {
             take_over: false,
             only: only.map(ToOwned::to_owned),
             started_at: at(0),
+            key: None,
+            max_concurrency: None,
+            deadline: None,
         };
         store.create_run(&new).await.unwrap();
         Self { store, run: new.id, folder: TempDir::new().unwrap() }

@@ -46,7 +46,7 @@ pub async fn a_result_of_a_closed_task_or_another_attempt_is_stale(store: Store)
     assert_eq!(scene.record(early).await, Recorded::Stale, "an attempt to come");
     assert_eq!(scene.progress().await.published, 1);
 
-    scene.store.cancel_run(scene.run, scene.now).await.unwrap();
+    scene.store.cancel_run(scene.run, "suite", scene.now).await.unwrap();
     assert_eq!(scene.record(result(&second, failed(Class::Reject))).await, Recorded::Stale, "closed");
     let mut unknown = result(&second, failed(Class::Reject));
     unknown.task = TaskId::new();

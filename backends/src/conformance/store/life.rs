@@ -84,7 +84,7 @@ pub async fn tasks_are_added_once_and_never_to_an_ended_run(store: Store) {
     assert_eq!(scene.progress().await.counts.tasks, 30);
     assert_eq!(scene.publish().await.len(), 30);
 
-    scene.store.cancel_run(scene.run, scene.now).await.unwrap();
+    scene.store.cancel_run(scene.run, "suite", scene.now).await.unwrap();
     let refused = scene.store.add_tasks(scene.run, &again, scene.now).await;
     assert!(matches!(refused, Err(StoreError::RunEnded(run)) if run == scene.run));
     let unknown = scene.store.set_expanded(RunId::new(), scene.now).await;

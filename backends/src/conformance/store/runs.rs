@@ -18,7 +18,7 @@ pub async fn stopping_a_run_closes_what_is_open(store: Store) {
     let tasks = scene.publish().await;
     scene.record(result(&tasks[0], placed("one"))).await;
     scene.record(results(&tasks[1], &[failed(Class::Reject), failed(Class::Retry)])).await;
-    assert!(scene.store.cancel_run(scene.run, scene.now).await.unwrap());
+    assert!(scene.store.cancel_run(scene.run, "suite", scene.now).await.unwrap());
     assert!(!scene.store.interrupt_run(scene.run, scene.now).await.unwrap(), "it has ended");
 
     let counts = Counts { tasks: 3, pushed: 1, cancelled: 1, failed: 1, ..Counts::default() };

@@ -166,7 +166,7 @@ pub async fn what_is_not_as_it_was_placed_is_not_marked(store: Store) {
     let none = Unchanged { task: new_task("n:1", &["never:1"]), placed: c.placed.clone() };
     assert_eq!(mark(&later, std::slice::from_ref(&none)).await, [none.task], "nothing was placed");
 
-    later.store.cancel_run(later.run, later.now).await.unwrap();
+    later.store.cancel_run(later.run, "suite", later.now).await.unwrap();
     let ended = later.store.mark_unchanged(later.run, &[c], later.now).await;
     assert!(matches!(ended, Err(StoreError::RunEnded(run)) if run == later.run));
     let unknown = later.store.mark_unchanged(RunId::new(), &[], later.now).await;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use proto::failure::Class;
 use proto::outcome::End;
@@ -10,7 +11,7 @@ use proto::{Digest, Location, Outcome, RunId, Task, TaskId};
 
 use super::{deferred, destinations, failed, new_run, new_task, placed, results};
 use crate::Store;
-use crate::store::{Recorded, ReportRow, RunReport, Unchanged};
+use crate::store::{Progress, Recorded, ReportRow, RunReport, Unchanged};
 
 const STEPS: usize = 600;
 
@@ -189,7 +190,7 @@ impl Walk {
             self.store.postpone_deferred(run, self.now).await.unwrap();
         }
         let ended = match self.below(6) {
-            0 => self.store.cancel_run(run, self.now).await.unwrap(),
+            0 => self.store.cancel_run(run, "suite", self.now).await.unwrap(),
             1 => self.store.interrupt_run(run, self.now).await.unwrap(),
             _ => self.store.finish_run(run, self.now).await.unwrap(),
         };
@@ -231,9 +232,9 @@ impl Walk {
     }
 
     async fn check(&mut self, runs: &[RunId]) {
-        for &run in runs {
-            let progress = self.store.progress(run).await.unwrap();
-            let rows = self.store.report_rows(run, None, 10_000).await.unwrap();
+        // At once: on a server most of the time is the way there and back.
+        let looks = join_all(runs.iter().map(|run| self.look(*run))).await;
+        for (&run, (progress, rows)) in runs.iter().zip(looks) {
             let open = progress.ready + progress.deferred + progress.published;
             assert_eq!(progress.counts.tasks, rows.len() as u64 + open, "each task is open or closed");
             for outcome in Outcome::ALL {
@@ -247,6 +248,11 @@ impl Walk {
             }
             assert!(open == 0 || self.open.contains(&run), "nothing is open in a run that ended");
         }
+    }
+
+    async fn look(&self, run: RunId) -> (Progress, Vec<ReportRow>) {
+        let progress = self.store.progress(run).await.unwrap();
+        (progress, self.store.report_rows(run, None, 10_000).await.unwrap())
     }
 
     /// From here on every attempt is answered and nothing goes wrong: all must come to an end.

@@ -190,6 +190,9 @@ async fn report(folder: &Path) -> PathBuf {
         take_over: false,
         only: None,
         started_at: at(0),
+        key: None,
+        max_concurrency: None,
+        deadline: None,
     };
     store.create_run(&new).await.unwrap();
     let tasks: Vec<NewTask> = (0..IMAGES).map(task).collect();
