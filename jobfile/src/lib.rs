@@ -13,6 +13,7 @@
 //! - `include`, `access` (`registries`, `network`), `destinations`, `template`: what is defined
 //! - `layers`, `lines`: settings, and what they mean for one repository
 //! - `groups`, `source`, `lists`, `jobs`: what is mirrored
+//! - `schedule`, `cron`: when
 //! - `collisions`: what cannot be mirrored together
 //! - `rules`, `version`: the rules for tags, and `tag_sets`
 //! - `quantities`: times, bandwidths, percentages
@@ -21,6 +22,7 @@
 
 mod access;
 mod collisions;
+mod cron;
 mod destinations;
 mod fault;
 mod files;
@@ -36,6 +38,7 @@ mod pack;
 mod quantities;
 mod read;
 mod rules;
+mod schedule;
 mod schema;
 mod source;
 mod template;
@@ -55,11 +58,13 @@ use crate::read::Content;
 use crate::rules::TagSets;
 use crate::walk::Walk;
 
+pub use cron::Cron;
 pub use fault::{Fault, Faults, Place, Position, RuleId, printable};
 pub use files::{Entry, FileDigest, ReadEntry};
 pub use job::{Expect, Job, Line, Setting, Source};
 pub use pack::Pack;
 pub use rules::{Dropped, Rules, Selection, Taken, Why};
+pub use schedule::{Missed, Overlap, Schedule, Window};
 pub use schema::schema;
 pub use template::RepositoryLocation;
 

@@ -14,6 +14,7 @@ mod lists;
 mod many;
 mod pack;
 mod registries;
+mod schedule;
 mod semver;
 mod settings;
 mod tag_lists;
