@@ -10,6 +10,7 @@ use std::sync::Arc;
 use proto::Digest;
 
 use crate::fault::RuleId;
+use crate::pack::Found;
 use crate::{FILE_BYTES_MAX, FILES_BYTES_MAX, FILES_MAX};
 
 /// One of the files that a job file consists of.
@@ -36,7 +37,7 @@ pub type ReadEntry<'r> = dyn Fn(&Path) -> io::Result<Entry> + 'r;
 /// What is wrong with a file.
 pub(crate) type Problem = (RuleId, String);
 
-/// Reads files, and remembers the digest of each.
+/// Reads files, and remembers what was found and the digest of each.
 pub(crate) struct Files<'r> {
     read: &'r ReadEntry<'r>,
     /// The folder of the job file.
@@ -48,6 +49,7 @@ pub(crate) struct Files<'r> {
     /// The job file.
     main: String,
     digests: BTreeMap<String, Digest>,
+    found: BTreeMap<PathBuf, Found>,
 }
 
 impl<'r> Files<'r> {
@@ -56,7 +58,8 @@ impl<'r> Files<'r> {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let digests = BTreeMap::from([(name.clone(), Digest::of(content))]);
         let named = file.parent().unwrap_or(Path::new("")).to_owned();
-        Self { read, folder: folder.to_owned(), named, bytes: content.len(), count: 1, main: name, digests }
+        let (folder, found) = (folder.to_owned(), BTreeMap::new());
+        Self { read, folder, named, bytes: content.len(), count: 1, main: name, digests, found }
     }
 
     /// The name of the job file.
@@ -71,13 +74,21 @@ impl<'r> Files<'r> {
     }
 
     /// What lies under `path`, without a word if it is no file.
-    pub(crate) fn look(&self, path: &Path) -> io::Result<Entry> {
-        (self.read)(path)
+    pub(crate) fn look(&mut self, path: &Path) -> io::Result<Entry> {
+        let seen = (self.read)(path);
+        if let Some(found) = Found::of(&seen) {
+            self.found.entry(path.to_owned()).or_insert(found);
+        }
+        seen
     }
 
     /// The text of the file at `path`, and the file as it is named in faults.
     pub(crate) fn text(&mut self, path: &Path) -> Result<(Arc<Path>, String), Problem> {
         let name = self.name(path);
+        // Once for all who name it: it may change in between.
+        if let Some(Found::Text(text)) = self.found.get(path) {
+            return Ok((self.named.join(name).into(), text.clone()));
+        }
         let failed = |why: String| (RuleId::File, format!("`{name}` cannot be read: {why}"));
         if self.count == FILES_MAX {
             return Err((RuleId::Size, format!("there are more than {FILES_MAX} files")));
@@ -99,7 +110,13 @@ impl<'r> Files<'r> {
         let text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8".to_owned()))?;
         let file: Arc<Path> = self.named.join(&name).into();
         self.digests.insert(name, digest);
+        self.found.insert(path.to_owned(), Found::Text(text.clone()));
         Ok((file, text))
+    }
+
+    /// All that was found besides the job file.
+    pub(crate) fn take_found(&mut self) -> BTreeMap<PathBuf, Found> {
+        std::mem::take(&mut self.found)
     }
 
     /// The digest of all files, and of each.

@@ -12,6 +12,7 @@ use crate::destinations::Destinations;
 use crate::fault::{Place, RuleId};
 use crate::files::{Entry, Files};
 use crate::keys::{self, DEFINABLE};
+use crate::pack::is_nothing;
 use crate::tree::{self, Node};
 use crate::walk::{Fields, Walk, closest, list};
 
@@ -163,7 +164,7 @@ pub(crate) fn check_names(walk: &mut Walk, node: &Node, destinations: &Destinati
 }
 
 /// The files that a pattern names, sorted. None is a fault if there is no pattern in it, else a warning.
-fn find(walk: &mut Walk, files: &Files, node: &Node) -> Vec<PathBuf> {
+fn find(walk: &mut Walk, files: &mut Files, node: &Node) -> Vec<PathBuf> {
     let Some(pattern) = walk.text(node, "`files`") else { return Vec::new() };
     if !is_pattern(pattern) {
         return vec![walk.folder.join(pattern)];
@@ -189,7 +190,7 @@ fn is_pattern(text: &str) -> bool {
 }
 
 /// The files that match, folder by folder.
-fn matches(walk: &Walk, files: &Files, pattern: &str) -> Result<Vec<PathBuf>, String> {
+fn matches(walk: &Walk, files: &mut Files, pattern: &str) -> Result<Vec<PathBuf>, String> {
     let mut paths = vec![if pattern.starts_with('/') { PathBuf::from("/") } else { walk.folder.clone() }];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {
         if !is_pattern(part) {
@@ -227,12 +228,12 @@ fn fits(glob: &GlobMatcher, pattern: &str, name: &str) -> bool {
 }
 
 /// The names in a folder; none in what is no folder.
-fn names(files: &Files, folder: &Path) -> io::Result<Vec<String>> {
+fn names(files: &mut Files, folder: &Path) -> io::Result<Vec<String>> {
     match files.look(folder) {
         // A name that is not UTF-8 is not found later, which is a fault.
         Ok(Entry::Folder(names)) => Ok(names.iter().map(|name| name.to_string_lossy().into_owned()).collect()),
         Ok(Entry::File(_)) => Ok(Vec::new()),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(error) if is_nothing(&error) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }

@@ -1,9 +1,12 @@
 //! What a job file says, as values: jobs, the repositories that they mirror, and what of each goes where.
 
+use std::time::Duration;
+
 use proto::{Content, Kind, Location, Tag};
 
 use crate::fault::Place;
 use crate::rules::{Rules, Taken};
+use crate::schedule::{Schedule, Window};
 use crate::template::RepositoryLocation;
 
 /// What runs together.
@@ -15,6 +18,14 @@ pub struct Job {
     pub sources: Vec<Source>,
     /// How many percent of a run's requests may be spent on reading back what was placed before: 0 to 100.
     pub verify_at_most: u8,
+    /// When it runs by itself.
+    pub schedule: Option<Schedule>,
+    /// How long a run may last.
+    pub max_duration: Option<Duration>,
+    /// How many of its tasks may be worked on at once: at least 1.
+    pub max_concurrency: Option<u32>,
+    /// Until when a run may begin with tasks.
+    pub window: Option<Window>,
 }
 
 /// A repository to mirror.

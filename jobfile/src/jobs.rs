@@ -8,35 +8,38 @@ use crate::fault::{Place, RuleId};
 use crate::groups::Group;
 use crate::job::{Job, Source};
 use crate::keys;
-use crate::quantities::percent;
+use crate::quantities::{duration, percent};
+use crate::schedule::{Schedule, Window};
 use crate::template::RepositoryLocation;
 use crate::tree::Node;
-use crate::walk::{Key, Walk, closest, list};
+use crate::walk::{Fields, Key, Walk, closest, list};
 
 /// Percent of the requests for reading back, if a job says nothing else.
 const VERIFY_AT_MOST: u8 = 5;
 
+/// Most tasks at once that may be asked for: no fleet has more slots.
+pub(crate) const TASKS_MAX: u32 = 100_000;
+
 /// A job, by the groups that it runs.
 pub(crate) struct Selected {
+    /// Without what it mirrors.
+    job: Job,
     pub(crate) name: String,
     pub(crate) place: Place,
     /// Positions of groups, sorted.
     groups: Vec<usize>,
-    verify_at_most: u8,
 }
 
 /// Reads a job.
 pub(crate) fn read(walk: &mut Walk, key: Key, node: &Node, groups: &[Group]) -> Selected {
     let mut selected = Selected {
+        job: empty(Some(key.text.to_owned())),
         name: key.text.to_owned(),
         place: walk.place(key.position),
         groups: Vec::new(),
-        verify_at_most: VERIFY_AT_MOST,
     };
     let Some(fields) = walk.fields(node, &keys::JOB) else { return selected };
-    if let Some(percent) = fields.get("verify").and_then(|node| verify(walk, node)) {
-        selected.verify_at_most = percent;
-    }
+    settings(walk, &fields, &mut selected.job);
     let Some(node) = fields.get("groups") else {
         let mend = "write which, as in `groups: [\"*\"]`";
         walk.fault(fields.position, RuleId::MissingKey, format!("the job `{}` has no `groups`", key.text), mend);
@@ -62,6 +65,31 @@ pub(crate) fn read(walk: &mut Walk, key: Key, node: &Node, groups: &[Group]) -> 
         walk.fault(node.position, RuleId::Jobs, message, "write which, as in `groups: [\"*\", \"!scanner-db\"]`");
     }
     selected
+}
+
+/// A job that mirrors nothing, and of which the file says nothing.
+fn empty(name: Option<String>) -> Job {
+    Job {
+        name,
+        sources: Vec::new(),
+        verify_at_most: VERIFY_AT_MOST,
+        schedule: None,
+        max_duration: None,
+        max_concurrency: None,
+        window: None,
+    }
+}
+
+/// What a job says besides its groups.
+fn settings(walk: &mut Walk, fields: &Fields, job: &mut Job) {
+    if let Some(percent) = fields.get("verify").and_then(|node| verify(walk, node)) {
+        job.verify_at_most = percent;
+    }
+    job.schedule = fields.get("schedule").and_then(|node| Schedule::read(walk, node));
+    job.max_duration = fields.get("max_duration").and_then(|node| duration(walk, node, "`max_duration`"));
+    job.max_concurrency =
+        fields.get("max_concurrency").and_then(|node| walk.number(node, "`max_concurrency`", 1..=TASKS_MAX));
+    job.window = fields.get("window").and_then(|node| Window::read(walk, node, job.schedule.as_ref()));
 }
 
 fn verify(walk: &mut Walk, node: &Node) -> Option<u8> {
@@ -130,10 +158,9 @@ pub(crate) fn of_groups(walk: &mut Walk, jobs: &[Selected], groups: &[Group]) ->
 
 /// The jobs with what they mirror; one without a name if the file has no `jobs`.
 pub(crate) fn assemble(jobs: Vec<Selected>, groups: Vec<Group>, of_groups: &[Option<usize>]) -> Vec<Job> {
-    let job = |name, verify_at_most| Job { name, sources: Vec::new(), verify_at_most };
-    let mut assembled: Vec<Job> = jobs.into_iter().map(|found| job(Some(found.name), found.verify_at_most)).collect();
+    let mut assembled: Vec<Job> = jobs.into_iter().map(|selected| selected.job).collect();
     if assembled.is_empty() {
-        assembled.push(job(None, VERIFY_AT_MOST));
+        assembled.push(empty(None));
     }
     let mut known: BTreeMap<(usize, RepositoryLocation), usize> = BTreeMap::new();
     for (group, number) in groups.into_iter().zip(of_groups) {

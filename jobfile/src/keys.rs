@@ -3,8 +3,11 @@
 use Shape::{AnyOf, Flag, List, Map, MapOf, Matching, Nothing, Number, OneOrMore, Text, Version, Words};
 
 use crate::access::{CONCURRENCY_MAX, PULLS_MAX, RATE_MAX};
+use crate::cron::CRON;
+use crate::jobs::TASKS_MAX;
 use crate::quantities::{BANDWIDTH, DURATION, PERCENT};
 use crate::rules::NEWEST_MAX;
+use crate::schedule::TIME;
 
 /// The keys of a map.
 #[derive(Debug)]
@@ -219,8 +222,31 @@ const EXPECT_KEYS: &[Known] =
 pub(crate) static JOB: Table = Table { what: "a job", parts: &[JOB_KEYS] };
 const JOB_KEYS: &[Known] = &[
     key!("groups", "Names of groups, or globs; `!` removes.", PATHS),
+    key!("schedule", "When it runs by itself, where a coordinator serves it.", Map(&SCHEDULE)),
+    key!("max_duration", "How long a run may last, as in `8h`; what is left is postponed.", Matching(DURATION)),
+    key!("max_concurrency", "How many of its tasks are worked on at once.", Number(1, TASKS_MAX)),
+    key!("window", "Until when a run begins with tasks; what is left is postponed.", Map(&WINDOW)),
     key!("verify", "How much of what was mirrored before is read back in each run.", Map(&VERIFY)),
 ];
+pub(crate) static SCHEDULE: Table = Table { what: "`schedule`", parts: &[SCHEDULE_KEYS] };
+const SCHEDULE_KEYS: &[Known] = &[
+    key!("cron", "Minute, hour, day of the month, month and day of the week, as in `30 1 * * *`.", Matching(CRON)),
+    key!("timezone", "Whose clock shows these times, as in `Europe/Berlin`; without it, `UTC`.", Text),
+    key!("jitter", "It starts up to so much later, as in `10m`.", Matching(DURATION)),
+    key!(
+        "missed",
+        "What becomes of times at which no coordinator was there: the job runs `once` for them, or they are left out.",
+        Words(&["once", "skip"]),
+    ),
+    key!(
+        "overlap",
+        "What becomes of times at which the job still runs: they are left out, or it runs once when it is done.",
+        Words(&["skip", "queue"]),
+    ),
+];
+pub(crate) static WINDOW: Table = Table { what: "`window`", parts: &[WINDOW_KEYS] };
+const WINDOW_KEYS: &[Known] =
+    &[key!("until", "When it closes, as in `\"05:45\"`, by the clock of the schedule.", Matching(TIME))];
 pub(crate) static VERIFY: Table = Table { what: "`verify`", parts: &[VERIFY_KEYS] };
 const VERIFY_KEYS: &[Known] =
     &[key!("at_most", "Of its requests, as in `5%`, which holds without it; `0%` for none.", Matching(PERCENT))];

@@ -202,7 +202,13 @@ fn referrers(walk: &mut Walk, node: &Node) -> Option<Referrers> {
 }
 
 /// One of the values of an enum, by its name.
-fn word<T: Copy>(walk: &mut Walk, node: &Node, what: &str, all: &[T], name: fn(T) -> &'static str) -> Option<T> {
+pub(crate) fn word<T: Copy>(
+    walk: &mut Walk,
+    node: &Node,
+    what: &str,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> Option<T> {
     let text = walk.text(node, what)?;
     let found = all.iter().copied().find(|value| name(*value) == text);
     if found.is_none() {

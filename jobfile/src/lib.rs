@@ -8,10 +8,12 @@
 //! - `job`: what comes out
 //! - `files`, `tree`, `walk`, `keys`: files, YAML as values that know their lines, values of known types, and the keys
 //!   that there are
+//! - `pack`: all that was read, to be read again
 //! - `read`: the file as a whole, in the order of what builds on what
 //! - `include`, `access` (`registries`, `network`), `destinations`, `template`: what is defined
 //! - `layers`, `lines`: settings, and what they mean for one repository
 //! - `groups`, `source`, `lists`, `jobs`: what is mirrored
+//! - `schedule`, `cron`: when
 //! - `collisions`: what cannot be mirrored together
 //! - `rules`, `version`: the rules for tags, and `tag_sets`
 //! - `quantities`: times, bandwidths, percentages
@@ -20,6 +22,7 @@
 
 mod access;
 mod collisions;
+mod cron;
 mod destinations;
 mod fault;
 mod files;
@@ -31,9 +34,11 @@ mod keys;
 mod layers;
 mod lines;
 mod lists;
+mod pack;
 mod quantities;
 mod read;
 mod rules;
+mod schedule;
 mod schema;
 mod source;
 mod template;
@@ -53,10 +58,13 @@ use crate::read::Content;
 use crate::rules::TagSets;
 use crate::walk::Walk;
 
+pub use cron::Cron;
 pub use fault::{Fault, Faults, Place, Position, RuleId, printable};
 pub use files::{Entry, FileDigest, ReadEntry};
 pub use job::{Expect, Job, Line, Setting, Source};
+pub use pack::Pack;
 pub use rules::{Dropped, Rules, Selection, Taken, Why};
+pub use schedule::{Missed, Overlap, Schedule, Window};
 pub use schema::schema;
 pub use template::RepositoryLocation;
 
@@ -85,6 +93,8 @@ pub struct JobFile {
     pub warnings: Faults,
     /// Repositories that the file says to skip, each with the place where it does.
     pub skipped: Vec<(RepositoryLocation, Place)>,
+    /// All that was read for it.
+    pub pack: Pack,
     /// For rules that stand in no file.
     pub(crate) sets: Arc<TagSets>,
 }
@@ -164,7 +174,9 @@ fn parse_in(content: &[u8], file: &Path, folder: &Path, read: &ReadEntry) -> Res
     if !walk.faults.is_empty() {
         return Err(Faults::new(walk.faults));
     }
+    let (file, folder) = (file.to_path_buf(), folder.to_owned());
+    let pack = Pack { file, folder, text: text.to_owned(), found: files.take_found() };
     let (digest, files) = files.digests();
     let warnings = Faults::new(walk.warnings);
-    Ok(JobFile { digest, files, jobs, access, warnings, skipped, sets: sets.into() })
+    Ok(JobFile { digest, files, jobs, access, warnings, skipped, pack, sets: sets.into() })
 }

@@ -60,6 +60,8 @@ fn right_files_are_allowed() {
         "version: 1\nregistries: { b.io: { limits: { requests_per_second: 5, bandwidth: 1MiB/s }, alternatives: { a: c.io/b } } }",
         "version: 1\ntag_sets: { t: { pattern: a, newest: { count: 1, by: time } }, v: { versions: '1', newest: { count: 1, by: version } } }",
         "version: 1\njobs: { a: { groups: a, verify: { at_most: 0% } }, b: { groups: a, verify: { at_most: 100% } } }",
+        "version: 1\njobs: { a: { groups: a, schedule: { cron: 7  * * * mon-fri }, window: { until: '23:59' } } }",
+        "version: 1\njobs: { a: { groups: a, schedule: { cron: 7 * * * *, missed: skip, overlap: queue, jitter: 9m } } }",
         "version: 1\ntag_sets: { a: [{ versions: '1', scheme: date, pre_releases: true }, '!b'] }\njobs: { a: { groups: '*' } }",
     ] {
         assert_eq!(faults(text), [""; 0], "{text}");
@@ -92,7 +94,13 @@ fn unknown_keys_and_wrong_values_are_not_allowed_anywhere() {
         ("    owner: platform", "    policy: standard"),
         ("postgres: {", "postgres: { policy: standard, "),
         ("{ majors: 3", "{ major: 3"),
-        ("hourly: {", "hourly: { schedule: x, "),
+        ("max_duration: 8h", "max_duration: 8"),
+        ("max_concurrency: 200", "max_concurrency: 0"),
+        ("\"30 1 * * *\"", "\"30 1 * *\""),
+        ("missed: once", "missed: twice"),
+        ("overlap: skip", "overlap: wait"),
+        ("until: \"05:45\"", "until: \"5:45\""),
+        ("hourly: {", "hourly: { notify: x, "),
         ("stable, \"1.29", "1.29, \"1.29"),
         ("version: 1", "version: 2"),
     ] {
@@ -113,9 +121,9 @@ fn every_key_is_described() {
 /// Values of every kind, in which keys of the file are likely.
 fn value() -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
-    let keys = "only|index|min|max|to|tags|images|groups|from|files|may_define|env|repositories|versions|newest|pulls|per|at_most";
+    let keys = "only|index|min|max|to|tags|images|groups|from|files|may_define|env|repositories|versions|newest|pulls|per|at_most|cron|until|missed";
     let scalar = prop_oneof![
-        "(all|none|skip|rewrite|harbor|own|stable|true|~|1|0|99999999999|linux/amd64|aws|mount|6h|5%|1MB/s)",
+        "(all|none|skip|rewrite|harbor|own|stable|true|~|1|0|99999999999|linux/amd64|aws|mount|6h|5%|1MB/s|once|7 1 \\* \\* \\*|'05:45')",
         "'[a-z0-9./:*@!$<>={}-]{0,12}'",
         Just("''".to_owned()),
     ];
@@ -133,7 +141,7 @@ proptest::proptest! {
     fn any_value_at_any_key_is_refused_or_read_and_then_allowed(
         top in "include|network|registries|destinations|defaults|tag_sets|to|groups|images|jobs",
         name in "own|harbor|quay.io|files|from|to|tags|platforms",
-        key in "to|tags|owner|kind|platforms|referrers|expect|from|images|lists|repositories|auth|tls|limits|without|alternatives|groups|verify|versions",
+        key in "to|tags|owner|kind|platforms|referrers|expect|from|images|lists|repositories|auth|tls|limits|without|alternatives|groups|verify|schedule|window|max_duration|max_concurrency|versions",
         value in value(),
         depth in 0..3,
     ) {

@@ -40,6 +40,8 @@ fn the_files_of_a_bank_are_two_jobs_without_a_warning() {
     let jobs: Vec<_> = file.jobs.iter().map(|job| (job.name.as_deref().unwrap(), job.sources.len())).collect();
     assert_eq!(jobs, [("nightly", 16), ("hourly", 2)]);
     assert_eq!(file.jobs.iter().map(|job| job.verify_at_most).collect::<Vec<_>>(), [5, 5]);
+    let times = file.jobs.iter().map(|job| job.schedule.as_ref().unwrap().cron.as_str());
+    assert_eq!(times.collect::<Vec<_>>(), ["30 1 * * *", "7 * * * *"]);
     let temurin = line(&file, "docker.io/library/eclipse-temurin");
     assert_eq!((temurin.group.as_deref(), temurin.owner.as_deref()), (Some("hub-official"), Some("platform")));
     assert_eq!((temurin.expect.min, temurin.expect.max), (Some(1), Some(150)));

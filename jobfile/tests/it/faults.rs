@@ -1,5 +1,6 @@
 //! Faulty files, and what a person is told about each: line, rule, and how to mend it.
 
+mod jobs;
 mod registries;
 
 use std::ffi::OsStr;
@@ -43,6 +44,7 @@ fn files() -> Vec<(&'static str, String)> {
     files.extend(files_of_groups());
     files.extend(files_of_settings());
     files.extend(registries::files());
+    files.extend(jobs::files());
     files
 }
 

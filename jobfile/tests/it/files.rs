@@ -53,8 +53,15 @@ fn the_groups_of_the_readme_are_two_jobs() {
 }
 
 #[test]
-fn the_registries_of_the_readme_are_all_used() {
+fn the_jobs_of_the_readme_are_scheduled() {
     let file = good(example(3));
+    assert!(file.warnings.is_empty(), "{}", file.warnings);
+    assert!(file.jobs.iter().all(|job| job.schedule.is_some()));
+}
+
+#[test]
+fn the_registries_of_the_readme_are_all_used() {
+    let file = good(example(4));
     assert!(file.warnings.is_empty(), "{}", file.warnings);
     assert_eq!(file.access.registries.len(), 3);
 }
@@ -63,7 +70,7 @@ fn the_registries_of_the_readme_are_all_used() {
 fn the_include_of_the_readme_reads_other_files() {
     let team = "version: 1\ngroups: { team: { to: harbor, tags: '1', images: { app: } } }\n";
     let sets = "version: 1\ntag_sets: { stable: '1' }\n";
-    let file = good_files(&[("job.yaml", example(4)), ("teams/a.yaml", team), ("policies/b.yaml", sets)]);
+    let file = good_files(&[("job.yaml", example(5)), ("teams/a.yaml", team), ("policies/b.yaml", sets)]);
     assert_eq!((file.files.len(), sources(&file).len()), (3, 1));
 }
 

@@ -12,7 +12,9 @@ mod include;
 mod jobs;
 mod lists;
 mod many;
+mod pack;
 mod registries;
+mod schedule;
 mod semver;
 mod settings;
 mod tag_lists;
@@ -32,9 +34,14 @@ fn parse(text: &str) -> Result<JobFile, Faults> {
 
 /// Reads the first of these files in `/jobs`, beside which the others lie.
 fn parse_files(files: &[(&str, &str)]) -> Result<JobFile, Faults> {
-    let folder = Path::new("/jobs");
-    let read = |path: &Path| {
-        let path = path.strip_prefix(folder).map_err(io::Error::other)?;
+    let (name, text) = files[0];
+    jobfile::parse_with(text.as_bytes(), &Path::new("/jobs").join(name), &reader(files))
+}
+
+/// Reads what lies in `/jobs`.
+fn reader<'f>(files: &'f [(&'f str, &'f str)]) -> impl Fn(&Path) -> io::Result<Entry> + 'f {
+    |path: &Path| {
+        let path = path.strip_prefix("/jobs").map_err(io::Error::other)?;
         if let Some((_, text)) = files.iter().find(|(name, _)| Path::new(name) == path) {
             return Ok(Entry::File(text.as_bytes().to_vec()));
         }
@@ -42,9 +49,7 @@ fn parse_files(files: &[(&str, &str)]) -> Result<JobFile, Faults> {
         let names: BTreeSet<OsString> = below.filter_map(|path| Some(path.iter().next()?.to_owned())).collect();
         let found = !names.is_empty();
         found.then(|| Entry::Folder(names.into_iter().collect())).ok_or(io::ErrorKind::NotFound.into())
-    };
-    let (name, text) = files[0];
-    jobfile::parse_with(text.as_bytes(), &folder.join(name), &read)
+    }
 }
 
 /// The sources of a file that is one job.
