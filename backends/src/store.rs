@@ -75,7 +75,7 @@ pub use placements::{Kept, Placement};
 pub use record::Recorded;
 pub use report::{ReportDestination, ReportRow};
 pub use retention::CleanedUp;
-pub use run::{Begun, Counts, NewRun, Progress, Run, RunEnd, RunReport};
+pub use run::{Begun, Counts, NewRun, Pinned, Progress, Run, RunEnd, RunReport};
 pub use sample::{Candidate, affordable};
 pub use schedules::{Firing, Pause};
 pub use story::{Story, StoryDestination};

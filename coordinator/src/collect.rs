@@ -15,7 +15,7 @@ use crate::error::CoordinatorError;
 impl Coordinator {
     /// Records results as they come, until `stop`.
     pub(crate) async fn collect_until(&self, stop: &CancellationToken) -> Result<(), CoordinatorError> {
-        let mut failures = Failures::default();
+        let mut failures = Failures::new(self.pace);
         while let Some(first) = stop.run_until_cancelled(self.queue.next(Lane::Results)).await {
             let step = async {
                 let mut batch = vec![first?];
@@ -29,7 +29,7 @@ impl Coordinator {
                 }
                 self.record(self.with_waiting(batch), Timestamp::now()).await
             };
-            failures.note(step.await, self.pace.tick).await?;
+            failures.note(step.await).await?;
         }
         Ok(())
     }
@@ -44,10 +44,10 @@ impl Coordinator {
 
     /// Takes up dead letters as they come, until `stop`.
     pub(crate) async fn collect_dead_until(&self, stop: &CancellationToken) -> Result<(), CoordinatorError> {
-        let mut failures = Failures::default();
+        let mut failures = Failures::new(self.pace);
         while let Some(letter) = stop.run_until_cancelled(self.queue.next(Lane::DeadTasks)).await {
             let step = async { self.take_up(letter?, Timestamp::now()).await };
-            failures.note(step.await, self.pace.tick).await?;
+            failures.note(step.await).await?;
         }
         Ok(())
     }

@@ -1,11 +1,10 @@
 //! The coordinator: its loops, and what wakes them.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backends::store::{ReportRow, Waiting};
-use backends::{Queue, Store};
+use backends::{Ledger, Queue, Store};
 use daemon::crash::{Effect, around};
 use jiff::Timestamp;
 use proto::{Failure, RunId, limits};
@@ -13,6 +12,7 @@ use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::CoordinatorError;
+use crate::report::Reports;
 
 /// Events kept for a listener that is behind; what it misses it can read in the Store.
 const EVENTS_KEPT: usize = 1_024;
@@ -29,6 +29,9 @@ pub struct Pace {
     pub tick: Duration,
     /// Tasks on the Queue at once: enough to keep all slots busy, few enough to stay fair.
     pub window: usize,
+    /// Whether it stays on, as in a fleet: it goes on trying however often a step fails, and waits for deferred tasks until
+    /// the time of their run is over.
+    pub stays: bool,
 }
 
 /// A loop that looks more often would be busy with that.
@@ -41,6 +44,7 @@ impl Pace {
             retry_after: [limits::SECOND_TRY_AFTER, limits::THIRD_TRY_AFTER],
             tick: Duration::from_secs(1),
             window: slots * limits::TASKS_PER_SLOT,
+            stays: false,
         }
     }
 
@@ -73,7 +77,9 @@ pub struct Coordinator {
     pub(crate) store: Store,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) pace: Pace,
-    pub(crate) reports: PathBuf,
+    pub(crate) reports: Reports,
+    /// What is heard of the workers of a fleet; none where there is one, in this process.
+    pub(crate) crew: Option<Arc<dyn Ledger>>,
     pub(crate) events: broadcast::Sender<Event>,
     /// When the Queue's lane of tasks was seen empty, since lost ones were last looked for.
     pub(crate) seen_empty: Mutex<Option<Timestamp>>,
@@ -87,18 +93,25 @@ pub struct Coordinator {
 
 impl Coordinator {
     /// A coordinator over its backends; `reports` says where reports go.
-    pub fn new(store: Store, queue: Arc<dyn Queue>, pace: Pace, reports: PathBuf) -> Self {
+    pub fn new(store: Store, queue: Arc<dyn Queue>, pace: Pace, reports: Reports) -> Self {
         Self {
             store,
             queue,
             pace,
             reports,
+            crew: None,
             events: broadcast::Sender::new(EVENTS_KEPT),
             seen_empty: Mutex::default(),
             tasks_ready: Notify::new(),
             run_finished: Notify::new(),
             run_reported: Notify::new(),
         }
+    }
+
+    /// The same for the workers of a fleet, which tell in `ledger` what they do.
+    #[must_use]
+    pub fn with_crew(self, ledger: Arc<dyn Ledger>) -> Self {
+        Self { crew: Some(ledger), ..self }
     }
 
     /// Hears of what ends from now on.
@@ -167,7 +180,7 @@ impl Coordinator {
 
     /// Repeats a step, when woken and at each tick.
     async fn every(&self, step: Step, stop: &CancellationToken) -> Result<(), CoordinatorError> {
-        let mut failures = Failures::default();
+        let mut failures = Failures::new(self.pace);
         let wake = match step {
             Step::Dispatch => &self.tasks_ready,
             Step::Close => &self.run_finished,
@@ -177,7 +190,7 @@ impl Coordinator {
                 Step::Dispatch => self.dispatch(Timestamp::now()).await,
                 Step::Close => self.close_finished(Timestamp::now()).await,
             };
-            failures.note(done, self.pace.tick).await?;
+            failures.note(done).await?;
             tokio::select! {
                 () = wake.notified() => {}
                 () = tokio::time::sleep(self.pace.tick) => {}
@@ -198,26 +211,38 @@ enum Step {
 }
 
 /// Failures of a loop since its last success.
-#[derive(Debug, Default)]
-pub(crate) struct Failures(u32);
+#[derive(Debug)]
+pub(crate) struct Failures {
+    in_a_row: u32,
+    pace: Pace,
+}
 
 impl Failures {
-    /// Passes an error on once there were too many in a row; until then logs it, and waits: what failed a moment ago
-    /// fails again.
-    pub(crate) async fn note(
-        &mut self,
-        result: Result<(), CoordinatorError>,
-        wait: Duration,
-    ) -> Result<(), CoordinatorError> {
-        match result {
-            Ok(()) => self.0 = 0,
-            Err(error) if self.0 + 1 >= FAILURES_IN_A_ROW_MAX => return Err(error),
-            Err(error) => {
-                self.0 += 1;
-                tracing::warn!("coordinator step failed, trying again: {}", daemon::ErrorChain(&error));
-                tokio::time::sleep(wait).await;
+    pub(crate) fn new(pace: Pace) -> Self {
+        Self { in_a_row: 0, pace }
+    }
+
+    /// Passes an error on that will not pass, or once there were too many in a row; until then logs it, and waits: what
+    /// failed a moment ago fails again.
+    pub(crate) async fn note(&mut self, result: Result<(), CoordinatorError>) -> Result<(), CoordinatorError> {
+        let Err(error) = result else {
+            if self.in_a_row > 0 {
+                tracing::info!("the step succeeds again, after {} failures", self.in_a_row);
             }
+            self.in_a_row = 0;
+            return Ok(());
+        };
+        self.in_a_row += 1;
+        if error.is_final() || (!self.pace.stays && self.in_a_row >= FAILURES_IN_A_ROW_MAX) {
+            return Err(error);
         }
+        // An outage is told once.
+        if self.in_a_row == 1 {
+            tracing::warn!("coordinator step failed, trying again: {}", daemon::ErrorChain(&error));
+        } else {
+            tracing::debug!("coordinator step failed again: {}", daemon::ErrorChain(&error));
+        }
+        tokio::time::sleep(self.pace.tick).await;
         Ok(())
     }
 }

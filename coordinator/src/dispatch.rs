@@ -1,6 +1,7 @@
 //! Hands out tasks that are due: publish, wait for the confirm, then mark.
 
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
 
 use backends::Lane;
 use daemon::crash::{Effect, around};
@@ -18,7 +19,7 @@ impl Coordinator {
     pub(crate) async fn dispatch(&self, now: Timestamp) -> Result<(), CoordinatorError> {
         self.take_back_lost(now).await?;
         let published = self.store.published().await?;
-        let room = self.pace.window.saturating_sub(published);
+        let room = self.window().await.saturating_sub(published);
         let tasks = around(Effect::TasksTake, self.store.take_ready(room, now)).await?;
         for task in &tasks {
             let envelope = Envelope::of_task(task)?;
@@ -30,25 +31,52 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Tasks on the Queue at once: by the slots of the workers that live, where they say so.
+    async fn window(&self) -> usize {
+        let Some(crew) = &self.crew else { return self.pace.window };
+        let Some(beats) = crew.beats().await else { return self.pace.window };
+        let slots = beats.iter().filter(|beat| !beat.drains).map(|beat| beat.slots as usize).sum::<usize>();
+        // Without any worker some wait for the first.
+        slots.max(1) * limits::TASKS_PER_SLOT
+    }
+
     /// A Queue that was wiped forgets what it was given, and nobody will answer for that.
     async fn take_back_lost(&self, now: Timestamp) -> Result<(), CoordinatorError> {
         // While tasks wait, those before them are late rather than lost.
         if self.queue.depth(Lane::Tasks).await? > 0 {
+            // Workers may have been slow to say so; what they now take is not lost.
+            if self.crew.is_some() {
+                *self.seen_empty() = None;
+            }
             return Ok(());
         }
-        let Some(before) = self.due_before(now) else { return Ok(()) };
-        let lost = self.store.take_back_unanswered(before).await?;
+        let since = *self.seen_empty().get_or_insert(now);
+        let lost = match &self.crew {
+            None if passed(since, now) > limits::ANSWER_WITHIN => {
+                *self.seen_empty() = None;
+                self.store.take_back_unanswered(since, &[]).await?
+            }
+            // Those that workers say they have are under way.
+            Some(crew) if passed(since, now) > limits::EMPTY_FOR => {
+                let Some(beats) = crew.beats().await else { return Ok(()) };
+                let running: Vec<_> = beats.iter().flat_map(|beat| &beat.running).map(|running| running.task).collect();
+                let before = now.checked_sub(limits::SILENT_FOR).unwrap_or(Timestamp::MIN);
+                self.store.take_back_unanswered(before, &running).await?
+            }
+            _ => return Ok(()),
+        };
         if lost > 0 {
             tracing::warn!(tasks = lost, "{lost} tasks were not answered for, and are published again");
         }
         Ok(())
     }
 
-    /// Notes that no task waits now; says what was published before when, if that must have been answered for by now.
-    fn due_before(&self, now: Timestamp) -> Option<Timestamp> {
-        let mut seen_empty = self.seen_empty.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = *seen_empty.get_or_insert(now);
-        let is_due = now.duration_since(before).unsigned_abs() > limits::ANSWER_WITHIN;
-        seen_empty.take_if(|_| is_due)
+    /// Since when the lane of tasks is seen empty.
+    fn seen_empty(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.seen_empty.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn passed(since: Timestamp, now: Timestamp) -> Duration {
+    now.duration_since(since).unsigned_abs()
 }

@@ -9,6 +9,29 @@ pub enum CoordinatorError {
     /// The Queue did not answer as it must.
     #[error("use the queue")]
     Queue(#[from] backends::QueueError),
+    /// The evidence store did not answer as it must.
+    #[error("use evidence")]
+    Evidence(#[from] backends::EvidenceError),
+    /// A document in evidence could not be written or read.
+    #[error("{what} a document in evidence")]
+    Document {
+        /// What was tried.
+        what: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A job file that was read once cannot be read again.
+    #[error("read the job file of run `{run}` as it was kept: {faults}")]
+    Order {
+        /// The run.
+        run: proto::RunId,
+        /// What is wrong with it.
+        faults: String,
+    },
+    /// A registry client could not be made of a job file's settings.
+    #[error("use the settings of the job file")]
+    Settings(#[from] registry::Error),
     /// A message of ours could not be written.
     #[error("write a message")]
     Message(#[from] proto::envelope::EnvelopeError),
@@ -21,4 +44,11 @@ pub enum CoordinatorError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl CoordinatorError {
+    /// Whether trying again is of no use: another coordinator leads.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Store(backends::StoreError::NotLeader { .. }))
+    }
 }

@@ -15,6 +15,8 @@
 //! - `closing`: a finished run gets its report
 //! - [`report`]: the account of a run
 //! - [`Coordinator`]: all of it together
+//! - [`Fleet`]: what the coordinator of a fleet does beside that, `expanding` what others began
+//! - [`lead()`]: who of several does it
 
 pub mod audit;
 mod closing;
@@ -23,7 +25,10 @@ mod coordinator;
 mod dispatch;
 mod error;
 pub mod expand;
+mod expanding;
+mod fleet;
 pub mod intake;
+mod lead;
 mod order;
 pub mod report;
 #[cfg(test)]
@@ -32,4 +37,6 @@ pub mod survey;
 
 pub use coordinator::{Coordinator, Event, Pace};
 pub use error::CoordinatorError;
-pub use order::Extent;
+pub use fleet::{Fleet, Retention};
+pub use lead::{LeadTimes, lead};
+pub use order::{Extent, Order, job_of};

@@ -5,6 +5,7 @@
 //! - [`Causes`]: what went wrong, how often, and where
 //! - `shares`: whose images ended how, and at which registry
 //! - [`Summary`]: what a person reads first
+//! - [`Reports`]: where reports go
 //! - [`keep`]: a report where a person wants it
 //! - [`words`]: numbers, sizes and times for people
 
@@ -14,6 +15,7 @@ mod json;
 mod keep;
 pub mod model;
 mod page;
+mod place;
 mod sections;
 mod shares;
 mod summary;
@@ -23,6 +25,7 @@ mod write;
 
 pub use causes::{Causes, host};
 pub use keep::{keep, run_in};
+pub use place::{Reports, files};
 pub use summary::Summary;
 pub use write::write;
 

@@ -12,6 +12,7 @@ use backends::{Ledger, LocalLedger, MemoryQueue, Queue, Store};
 use coordinator::Extent;
 use coordinator::audit::Audit;
 use coordinator::intake::Submission;
+use coordinator::report::Reports;
 use coordinator::{Coordinator, Event, Pace};
 use daemon::Shutdown;
 use jobfile::{Job, JobFile, RepositoryLocation};
@@ -57,7 +58,7 @@ impl Factory {
         let queue: Arc<dyn Queue> = Arc::new(MemoryQueue::new());
         let content = ContentStore::open(data.scratch(), limits::CONTENT_BYTES_MAX).await?;
         let pace = Pace::for_slots(slots).with_retry_after(retry_after);
-        let coordinator = Coordinator::new(store.clone(), queue.clone(), pace, data.reports());
+        let coordinator = Coordinator::new(store.clone(), queue.clone(), pace, Reports::Folder(data.reports()));
         let cut_off = store.open_runs().await?;
         let ledger = LocalLedger::open(&data.ledger()).await;
         // Asked of the last run, and not only of an open one: who closed that may have been killed before it made up for it.

@@ -289,7 +289,14 @@ mod tests {
     /// One of two images done, the other with so many bytes left.
     fn moving(bytes_left: u64) -> Standing {
         let (source, stage) = ("r.example/app:1".parse().unwrap(), proto::Stage::Push);
-        let running = vec![worker::Running { source, stage, bytes_done: 0, bytes_expected: bytes_left }];
+        let running = vec![worker::Running {
+            task: proto::TaskId::new(),
+            attempt: proto::Attempt::FIRST,
+            source,
+            stage,
+            bytes_done: 0,
+            bytes_expected: bytes_left,
+        }];
         Standing {
             images: 2,
             complete: true,

@@ -41,6 +41,12 @@ pub const TASKS_PER_SLOT: usize = 8;
 /// costs time and changes nothing.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(30 * 60);
 
+/// The same where workers say what they have: how long the lane must have been seen empty,
+pub const EMPTY_FOR: Duration = Duration::from_secs(30);
+
+/// and how long ago a task must have been published that none of them has.
+pub const SILENT_FOR: Duration = Duration::from_secs(5 * 60);
+
 /// How long a draining worker lets running attempts go on.
 pub const DRAIN_GRACE: Duration = Duration::from_secs(60);
 

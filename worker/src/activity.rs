@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use proto::{Location, Stage, TaskId};
+use proto::{Attempt, Location, Stage, TaskId};
 
 /// Shared by a worker's attempts and whoever shows them. Clones show the same.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +22,8 @@ struct Shared {
 /// One attempt under way.
 #[derive(Debug)]
 pub(crate) struct Moving {
+    task: TaskId,
+    attempt: Attempt,
     /// The image.
     pub source: Location,
     /// Bytes of blobs that were sent or needed no sending.
@@ -45,6 +47,10 @@ pub struct Snapshot {
 /// One attempt in a [`Snapshot`].
 #[derive(Debug, Clone)]
 pub struct Running {
+    /// The task.
+    pub task: TaskId,
+    /// Which attempt of it.
+    pub attempt: Attempt,
     /// The image.
     pub source: Location,
     /// Where it is.
@@ -67,8 +73,10 @@ impl Activity {
     }
 
     /// Shows an attempt until the guard is dropped.
-    pub(crate) fn begin(&self, task: TaskId, source: Location) -> ActivityGuard {
+    pub(crate) fn begin(&self, (task, attempt): (TaskId, Attempt), source: Location) -> ActivityGuard {
         let moving = Arc::new(Moving {
+            task,
+            attempt,
             source,
             done: AtomicU64::new(0),
             expected: AtomicU64::new(0),
@@ -87,6 +95,8 @@ impl Activity {
 impl Moving {
     fn look(&self) -> Running {
         Running {
+            task: self.task,
+            attempt: self.attempt,
             source: self.source.clone(),
             stage: *self.stage.lock().unwrap_or_else(PoisonError::into_inner),
             bytes_done: self.done.load(Ordering::Relaxed),

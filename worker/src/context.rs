@@ -111,7 +111,7 @@ struct Notes {
 impl TaskContext {
     pub(crate) fn new(tools: &Tools, task: &Task, mirror: &Mirror, interrupt: CancellationToken) -> Self {
         Self {
-            activity: Arc::new(tools.activity.begin(task.id, mirror.source.clone())),
+            activity: Arc::new(tools.activity.begin((task.id, task.attempt), mirror.source.clone())),
             tools: tools.clone(),
             interrupt,
             deadline: Instant::now() + task.deadline,

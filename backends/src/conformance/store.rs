@@ -107,6 +107,7 @@ macro_rules! store_suite {
             a_schedule_starts_one_run_for_each_time_that_is_due
             firing_that_is_dropped_midway_is_whole_or_nothing
             a_schedule_is_paused_until_it_is_resumed
+            a_run_names_what_it_works_by
             a_run_tells_its_bounds_and_who_cancelled_it
             no_more_of_a_run_is_with_the_workers_than_it_allows
             what_is_not_begun_when_the_time_of_a_run_is_over_is_postponed
@@ -199,6 +200,7 @@ fn run_to_be(job: &str, take_over: bool, started_at: Timestamp) -> NewRun {
         key: None,
         max_concurrency: None,
         deadline: None,
+        pinned: None,
     }
 }
 

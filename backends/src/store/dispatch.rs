@@ -23,6 +23,8 @@ pub(super) struct Taker {
     pub(super) run: RunId,
     pub(super) job: String,
     pub(super) take_over: bool,
+    /// What holds for all its tasks, in evidence.
+    pub(super) bundle: Option<Digest>,
     /// How many more of its tasks may be with the workers; none if it sets no limit.
     room: Option<usize>,
 }
@@ -83,15 +85,22 @@ impl Store {
         Ok(marked)
     }
 
-    /// Makes tasks ready again that were published before `before` and that nobody answered for; says how many. Their
+    /// Makes tasks ready again that were published before `before`, that nobody answered for, and that are not among those
+    /// `running`; says how many. Their
     /// attempts stay the same, so that an answer that comes after all is the first, and the next one a duplicate.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn take_back_unanswered(&self, before: Timestamp) -> Result<u64, StoreError> {
+    pub async fn take_back_unanswered(&self, before: Timestamp, running: &[TaskId]) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
-        let sql = "update tasks set state = 'ready' where state = 'published' and taken_at < $1";
-        let lost = tx.execute("take back unanswered tasks", sql, &[before.into()]).await?;
+        let sql = "select id from tasks where state = 'published' and taken_at < $1";
+        let mut lost = Vec::new();
+        for row in tx.rows("list unanswered tasks", sql, &[before.into()]).await? {
+            lost.push(row.parse("id")?);
+        }
+        lost.retain(|task| !running.contains(task));
+        let rows = lost.iter().map(|task| [(*task).into()]).collect();
+        let lost = TAKE_BACK.execute(&mut tx, "take back unanswered tasks", rows).await?;
         tx.commit().await?;
         Ok(lost)
     }
@@ -123,6 +132,7 @@ async fn open_runs(tx: &mut Tx, now: Timestamp) -> Result<Vec<Taker>, StoreError
             run: row.parse("id")?,
             job: row.text("job")?,
             take_over: row.flag("take_over")?,
+            bundle: row.opt_parse("bundle")?,
             room: most.map(|most| most.saturating_sub(published.unwrap_or(0))),
         })
     };
@@ -156,6 +166,10 @@ async fn due_tasks(tx: &mut Tx, run: RunId, limit: usize, now: Timestamp) -> Res
 static MARK: Change<2> = Change::new(
     "update tasks set state = 'published' from (CHUNK) as new
          where tasks.id = column1 and attempt = column2 and state = 'ready'",
+);
+
+static TAKE_BACK: Change<1> = Change::new(
+    "update tasks set state = 'ready' from (CHUNK) as new where tasks.id = column1 and state = 'published'",
 );
 
 /// One task of each run, then the next one of each.

@@ -33,6 +33,17 @@ pub struct NewRun {
     pub max_concurrency: Option<u32>,
     /// When its time is over: from then on nothing of it is begun.
     pub deadline: Option<Timestamp>,
+    /// What it works by, in evidence; none where it lives no longer than the process that has read its job file.
+    pub pinned: Option<Pinned>,
+}
+
+/// What a run works by, in evidence, so that whoever goes on with it does the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pinned {
+    /// What it is to do.
+    pub order: Digest,
+    /// What holds for all its tasks, which name it to the workers.
+    pub bundle: Digest,
 }
 
 /// A run that was to begin.
@@ -71,6 +82,8 @@ pub struct Run {
     pub max_concurrency: Option<u32>,
     /// When its time is over.
     pub deadline: Option<Timestamp>,
+    /// What it works by, in evidence.
+    pub pinned: Option<Pinned>,
     /// Whether all its tasks are there.
     pub expanded: bool,
     /// How and when it ended; none while it is open.
@@ -101,7 +114,7 @@ pub enum RunEnd {
 pub struct RunReport {
     /// Of its content.
     pub digest: Digest,
-    /// Where it was written.
+    /// Where it was written: the path of its document; or `evidence:`, and the digest of a list of its files there.
     pub path: String,
 }
 
@@ -192,6 +205,10 @@ pub(super) fn read_run(row: &Row) -> Result<Run, StoreError> {
         (Some(digest), Some(path)) => Some(RunReport { digest, path }),
         _ => None,
     };
+    let pinned = match (row.opt_parse("order_digest")?, row.opt_parse("bundle")?) {
+        (Some(order), Some(bundle)) => Some(Pinned { order, bundle }),
+        _ => None,
+    };
     Ok(Run {
         id: row.parse("id")?,
         job: row.text("job")?,
@@ -205,6 +222,7 @@ pub(super) fn read_run(row: &Row) -> Result<Run, StoreError> {
         key: row.opt_text("key")?,
         max_concurrency: row.opt_number("max_concurrency")?,
         deadline: row.opt_parse("deadline")?,
+        pinned,
         expanded: row.opt_text("expanded_at")?.is_some(),
         ended,
         ended_by: row.opt_text("ended_by")?,

@@ -167,8 +167,8 @@ pub(super) async fn begin_run(tx: &mut Tx, run: &NewRun) -> Result<Begun, StoreE
     tx.execute(
         "create a run",
         "insert into runs (id, job, file_digest, file_path, git_commit, started_by, take_over, only_text, started_at,
-             key, max_concurrency, deadline)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             key, max_concurrency, deadline, order_digest, bundle)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         &[
             run.id.into(),
             run.job.as_str().into(),
@@ -182,6 +182,8 @@ pub(super) async fn begin_run(tx: &mut Tx, run: &NewRun) -> Result<Begun, StoreE
             run.key.as_deref().into(),
             run.max_concurrency.map(i64::from).into(),
             run.deadline.into(),
+            run.pinned.as_ref().map(|pinned| pinned.order.as_str()).into(),
+            run.pinned.as_ref().map(|pinned| pinned.bundle.as_str()).into(),
         ],
     )
     .await?;

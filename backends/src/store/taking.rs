@@ -61,7 +61,7 @@ impl Taking {
             attempt: due.attempt,
             solo: due.solo,
             deadline: limits::ATTEMPT_DEADLINE,
-            bundle: None,
+            bundle: taker.bundle.clone(),
             kind: TaskKind::Mirror(Mirror {
                 source: due.source,
                 listed: due.listed,

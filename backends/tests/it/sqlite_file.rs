@@ -35,6 +35,7 @@ pub(crate) async fn new_run(store: &Store) -> RunId {
         key: None,
         max_concurrency: None,
         deadline: None,
+        pinned: None,
     };
     store.create_run(&run).await.unwrap();
     id

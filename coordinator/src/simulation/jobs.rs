@@ -34,6 +34,7 @@ impl Night {
             key: None,
             max_concurrency: None,
             deadline: None,
+            pinned: None,
         };
         self.store.create_run(&run).await.unwrap();
         self.runs.push(id);

@@ -17,6 +17,7 @@ use super::broker::{Broker, Trouble};
 use super::jobs::location;
 use super::workers::{Attempting, Registry, Script};
 use crate::coordinator::{Coordinator, Pace};
+use crate::report::Reports;
 
 /// Steps in which anything may happen.
 const STEPS: usize = 60;
@@ -288,5 +289,5 @@ impl Night {
 
 fn coordinator(store: &Store, broker: &Arc<Broker>, folder: &TempDir, window: usize) -> Coordinator {
     let pace = Pace { window, ..Pace::for_slots(1) };
-    Coordinator::new(store.clone(), broker.clone(), pace, folder.path().to_owned())
+    Coordinator::new(store.clone(), broker.clone(), pace, Reports::Folder(folder.path().to_owned()))
 }

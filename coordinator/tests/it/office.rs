@@ -11,6 +11,7 @@ use backends::{Delivery, Lane, MemoryQueue, Queue, QueueError, Store};
 use coordinator::Extent;
 use coordinator::expand::Only;
 use coordinator::intake::Submission;
+use coordinator::report::Reports;
 use coordinator::{Coordinator, CoordinatorError, Pace};
 use jiff::Timestamp;
 use jobfile::JobFile;
@@ -92,6 +93,7 @@ pub(crate) fn new_run(only: Option<String>, started_at: Timestamp) -> NewRun {
         key: None,
         max_concurrency: None,
         deadline: None,
+        pinned: None,
     }
 }
 
@@ -219,8 +221,9 @@ impl Office {
 }
 
 fn coordinator(store: &Store, queue: &Arc<TestQueue>, reports: &Path) -> Coordinator {
-    let pace = Pace { retry_after: [Duration::from_millis(1); 2], tick: Duration::from_millis(10), window: 100 };
-    Coordinator::new(store.clone(), queue.clone(), pace, reports.to_owned())
+    let pace =
+        Pace { retry_after: [Duration::from_millis(1); 2], tick: Duration::from_millis(10), window: 100, stays: false };
+    Coordinator::new(store.clone(), queue.clone(), pace, Reports::Folder(reports.to_owned()))
 }
 
 /// A job file with these lines of `images`.

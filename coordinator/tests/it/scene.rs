@@ -54,6 +54,7 @@ impl Scene {
             key: None,
             max_concurrency: None,
             deadline: None,
+            pinned: None,
         };
         store.create_run(&new).await.unwrap();
         Self { store, run: new.id, folder: TempDir::new().unwrap() }

@@ -38,7 +38,7 @@ pub(crate) fn rows(running: &[Running], size: Size) -> Vec<String> {
 /// `  push       3%  12.0 MiB of 400.0 MiB  docker.io/library/nginx:1.29`: the name comes last, so that whatever its
 /// length the numbers stand below each other. A wide terminal shows a bar too, a narrow one no sizes.
 fn row(running: &Running, columns: usize) -> String {
-    let Running { source, stage, bytes_done: done, bytes_expected: all } = running;
+    let Running { source, stage, bytes_done: done, bytes_expected: all, .. } = running;
     let share =
         |of: u64| (u128::from(*done) * u128::from(of)).checked_div((*all).into()).map_or(0, |s| s.min(of.into()));
     let known = |text: String| if *all == 0 { " ".repeat(width(&text)) } else { text };
@@ -88,7 +88,8 @@ mod tests {
 
     fn running(source: &str, bytes_done: u64) -> Running {
         let source = source.parse().unwrap();
-        Running { source, stage: proto::Stage::Push, bytes_done, bytes_expected: 400 << 20 }
+        let (task, attempt) = (proto::TaskId::new(), proto::Attempt::FIRST);
+        Running { task, attempt, source, stage: proto::Stage::Push, bytes_done, bytes_expected: 400 << 20 }
     }
 
     #[test]

@@ -34,13 +34,14 @@ pub async fn a_task_that_nobody_answers_for_is_taken_back_as_the_same_attempt(st
     scene.add("app:1", &["app:1"]).await;
     let task = scene.publish_one().await;
     let published = scene.now;
-    assert_eq!(scene.store.take_back_unanswered(published).await.unwrap(), 0, "it may be answered yet");
+    assert_eq!(scene.store.take_back_unanswered(published, &[]).await.unwrap(), 0, "it may be answered yet");
     scene.pass(Duration::from_secs(1));
-    assert_eq!(scene.store.take_back_unanswered(scene.now).await.unwrap(), 1);
+    assert_eq!(scene.store.take_back_unanswered(scene.now, &[task.id]).await.unwrap(), 0, "somebody has it");
+    assert_eq!(scene.store.take_back_unanswered(scene.now, &[]).await.unwrap(), 1);
     assert_eq!(scene.publish_one().await, task);
-    assert_eq!(scene.store.take_back_unanswered(scene.now).await.unwrap(), 0, "its time begins anew");
+    assert_eq!(scene.store.take_back_unanswered(scene.now, &[]).await.unwrap(), 0, "its time begins anew");
 
     assert_eq!(scene.record(result(&task, placed("one"))).await, Recorded::First);
     assert_eq!(scene.record(result(&task, placed("one"))).await, Recorded::Duplicate);
-    assert_eq!(scene.store.take_back_unanswered(scene.now).await.unwrap(), 0, "it is done");
+    assert_eq!(scene.store.take_back_unanswered(scene.now, &[]).await.unwrap(), 0, "it is done");
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use proto::RunId;
+use proto::{Digest, RunId};
 
 use super::{Scene, run_to_be};
 use crate::Store;
-use crate::store::{Begun, Firing, NewRun, Pause};
+use crate::store::{Begun, Firing, NewRun, Pause, Pinned};
 
 fn start() -> Timestamp {
     "2026-01-02T01:30:00Z".parse().unwrap()
@@ -94,6 +94,16 @@ pub async fn a_schedule_is_paused_until_it_is_resumed(store: Store) {
     assert!(store.resume_schedule("nightly").await.unwrap());
     assert!(!store.resume_schedule("nightly").await.unwrap());
     assert_eq!(store.paused_schedules().await.unwrap(), [pause("hourly", "bob")]);
+}
+
+/// What it works by stays with it, and goes with its tasks to the workers.
+pub async fn a_run_names_what_it_works_by(store: Store) {
+    let pinned = Pinned { order: Digest::of(b"order"), bundle: Digest::of(b"bundle") };
+    let new = NewRun { pinned: Some(pinned.clone()), ..run() };
+    let scene = Scene { run: store.create_run(&new).await.unwrap().run, store, now: start() };
+    assert_eq!(scene.store.run(scene.run).await.unwrap().pinned.as_ref(), Some(&pinned));
+    scene.add("app:1", &["app:1"]).await;
+    assert_eq!(scene.publish_one().await.bundle, Some(pinned.bundle));
 }
 
 /// What it is bound by stays with it, and who ended it.

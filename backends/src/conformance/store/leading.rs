@@ -86,7 +86,7 @@ async fn every_write_is_refused(old: &Scene, taken: &[proto::Task], term: Term) 
         store.set_expanded(run, now).await.err(),
         store.take_ready(10, now).await.err(),
         store.mark_published(taken).await.err(),
-        store.take_back_unanswered(now).await.err(),
+        store.take_back_unanswered(now, &[]).await.err(),
         store.record(&[answer], now).await.err(),
         store.dead_letter(taken[0].id, taken[0].attempt, now).await.err(),
         store.finish_run(run, now).await.err(),

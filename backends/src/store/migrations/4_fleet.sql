@@ -13,6 +13,8 @@ alter table runs add column max_concurrency bigint;                  -- of its t
 alter table runs add column deadline text;                           -- nothing of it is begun from then on; null: none
 alter table runs add column ended_by text;                           -- who cancelled it
 alter table runs add column kept text not null default 'all';        -- all; some: its tasks are being deleted; run: it alone
+alter table runs add column order_digest text;                       -- what it is to do, in evidence
+alter table runs add column bundle text;                             -- what holds for all its tasks, in evidence
 create unique index runs_by_key on runs (project, key) where key is not null;
 
 -- What a schedule started: one run for each time that was due.

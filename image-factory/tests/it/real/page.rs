@@ -193,6 +193,7 @@ async fn report(folder: &Path) -> PathBuf {
         key: None,
         max_concurrency: None,
         deadline: None,
+        pinned: None,
     };
     store.create_run(&new).await.unwrap();
     let tasks: Vec<NewTask> = (0..IMAGES).map(task).collect();
