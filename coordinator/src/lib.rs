@@ -5,6 +5,7 @@
 //!
 //! # Layout
 //!
+//! - [`schedule`]: when a job is due; pure
 //! - [`intake`]: a job file becomes a run
 //! - [`survey`]: which tags a source has
 //! - [`expand`]: from tags to tasks; pure
@@ -24,6 +25,7 @@ mod error;
 pub mod expand;
 pub mod intake;
 pub mod report;
+pub mod schedule;
 #[cfg(test)]
 mod simulation;
 pub mod survey;
