@@ -5,6 +5,7 @@
 //!
 //! # Layout
 //!
+//! - [`git`]: of which commit a job file is
 //! - [`schedule`]: when a job is due; pure
 //! - [`intake`]: a job file becomes a run
 //! - [`survey`]: which tags a source has
@@ -23,6 +24,7 @@ mod coordinator;
 mod dispatch;
 mod error;
 pub mod expand;
+pub mod git;
 pub mod intake;
 pub mod report;
 pub mod schedule;
