@@ -5,6 +5,8 @@
 //!
 //! # Layout
 //!
+//! - [`git`]: of which commit a job file is
+//! - [`schedule`]: when a job is due; pure
 //! - [`intake`]: a job file becomes a run
 //! - [`Extent`]: how much of its job a run does
 //! - [`survey`]: which tags a source has
@@ -27,10 +29,12 @@ mod error;
 pub mod expand;
 mod expanding;
 mod fleet;
+pub mod git;
 pub mod intake;
 mod lead;
 mod order;
 pub mod report;
+pub mod schedule;
 #[cfg(test)]
 mod simulation;
 pub mod survey;

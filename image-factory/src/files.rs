@@ -1,11 +1,10 @@
-//! What a command wants to know of a job file: its content, its name, its commit, and who runs it.
+//! What a command wants to know of a job file: its content, its name, and who runs it.
 
-use std::ffi::OsStr;
 use std::path::Path;
-use std::process::Stdio;
 
 use anyhow::Context;
-use jobfile::{FileDigest, Job, JobFile, LoadError};
+use coordinator::git::output_of;
+use jobfile::{Job, JobFile, LoadError};
 use proto::settings::Access;
 use tokio::process::Command;
 
@@ -51,20 +50,6 @@ pub(crate) fn absolute(path: &Path) -> anyhow::Result<String> {
     Ok(found.display().to_string())
 }
 
-/// The commit of the work tree that the job file lies in, with `-dirty` if it or a file that it names is not as it is
-/// there; none if there is no work tree, or no Git.
-pub(crate) async fn git_commit(path: &Path, files: &[FileDigest]) -> Option<String> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let git = async |args: &[&OsStr]| output_of(Command::new("git").arg("-C").arg(folder).args(args)).await;
-    let commit = git(&["rev-parse".as_ref(), "HEAD".as_ref()]).await.filter(|commit| !commit.is_empty())?;
-    let status = ["status", "--porcelain", "--ignored", "--"].map(OsStr::new);
-    let files = files.iter().map(|file| Path::new(&file.path));
-    // Files elsewhere are in no commit of this work tree.
-    let here = files.filter(|file| file.is_relative() && !file.starts_with("..")).map(Path::as_os_str);
-    let changes = git(&status.into_iter().chain(here).collect::<Vec<_>>()).await;
-    Some(if changes.as_deref() == Some("") { commit } else { format!("{commit}-dirty") })
-}
-
 /// Who runs this, as the system names them.
 pub(crate) async fn user() -> String {
     let name = |name| std::env::var(name).ok().filter(|name: &String| !name.is_empty());
@@ -73,13 +58,6 @@ pub(crate) async fn user() -> String {
         // Services and containers have neither.
         None => output_of(Command::new("id").arg("-un")).await.unwrap_or_else(|| "unknown".to_owned()),
     }
-}
-
-/// What a program prints, trimmed; none if it fails.
-async fn output_of(program: &mut Command) -> Option<String> {
-    let output = program.stdin(Stdio::null()).kill_on_drop(true).output().await.ok()?;
-    let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
-    Some(text.trim().to_owned())
 }
 
 /// The settings of registries that `--settings` names; without it, the defaults.

@@ -5,12 +5,15 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proto::{Content, Digest, Tag};
 
-use crate::fault::RuleId;
+use crate::JobFile;
+use crate::fault::{Faults, RuleId};
 use crate::groups::Group;
-use crate::job::Line;
+use crate::job::{Line, Source};
 use crate::template::RepositoryLocation;
 use crate::walk::Walk;
 
@@ -62,14 +65,33 @@ struct Claims<'l> {
 
 /// Notes all collisions; `jobs` has the job of each group, and groups in none collide with nothing.
 pub(crate) fn check(walk: &mut Walk, groups: &[Group], jobs: &[Option<usize>]) {
+    let in_jobs = groups.iter().zip(jobs).filter_map(|(group, job)| Some((group, (*job)?)));
+    let lines = in_jobs.flat_map(|(group, job)| group.lines.iter().map(move |(source, line)| (source, line, job)));
+    compare(walk, lines.map(|(source, line, job)| Claimant { source, line, job }));
+}
+
+impl JobFile {
+    /// What of this file would go to destination tags that another of these files has, which may not be: a job owns
+    /// each. The others must collide with each other nowhere.
+    pub fn collisions(&self, others: &[&Self]) -> Faults {
+        let file: Arc<Path> = self.pack.file.as_path().into();
+        let mut walk = Walk { folder: PathBuf::new(), file, faults: Vec::new(), warnings: Vec::new() };
+        // Those of others first, so that what is noted are the lines of this one.
+        let jobs = others.iter().copied().chain([self]).flat_map(|file| &file.jobs).enumerate();
+        let sources = jobs.flat_map(|(number, job)| job.sources.iter().map(move |source| (source, number)));
+        let claimants = sources.flat_map(|(Source { location, lines }, job)| {
+            lines.iter().map(move |line| Claimant { source: location, line, job })
+        });
+        compare(&mut walk, claimants);
+        Faults::new(walk.faults)
+    }
+}
+
+fn compare<'l>(walk: &mut Walk, all: impl Iterator<Item = Claimant<'l>>) {
     let mut claimants: BTreeMap<Cow<RepositoryLocation>, Vec<Claimant>> = BTreeMap::new();
-    for (group, job) in groups.iter().zip(jobs) {
-        let Some(job) = *job else { continue };
-        for (source, line) in &group.lines {
-            let claimant = Claimant { source, line, job };
-            for destination in &line.destinations {
-                claimants.entry(destination.without_usual_port()).or_default().push(claimant);
-            }
+    for claimant in all {
+        for destination in &claimant.line.destinations {
+            claimants.entry(destination.without_usual_port()).or_default().push(claimant);
         }
     }
     // Nearly all destinations have one, whose tags need not be looked at.

@@ -1,5 +1,6 @@
 //! `schedule` and `window`: when a job runs by itself, and until when.
 
+use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -99,6 +100,13 @@ impl Schedule {
         });
         let (missed, overlap) = (missed.unwrap_or_default(), overlap.unwrap_or_default());
         Some(Self { cron, timezone: timezone.unwrap_or(Some(TimeZone::UTC))?, jitter, missed, overlap })
+    }
+}
+
+impl fmt::Display for Schedule {
+    /// Its times and their clock: two schedules with the same of both are due at the same times.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.cron.as_str(), self.timezone.iana_name().unwrap_or("UTC"))
     }
 }
 

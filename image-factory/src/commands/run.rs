@@ -12,6 +12,7 @@ use clap::Args;
 use coordinator::Extent;
 use coordinator::audit::Audit;
 use coordinator::expand::Only;
+use coordinator::git;
 use coordinator::intake::Submission;
 use coordinator::report::{self, JSON, Summary};
 use daemon::Shutdown;
@@ -285,7 +286,7 @@ pub(crate) async fn mirror(
         if shutdown.drain.is_cancelled() {
             return Ok(Left { is_cut_off: false, not_begun: names_from(at) });
         }
-        let (commit, started_by) = tokio::join!(files::git_commit(order.path, &file.files), files::user());
+        let (commit, started_by) = tokio::join!(git::commit_of(order.path, &file.files), files::user());
         let submission = Submission {
             job: name.clone(),
             path: path.clone(),

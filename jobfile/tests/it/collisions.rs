@@ -113,3 +113,27 @@ fn a_place_in_two_spellings_is_one_destination() {
     let told = faults("version: 1\nto: [a.io/x, 'a.io:443/x']\nimages: { alpine: '1' }\n");
     assert!(told.contains("two values of `to` send this to `a.io:443/x`"), "{told}");
 }
+
+#[test]
+fn what_goes_to_a_destination_tag_of_another_file_is_told_by_both_lines() {
+    let file = |name: &'static str, images: &str| {
+        let text = format!("version: 1\nto: example.com/{{name}}\nimages:\n  {images}\n");
+        crate::parse_files(&[(name, &text)]).unwrap_or_else(|faults| panic!("{faults}"))
+    };
+    let (alpine, tools) = (file("a.yaml", "alpine: ['3.22', '3.21']"), file("b.yaml", "quay.io/x/tools: '1.*'"));
+    let others = [&alpine, &tools];
+    let told = |images: &str| file("c.yaml", images).collisions(&others).to_string();
+    assert_eq!(told("alpine: '3.20'"), "", "another tag");
+    assert_eq!(told("busybox: '1'"), "");
+    assert_eq!(
+        told("alpine: '3.21'"),
+        "/jobs/c.yaml:4:3 collision `example.com/alpine:3.21` is a destination of this job and, by /jobs/a.yaml:4, of \
+         another; let one job run both groups, or send them to different destinations"
+    );
+    assert_eq!(
+        told("quay.io/y/tools: '2'"),
+        "/jobs/c.yaml:4:3 collision `example.com/tools` is the destination of `quay.io/y/tools` and of `quay.io/x/tools` \
+         in /jobs/b.yaml:4; tell them apart by `{registry}` and `{path}` in `to`, or name different tags"
+    );
+    assert!(told("alpine: '3.*'").contains("`example.com/alpine` is a destination of this job"));
+}

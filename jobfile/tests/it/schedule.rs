@@ -53,6 +53,7 @@ fn a_job_says_when_it_runs_and_how_long_and_nothing_of_it_holds_without_a_word()
          max_duration: 8h, max_concurrency: 200, window: { until: '05:45' }");
     let schedule = said.schedule.unwrap();
     assert_eq!((schedule.cron.as_str(), schedule.timezone.iana_name()), ("30 1 * * *", Some("Europe/Berlin")));
+    assert_eq!(schedule.to_string(), "30 1 * * * Europe/Berlin");
     assert_eq!(schedule.jitter, Duration::from_secs(600));
     assert_eq!((schedule.missed, schedule.overlap), (Missed::Skip, Overlap::Queue));
     assert_eq!((said.max_duration, said.max_concurrency), (Some(Duration::from_secs(8 * 3600)), Some(200)));
@@ -61,6 +62,7 @@ fn a_job_says_when_it_runs_and_how_long_and_nothing_of_it_holds_without_a_word()
 
     let short = job("schedule: { cron: 7 * * * * }, window: { until: '00:00' }");
     let schedule = short.schedule.unwrap();
+    assert_eq!(schedule.to_string(), "7 * * * * UTC");
     assert_eq!((schedule.timezone, schedule.jitter), (TimeZone::UTC, Duration::ZERO));
     assert_eq!((schedule.missed, schedule.overlap), (Missed::Once, Overlap::Skip));
     assert_eq!(short.window.unwrap().timezone, TimeZone::UTC);
