@@ -3,19 +3,40 @@
 //! Nothing here is a proof. Whoever acts on it asks the registry for what counts, so a Ledger that forgets or lies costs
 //! time, never correctness; and because of that no verb fails: a Ledger that cannot be reached knows nothing.
 
+mod beat;
+mod kept;
+mod leases;
 mod local;
+mod redis;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use proto::{Digest, Host, Manifest, Repository};
+use proto::{Digest, Host, Manifest, Repository, RunId};
 
+pub use beat::{Beat, Underway};
 pub use local::LocalLedger;
+pub use redis::{RedisLedger, RedisSettings};
 
 /// How long a lease lasts after the last byte that moved under it. Long enough for a registry that thinks before it
 /// takes more, short enough that who waits for a worker that died does not wait for long.
 pub const LEASE_LASTS: Duration = Duration::from_secs(15);
+
+/// How often a worker says that it lives.
+pub const BEAT_EVERY: Duration = Duration::from_secs(5);
+
+/// How long that is believed: three beats may be late or lost.
+pub const BEAT_LASTS: Duration = Duration::from_secs(15);
+
+/// How long it is known that a run was cancelled, at least: longer than anything of it is under way.
+pub const CANCELLED_LASTS: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How many other repositories are told of each digest: more than one, since a mount may be refused.
+const BESIDE_MAX: usize = 4;
+
+/// What a text that was learned may measure, in bytes: more is no text of ours.
+const LEARNED_BYTES_MAX: usize = 64 * 1024;
 
 /// Shared hints. What holds of every implementation is written down in the `conformance` module.
 #[async_trait]
@@ -53,6 +74,19 @@ pub trait Ledger: Send + Sync {
 
     /// Returns once nobody has the lease of this blob, but after `patience` in any case.
     async fn lease_ended(&self, registry: &Host, blob: &Digest, patience: Duration);
+
+    /// Says that a worker lives, and what it does. That is believed for [`BEAT_LASTS`], unless it says so again.
+    async fn beat(&self, beat: &Beat);
+
+    /// What each worker that lives said last, in the order of their names. None if nobody can tell now, which is not the
+    /// same as no worker.
+    async fn beats(&self) -> Option<Vec<Beat>>;
+
+    /// Lets all workers know that a run is cancelled, for [`CANCELLED_LASTS`].
+    async fn cancel(&self, run: RunId);
+
+    /// Whether a run is known to be cancelled.
+    async fn is_cancelled(&self, run: RunId) -> bool;
 }
 
 /// Where content is said to lie.

@@ -18,7 +18,7 @@ pub mod queue;
 pub mod store;
 
 pub use evidence::{Evidence, EvidenceError};
-pub use ledger::{Holders, Lease, Ledger, LocalLedger};
+pub use ledger::{Beat, Holders, Lease, Ledger, LocalLedger, RedisLedger, RedisSettings};
 pub use memory::MemoryQueue;
 pub use queue::{Delivery, Lane, Queue, QueueError};
 pub use store::{Store, StoreError};

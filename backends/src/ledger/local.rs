@@ -3,8 +3,8 @@
 //! Memory is asked first, and holds what was noted until it is in the file; without a file it is all there is.
 
 mod bounded;
+mod crew;
 mod file;
-mod leases;
 mod memory;
 mod unsaved;
 mod write;
@@ -15,15 +15,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use proto::{Digest, Host, Manifest, Repository};
+use proto::{Digest, Host, Manifest, Repository, RunId};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use self::crew::Crew;
 use self::file::LedgerFile;
-use self::leases::Leases;
-use self::memory::{BESIDE_MAX, Found, Kept, LEARNED_BYTES_MAX, Memory, Room};
+use self::memory::{Found, Memory, Room};
 use self::unsaved::Unsaved;
-use super::{Holders, Lease, Ledger};
+use super::kept::Kept;
+use super::leases::Leases;
+use super::{BESIDE_MAX, Beat, Holders, LEARNED_BYTES_MAX, Lease, Ledger};
 
 /// What is noted waits so long for more, unless it is enough before.
 const WRITE_EVERY: Duration = Duration::from_millis(500);
@@ -37,6 +39,7 @@ const ABOVE_A_FILE: Room = Room { notes: 6_000, manifest_bytes: 4 * 1024 * 1024 
 /// A [`Ledger`] for one process. What it has learned may be lost when it is dropped; [`LocalLedger::flush`] first.
 pub struct LocalLedger {
     leases: Arc<Leases>,
+    crew: Crew,
     shared: Arc<Shared>,
     /// Whether more may lie anywhere than was noted.
     is_doubted: bool,
@@ -80,7 +83,7 @@ impl LocalLedger {
         if shared.file.is_some() {
             tokio::spawn(write_behind(Arc::clone(&shared)));
         }
-        Self { leases: Arc::default(), shared, is_doubted: false }
+        Self { leases: Arc::default(), crew: Crew::default(), shared, is_doubted: false }
     }
 
     /// The same after a process that was killed.
@@ -222,5 +225,21 @@ impl Ledger for LocalLedger {
 
     async fn lease_ended(&self, registry: &Host, blob: &Digest, patience: Duration) {
         self.leases.ended(registry, blob, patience).await;
+    }
+
+    async fn beat(&self, beat: &Beat) {
+        self.crew.beat(beat);
+    }
+
+    async fn beats(&self) -> Option<Vec<Beat>> {
+        Some(self.crew.beats())
+    }
+
+    async fn cancel(&self, run: RunId) {
+        self.crew.cancel(run);
+    }
+
+    async fn is_cancelled(&self, run: RunId) -> bool {
+        self.crew.is_cancelled(run)
     }
 }

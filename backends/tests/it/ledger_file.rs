@@ -5,21 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backends::{Holders, Lease, Ledger, LocalLedger};
-use proto::{Digest, Host, Manifest, Repository};
+use backends::{Beat, Holders, Lease, Ledger, LocalLedger};
+use proto::{Digest, Host, Manifest, Repository, RunId};
 use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-/// A Ledger that is closed and opened again between any two verbs; leases are of the process.
+/// A Ledger that is closed and opened again between any two verbs; what is of the process is in another one.
 pub(crate) struct Reopened {
     path: PathBuf,
-    leases: LocalLedger,
+    of_process: LocalLedger,
 }
 
 impl Reopened {
     pub(crate) async fn new(path: PathBuf) -> Self {
-        Self { path, leases: LocalLedger::in_memory().await }
+        Self { path, of_process: LocalLedger::in_memory().await }
     }
 
     async fn open(&self) -> LocalLedger {
@@ -66,11 +66,27 @@ impl Ledger for Reopened {
     }
 
     async fn lease(&self, registry: &Host, blob: &Digest) -> Option<Lease> {
-        self.leases.lease(registry, blob).await
+        self.of_process.lease(registry, blob).await
     }
 
     async fn lease_ended(&self, registry: &Host, blob: &Digest, patience: Duration) {
-        self.leases.lease_ended(registry, blob, patience).await;
+        self.of_process.lease_ended(registry, blob, patience).await;
+    }
+
+    async fn beat(&self, beat: &Beat) {
+        self.of_process.beat(beat).await;
+    }
+
+    async fn beats(&self) -> Option<Vec<Beat>> {
+        self.of_process.beats().await
+    }
+
+    async fn cancel(&self, run: RunId) {
+        self.of_process.cancel(run).await;
+    }
+
+    async fn is_cancelled(&self, run: RunId) -> bool {
+        self.of_process.is_cancelled(run).await
     }
 }
 

@@ -6,6 +6,7 @@ mod evidence;
 mod ledger_file;
 mod postgres;
 mod postgres_outages;
+mod ledger_redis;
 mod servers;
 mod sqlite_file;
 
@@ -41,7 +42,7 @@ mod ledger_in_memory {
 
     use backends::{Ledger, LocalLedger};
 
-    backends::ledger_suite!(async { Some((Arc::new(LocalLedger::in_memory().await) as Arc<dyn Ledger>, ())) });
+    backends::ledger_suite!(paused async { Some((Arc::new(LocalLedger::in_memory().await) as Arc<dyn Ledger>, ())) });
 }
 
 mod ledger_above_a_file {
@@ -49,7 +50,7 @@ mod ledger_above_a_file {
 
     use backends::{Ledger, LocalLedger};
 
-    backends::ledger_suite!(async {
+    backends::ledger_suite!(paused async {
         let folder = tempfile::tempdir().unwrap();
         Some((Arc::new(LocalLedger::open(&folder.path().join("ledger.db")).await) as Arc<dyn Ledger>, folder))
     });
@@ -62,8 +63,20 @@ mod ledger_from_its_file {
 
     use super::ledger_file::Reopened;
 
-    backends::ledger_suite!(async {
+    backends::ledger_suite!(paused async {
         let folder = tempfile::tempdir().unwrap();
         Some((Arc::new(Reopened::new(folder.path().join("ledger.db")).await) as Arc<dyn Ledger>, folder))
     });
+}
+
+mod ledger_of_a_redis {
+    use super::ledger_redis::{LASTS, alone};
+
+    backends::ledger_suite!(lasting LASTS; async { alone() });
+}
+
+mod ledger_of_a_redis_for_two_processes {
+    use super::ledger_redis::{LASTS, two};
+
+    backends::ledger_suite!(lasting LASTS; async { two() });
 }

@@ -19,7 +19,7 @@ fn a_server_that_is_killed_comes_back_with_what_it_kept_and_one_that_is_wiped_wi
 }
 
 /// The first line of an answer, by Redis' inline commands.
-fn redis(server: &Server, command: &str) -> String {
+pub(crate) fn redis(server: &Server, command: &str) -> String {
     let mut connection = TcpStream::connect(&server.address).unwrap();
     write!(connection, "AUTH secret\r\n{command}\r\nQUIT\r\n").unwrap();
     let mut answers = String::new();

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backends::{Holders, Lease, Ledger};
-use proto::{Class, Code, Digest, Host, Manifest, Repository};
+use backends::{Beat, Holders, Lease, Ledger};
+use proto::{Class, Code, Digest, Host, Manifest, Repository, RunId};
 use sandbox::{Image, Missing, content};
 
 use crate::bench::{Bench, digest, failure, tools_over};
@@ -48,6 +48,18 @@ impl Ledger for Liar {
     }
 
     async fn lease_ended(&self, _: &Host, _: &Digest, _: Duration) {}
+
+    async fn beat(&self, _: &Beat) {}
+
+    async fn beats(&self) -> Option<Vec<Beat>> {
+        Some(Vec::new())
+    }
+
+    async fn cancel(&self, _: RunId) {}
+
+    async fn is_cancelled(&self, _: RunId) -> bool {
+        false
+    }
 }
 
 /// An index with children, an SBOM and a signature.

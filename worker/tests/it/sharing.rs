@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backends::{Holders, Lease, Ledger, LocalLedger};
+use backends::{Beat, Holders, Lease, Ledger, LocalLedger};
 use futures_util::future::{join, join_all};
 use proto::outcome::End;
-use proto::{Digest, Host, Manifest, Repository, Task};
+use proto::{Digest, Host, Manifest, Repository, RunId, Task};
 use sandbox::{Hold, Layer, content};
 use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
@@ -142,6 +142,22 @@ impl Ledger for Greedy {
 
     async fn lease_ended(&self, registry: &Host, blob: &Digest, patience: Duration) {
         self.shared.lease_ended(registry, blob, patience).await;
+    }
+
+    async fn beat(&self, beat: &Beat) {
+        self.shared.beat(beat).await;
+    }
+
+    async fn beats(&self) -> Option<Vec<Beat>> {
+        self.shared.beats().await
+    }
+
+    async fn cancel(&self, run: RunId) {
+        self.shared.cancel(run).await;
+    }
+
+    async fn is_cancelled(&self, run: RunId) -> bool {
+        self.shared.is_cancelled(run).await
     }
 }
 

@@ -11,9 +11,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoo
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use tokio::sync::Mutex;
 
-use super::memory::{BESIDE_MAX, Found, Kept, Told};
+use super::memory::{Found, Told};
 use super::unsaved::Unsaved;
 use super::write::{self, Written};
+use crate::ledger::BESIDE_MAX;
+use crate::ledger::kept::Kept;
 
 /// The form of the tables: `form.sql`, counted up with each change.
 const FORM: i64 = 1;

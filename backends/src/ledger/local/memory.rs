@@ -2,17 +2,11 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-use proto::{Digest, Host, Manifest, Repository};
+use proto::{Digest, Host, Repository};
 
 use super::bounded::Bounded;
-use crate::ledger::Holders;
-
-/// How many other repositories are told of each digest: more than one, since a mount may be refused.
-pub(super) const BESIDE_MAX: usize = 4;
-
-/// What a text that was learned may measure, in bytes: more is no text of ours.
-pub(super) const LEARNED_BYTES_MAX: usize = 64 * 1024;
+use crate::ledger::kept::Kept;
+use crate::ledger::{BESIDE_MAX, Holders};
 
 const LEARNED_ROOM: usize = 4 * 1024 * 1024;
 const REPOSITORIES_MAX: usize = 20_000;
@@ -59,26 +53,6 @@ pub(super) struct Found {
     pub(super) knows_repository: bool,
     /// Of each digest that was asked for.
     pub(super) told: HashMap<Digest, Told>,
-}
-
-/// A manifest as it is kept.
-#[derive(Clone)]
-pub(super) struct Kept {
-    pub(super) media_type: String,
-    pub(super) raw: Bytes,
-}
-
-impl Kept {
-    pub(super) fn of(manifest: &Manifest) -> Self {
-        Self { media_type: manifest.media_type.clone(), raw: manifest.raw.clone() }
-    }
-
-    /// The manifest, if these are its bytes.
-    pub(super) fn read(self, digest: &Digest) -> Option<Manifest> {
-        let is_whole = digest.matches(&self.raw);
-        let manifest = Manifest::parse(self.raw, Some(&self.media_type)).ok().filter(|_| is_whole)?;
-        Some(Manifest { digest: digest.clone(), ..manifest })
-    }
 }
 
 impl Memory {
@@ -183,6 +157,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::LEARNED_BYTES_MAX;
 
     #[test]
     fn memory_is_bounded_whatever_is_noted() {

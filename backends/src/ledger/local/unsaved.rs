@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use proto::{Digest, Host, Manifest, Repository};
 
-use super::memory::Kept;
+use crate::ledger::kept::Kept;
 
 /// From so many entries on, they are written at once.
 const ENOUGH: usize = 500;

@@ -160,7 +160,7 @@ mod tests {
     use sqlx::sqlite::SqlitePoolOptions;
 
     use super::*;
-    use crate::ledger::local::memory::Kept;
+    use crate::ledger::kept::Kept;
 
     fn repository(n: usize) -> Repository {
         Repository::new("registry.example.com".parse().unwrap(), &format!("app{n}")).unwrap()

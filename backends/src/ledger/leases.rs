@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::ledger::{Hold, LEASE_LASTS, Lease};
 
 /// The leases that somebody has, or had and has not dropped yet.
-#[derive(Default)]
 pub(super) struct Leases {
+    lasts: Duration,
     terms: Mutex<HashMap<Key, Arc<Term>>>,
 }
 
@@ -28,7 +28,18 @@ struct LocalHold {
     term: Arc<Term>,
 }
 
+impl Default for Leases {
+    fn default() -> Self {
+        Self::lasting(LEASE_LASTS)
+    }
+}
+
 impl Leases {
+    /// Leases that lapse so long after they were taken or last renewed.
+    pub(super) fn lasting(lasts: Duration) -> Self {
+        Self { lasts, terms: Mutex::default() }
+    }
+
     /// The lease of `key`, unless somebody has it.
     pub(super) fn take(self: &Arc<Self>, registry: &Host, blob: &Digest) -> Option<Lease> {
         let key = (registry.clone(), blob.clone());
@@ -37,7 +48,7 @@ impl Leases {
         if terms.get(&key).is_some_and(|term| !end_lapsed(term, now)) {
             return None;
         }
-        let term = Arc::new(watch::Sender::new(Some(now + LEASE_LASTS)));
+        let term = Arc::new(watch::Sender::new(Some(now + self.lasts)));
         terms.insert(key.clone(), Arc::clone(&term));
         Some(Lease::new(Box::new(LocalHold { leases: Arc::clone(self), key, term })))
     }
@@ -81,7 +92,7 @@ impl Hold for LocalHold {
     fn renew(&self) {
         self.term.send_if_modified(|lapses| {
             if lapses.is_some() {
-                *lapses = Some(Instant::now() + LEASE_LASTS);
+                *lapses = Some(Instant::now() + self.leases.lasts);
             }
             false
         });
