@@ -4,9 +4,9 @@
 
 mod evidence;
 mod ledger_file;
+mod ledger_redis;
 mod postgres;
 mod postgres_outages;
-mod ledger_redis;
 mod servers;
 mod sqlite_file;
 

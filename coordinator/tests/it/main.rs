@@ -7,6 +7,7 @@ mod comparing;
 mod dispatching;
 mod expanding;
 mod frugal;
+mod leading;
 mod office;
 mod reporting;
 mod scene;
