@@ -108,6 +108,7 @@ macro_rules! store_suite {
             firing_that_is_dropped_midway_is_whole_or_nothing
             a_schedule_is_paused_until_it_is_resumed
             a_run_names_what_it_works_by
+            a_schedule_is_settled_until_a_time_and_begins_anew_with_other_times
             a_run_tells_its_bounds_and_who_cancelled_it
             no_more_of_a_run_is_with_the_workers_than_it_allows
             what_is_not_begun_when_the_time_of_a_run_is_over_is_postponed

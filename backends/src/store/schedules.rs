@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use proto::RunId;
 
-use super::db::Row;
+use super::db::{Row, Tx};
 use super::runs::begin_run;
 use super::{Begun, NewRun, Store, StoreError};
 
@@ -44,6 +44,7 @@ impl Store {
         let sql = "insert into firings (job, due_at, run) values ($1, $2, $3)";
         let args = [run.job.as_str().into(), due_at.into(), begun.run.into()];
         tx.execute("note what a schedule started", sql, &args).await?;
+        settle(&mut tx, &run.job, due_at).await?;
         tx.commit().await?;
         Ok(begun)
     }
@@ -57,6 +58,35 @@ impl Store {
         let rows = self.db.rows("find what a schedule started last", sql, &[job.into()]).await?;
         let read = |row: &Row| Ok(Firing { due_at: row.parse("due_at")?, run: row.parse("run")? });
         rows.first().map(read).transpose()
+    }
+
+    /// Until when the times of a job's schedule are settled. A schedule with other `times` than before, in whatever words,
+    /// begins now: what is new in the file was not missed.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn schedule_since(&self, job: &str, times: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
+        let sql = "select since from schedules where project = 'default' and job = $1 and times = $2";
+        let rows = self.db.rows("read a schedule", sql, &[job.into(), times.into()]).await?;
+        if let Some(row) = rows.first() {
+            return row.parse("since");
+        }
+        let mut tx = self.begin().await?;
+        let sql = "insert into schedules (job, times, since) values ($1, $2, $3)
+            on conflict (project, job) do update set times = excluded.times, since = excluded.since";
+        tx.execute("note a schedule", sql, &[job.into(), times.into(), now.into()]).await?;
+        tx.commit().await?;
+        Ok(now)
+    }
+
+    /// Notes that nothing more comes of the times of a job's schedule until `until`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn settle_schedule(&self, job: &str, until: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        settle(&mut tx, job, until).await?;
+        tx.commit().await
     }
 
     /// Pauses the schedule of a job. False if it was paused before; then it stays so, by whom it was.
@@ -94,4 +124,10 @@ impl Store {
             |row: &Row| Ok(Pause { job: row.text("job")?, since: row.parse("since")?, by: row.text("paused_by")? });
         rows.iter().map(read).collect()
     }
+}
+
+async fn settle(tx: &mut Tx, job: &str, until: Timestamp) -> Result<(), StoreError> {
+    let sql = "update schedules set since = $2 where project = 'default' and job = $1 and since < $2";
+    tx.execute("settle the times of a schedule", sql, &[job.into(), until.into()]).await?;
+    Ok(())
 }

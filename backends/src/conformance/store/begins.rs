@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use proto::{Digest, RunId};
 
 use super::{Scene, run_to_be};
@@ -94,6 +94,20 @@ pub async fn a_schedule_is_paused_until_it_is_resumed(store: Store) {
     assert!(store.resume_schedule("nightly").await.unwrap());
     assert!(!store.resume_schedule("nightly").await.unwrap());
     assert_eq!(store.paused_schedules().await.unwrap(), [pause("hourly", "bob")]);
+}
+
+/// What was settled is not started again, and a schedule with new times was not missed before it was there.
+pub async fn a_schedule_is_settled_until_a_time_and_begins_anew_with_other_times(store: Store) {
+    let at = |hours: i64| start().checked_add(SignedDuration::from_hours(hours)).unwrap();
+    assert_eq!(store.schedule_since("nightly", "30 1 * * *", at(0)).await.unwrap(), at(0));
+    assert_eq!(store.schedule_since("nightly", "30 1 * * *", at(9)).await.unwrap(), at(0), "it was there before");
+    store.settle_schedule("nightly", at(2)).await.unwrap();
+    store.settle_schedule("nightly", at(1)).await.unwrap();
+    assert_eq!(store.schedule_since("nightly", "30 1 * * *", at(9)).await.unwrap(), at(2), "it never goes back");
+    store.fire(&run(), at(5)).await.unwrap();
+    assert_eq!(store.schedule_since("nightly", "30 1 * * *", at(9)).await.unwrap(), at(5));
+    assert_eq!(store.schedule_since("nightly", "30 2 * * *", at(9)).await.unwrap(), at(9));
+    assert_eq!(store.schedule_since("hourly", "7 * * * *", at(1)).await.unwrap(), at(1), "each for itself");
 }
 
 /// What it works by stays with it, and goes with its tasks to the workers.

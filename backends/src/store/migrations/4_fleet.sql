@@ -27,6 +27,15 @@ create table firings (
 );
 create index firings_by_run on firings (run);
 
+-- Until when the times of a schedule are settled, whatever came of them.
+create table schedules (
+    project text not null default 'default',
+    job text not null,
+    times text not null,                                             -- the schedule: one with other times begins anew
+    since text not null,
+    primary key (project, job)
+);
+
 create table paused_schedules (
     project text not null default 'default',
     job text not null,
