@@ -5,6 +5,7 @@
 //!
 //! # Layout
 //!
+//! - [`catalogue`]: the job files that are served, and the jobs in them
 //! - [`git`]: of which commit a job file is
 //! - [`schedule`]: when a job is due; pure
 //! - [`intake`]: a job file becomes a run
@@ -18,6 +19,7 @@
 //! - [`Coordinator`]: all of it together
 
 pub mod audit;
+pub mod catalogue;
 mod closing;
 mod collect;
 mod coordinator;
