@@ -5,6 +5,7 @@
 //!
 //! # Layout
 //!
+//! - [`catalogue`]: the job files that are served, and the jobs in them
 //! - [`git`]: of which commit a job file is
 //! - [`schedule`]: when a job is due; pure
 //! - [`intake`]: a job file becomes a run
@@ -21,6 +22,7 @@
 //! - [`lead()`]: who of several does it
 
 pub mod audit;
+pub mod catalogue;
 mod closing;
 mod collect;
 mod coordinator;

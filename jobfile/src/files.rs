@@ -132,7 +132,10 @@ impl<'r> Files<'r> {
 }
 
 /// What lies under a path of this machine.
-pub(crate) fn on_disk(path: &Path) -> io::Result<Entry> {
+///
+/// # Errors
+/// It cannot be read, or is neither a file nor a folder.
+pub fn on_disk(path: &Path) -> io::Result<Entry> {
     let metadata = std::fs::metadata(path)?;
     if metadata.is_dir() {
         let names = std::fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name()));

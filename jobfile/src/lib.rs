@@ -60,7 +60,7 @@ use crate::walk::Walk;
 
 pub use cron::Cron;
 pub use fault::{Fault, Faults, Place, Position, RuleId, printable};
-pub use files::{Entry, FileDigest, ReadEntry};
+pub use files::{Entry, FileDigest, ReadEntry, on_disk};
 pub use job::{Expect, Job, Line, Setting, Source};
 pub use pack::Pack;
 pub use rules::{Dropped, Rules, Selection, Taken, Why};

@@ -1,0 +1,154 @@
+//! What the processes of a fleet are told: where queue, ledger and evidence are, each by a flag or an environment variable.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use backends::rabbit::{PREFIX, RabbitQueue, RabbitSettings, RabbitTls};
+use backends::store::PostgresSettings;
+use backends::{Evidence, RedisLedger, RedisSettings, Store};
+use clap::Args;
+
+use crate::exit::UsageError;
+
+/// Where the queue is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Queue: RabbitMQ 3.10 or later")]
+pub(crate) struct QueueArgs {
+    /// The broker: `amqp://HOST[:PORT][/VHOST]`, or `amqps://…` for TLS.
+    #[arg(long = "queue", value_name = "URL", env = "IMAGE_FACTORY_QUEUE", hide_env_values = true)]
+    url: String,
+
+    /// User at the broker, if the URL names none.
+    #[arg(long = "queue-user", value_name = "NAME", env = "IMAGE_FACTORY_QUEUE_USER", requires = "password_file")]
+    user: Option<String>,
+
+    /// File with the user's password.
+    #[arg(long = "queue-password-file", id = "password_file", value_name = "FILE", env = "IMAGE_FACTORY_QUEUE_PASSWORD_FILE", requires = "user")]
+    password: Option<PathBuf>,
+
+    /// PEM file of the authority that signs the broker's certificate; without it the system's are trusted.
+    #[arg(long = "queue-ca-file", value_name = "FILE", env = "IMAGE_FACTORY_QUEUE_CA_FILE")]
+    ca: Option<PathBuf>,
+
+    /// PEM file of our certificate, by which the broker knows us.
+    #[arg(long = "queue-cert-file", value_name = "FILE", env = "IMAGE_FACTORY_QUEUE_CERT_FILE", requires = "key")]
+    cert: Option<PathBuf>,
+
+    /// PEM file of its key.
+    #[arg(long = "queue-key-file", id = "key", value_name = "FILE", env = "IMAGE_FACTORY_QUEUE_KEY_FILE", requires = "cert")]
+    key: Option<PathBuf>,
+
+    /// How the names of our queues begin, so that several factories share a broker.
+    #[arg(long = "queue-prefix", value_name = "PREFIX", env = "IMAGE_FACTORY_QUEUE_PREFIX", default_value = PREFIX)]
+    prefix: String,
+}
+
+impl QueueArgs {
+    /// Begins to connect, as `name`; says also where.
+    pub(crate) fn open(&self, name: &str) -> anyhow::Result<(Arc<RabbitQueue>, String)> {
+        let usage = |error| UsageError(format!("--queue: {}", daemon::ErrorChain(&error)));
+        let mut settings = RabbitSettings::new(&self.url).map_err(usage)?.with_name(name);
+        settings = settings.with_prefix(&self.prefix).map_err(usage)?;
+        if let (Some(user), Some(file)) = (&self.user, &self.password) {
+            settings = settings.with_login(user, &secret(file)?);
+        }
+        if self.ca.is_some() || self.cert.is_some() {
+            let client = self.cert.clone().zip(self.key.clone());
+            settings = settings.with_tls(RabbitTls { ca: self.ca.clone(), client }).map_err(usage)?;
+        }
+        let address = settings.address();
+        Ok((Arc::new(RabbitQueue::new(settings)), address))
+    }
+}
+
+/// Where the ledger is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Ledger: Redis")]
+pub(crate) struct LedgerArgs {
+    /// The ledger, which may be lost at any time: `redis://HOST[:PORT][/DB]`, or `rediss://…` for TLS.
+    #[arg(long = "ledger", value_name = "URL", env = "IMAGE_FACTORY_LEDGER", hide_env_values = true)]
+    url: String,
+
+    /// File with the password.
+    #[arg(long = "ledger-password-file", value_name = "FILE", env = "IMAGE_FACTORY_LEDGER_PASSWORD_FILE")]
+    password: Option<PathBuf>,
+
+    /// PEM file of the authority that signs the server's certificate; without it the system's are trusted.
+    #[arg(long = "ledger-ca-file", value_name = "FILE", env = "IMAGE_FACTORY_LEDGER_CA_FILE")]
+    ca: Option<PathBuf>,
+
+    /// How the names of our keys begin, so that several factories share a server.
+    #[arg(long = "ledger-prefix", value_name = "PREFIX", env = "IMAGE_FACTORY_LEDGER_PREFIX", default_value = PREFIX)]
+    prefix: String,
+}
+
+impl LedgerArgs {
+    /// The ledger, reached or not.
+    pub(crate) fn open(&self) -> anyhow::Result<Arc<RedisLedger>> {
+        let password = self.password.as_deref().map(secret).transpose()?;
+        let settings =
+            RedisSettings { password, ca_file: self.ca.clone(), prefix: self.prefix.clone(), ..RedisSettings::new(&self.url) };
+        Ok(Arc::new(RedisLedger::new(settings)))
+    }
+}
+
+/// Where evidence lies.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Evidence")]
+pub(crate) struct EvidenceArgs {
+    /// Where reports, and what runs work by, are kept: a folder that all processes share, or `s3://BUCKET/PREFIX`, `gs://…`, `az://…`.
+    ///
+    /// Credentials come from the environment, as each vendor names them: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`,
+    /// `GOOGLE_SERVICE_ACCOUNT`, `AZURE_STORAGE_ACCOUNT_NAME`.
+    #[arg(long = "evidence", value_name = "PLACE", env = "IMAGE_FACTORY_EVIDENCE")]
+    place: String,
+}
+
+impl EvidenceArgs {
+    /// The place, reached or not.
+    pub(crate) fn open(&self) -> anyhow::Result<(Evidence, String)> {
+        let evidence = Evidence::open(&self.place, std::env::vars());
+        let evidence = evidence.map_err(|error| UsageError(format!("--evidence: {}", daemon::ErrorChain(&error))))?;
+        Ok((evidence, self.place.clone()))
+    }
+}
+
+/// Where the store is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Store: PostgreSQL")]
+pub(crate) struct StoreArgs {
+    /// The database: `postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE`; TLS by `?sslmode=verify-full&sslrootcert=FILE`.
+    #[arg(long = "store", value_name = "URL", env = "IMAGE_FACTORY_STORE", hide_env_values = true)]
+    url: String,
+
+    /// File with the user's password.
+    #[arg(long = "store-password-file", value_name = "FILE", env = "IMAGE_FACTORY_STORE_PASSWORD_FILE")]
+    password: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// How to reach it.
+    pub(crate) fn settings(&self) -> anyhow::Result<PostgresSettings> {
+        let password = self.password.as_deref().map(secret).transpose()?;
+        Ok(PostgresSettings { password, ..PostgresSettings::from(self.url.as_str()) })
+    }
+
+    /// Connects to it.
+    pub(crate) async fn open(&self) -> anyhow::Result<Store> {
+        Ok(Store::connect(self.settings()?).await?)
+    }
+}
+
+/// What a file holds, without the end of its line.
+fn secret(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("read secret from `{}`", file.display()))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// A name that no other process has, not even the same program after a restart: of the machine, and by chance.
+pub(crate) fn process_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "worker" } else { host.trim() };
+    format!("{host}-{}-{:06x}", std::process::id(), fastrand::u32(..0x0100_0000))
+}
