@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
 
 mod ledger_file;
+mod rabbit;
 mod servers;
 mod sqlite_file;
 
