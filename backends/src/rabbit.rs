@@ -21,6 +21,7 @@ mod topology;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use lapin::ErrorKind;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::{FieldTable, ShortString};
 use proto::Envelope;
@@ -35,6 +36,15 @@ use intake::Intake;
 use link::Link;
 use publisher::Publisher;
 use topology::Queues;
+
+/// What went wrong, in the broker's words where it has any.
+fn cause(error: &lapin::Error) -> String {
+    match error.kind() {
+        ErrorKind::ProtocolError(said) => said.get_message().to_string(),
+        ErrorKind::IOError(error) => error.to_string(),
+        _ => error.to_string(),
+    }
+}
 
 /// A [`Queue`] on a broker, over two connections: one to take and to ack, one to publish.
 ///
@@ -96,12 +106,12 @@ impl RabbitQueue {
                 lapin::Result::Ok(found.message_count())
             };
             // The channel is gone then, and the queue may be.
-            asked.await.inspect_err(|error| session.fail(format!("ask how many lie in `{queue}`: {error}")))
+            asked.await.inspect_err(|error| session.fail(format!("ask how many lie in `{queue}`: {}", cause(error))))
         };
         let unavailable = |why| QueueError::Unavailable { address: self.address.clone(), why };
         match timeout(self.times.answer, asked).await {
             Ok(Ok(count)) => Ok(count.into()),
-            Ok(Err(error)) => Err(unavailable(error.to_string())),
+            Ok(Err(error)) => Err(unavailable(cause(&error))),
             Err(_) => {
                 let late = || format!("no answer within {:?}", self.times.answer);
                 Err(unavailable(self.link.obstacle().unwrap_or_else(late)))

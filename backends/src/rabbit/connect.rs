@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
+use super::cause;
 use super::settings::{RabbitSettings, RabbitTls};
 
 /// The socket of a connection once more. The client waits for ever for the rest of a handshake, and for an answer to its
@@ -43,7 +44,7 @@ pub(super) async fn connect(settings: &RabbitSettings, role: &str, cord: &Cord) 
     let (settings, cord) = (settings.clone(), cord.clone());
     let name = format!("{} ({role})", settings.name);
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let runtime = lapin::runtime::default_runtime().map_err(|error| error.to_string())?;
+    let runtime = lapin::runtime::default_runtime().map_err(|error| cause(&error))?;
     let uri = uri(&settings);
     let connected = Connection::connector(
         uri,
@@ -67,7 +68,7 @@ pub(super) async fn connect(settings: &RabbitSettings, role: &str, cord: &Cord) 
         },
         properties,
     );
-    connected.await.map_err(|error| format!("connect: {error}"))
+    connected.await.map_err(|error| cause(&error))
 }
 
 fn uri(settings: &RabbitSettings) -> AMQPUri {

@@ -39,14 +39,14 @@ impl Fetched {
 pub(super) struct Hold {
     acker: Acker,
     /// Closed, it would give back all that came over it: so it stays open as long as there is any of that.
-    _channel: Channel,
+    channel: Channel,
     runtime: Handle,
     is_taken: bool,
 }
 
 impl Hold {
     pub(super) fn new(acker: Acker, channel: Channel) -> Self {
-        Self { acker, _channel: channel, runtime: Handle::current(), is_taken: false }
+        Self { acker, channel, runtime: Handle::current(), is_taken: false }
     }
 
     /// Takes the message off its queue.
@@ -76,7 +76,7 @@ impl Drop for Hold {
         if !self.acker.usable() {
             return;
         }
-        let (acker, is_taken) = (self.acker.clone(), self.is_taken);
+        let (acker, channel, is_taken) = (self.acker.clone(), self.channel.clone(), self.is_taken);
         self.runtime.spawn(async move {
             // From release 4.3 on, the broker counts what was tried and rejected towards the limit of deliveries, and not
             // what was only given back; older ones count both. If the channel ends meanwhile, the message goes back too.
@@ -85,6 +85,7 @@ impl Drop for Hold {
             } else {
                 acker.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await
             };
+            drop(channel);
         });
     }
 }

@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::cause;
 use super::held::{Fetched, Hold};
 use super::link::Link;
 use super::publisher::Publisher;
@@ -118,7 +119,9 @@ impl Pump {
             };
             match filled.await {
                 Ok(()) => return,
-                Err(error) => self.link.replace(&session, format!("take from `{}`: {error}", self.queue)).await,
+                Err(error) => {
+                    self.link.replace(&session, format!("take from `{}`: {}", self.queue, cause(&error))).await
+                }
             }
         }
     }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::cause;
 use super::connect::{Cord, connect};
 use super::settings::RabbitSettings;
 use super::topology::Queues;
@@ -230,7 +231,7 @@ impl Supervisor {
                         tracing::info!("the broker at `{}` takes messages again", self.settings.address());
                         self.state.send_replace(State::Up(Arc::clone(session)));
                     }
-                    Some(Event::Error(error)) => return error.to_string(),
+                    Some(Event::Error(error)) => return cause(&error),
                     Some(_) => {}
                     None => return "the connection has ended".into(),
                 },

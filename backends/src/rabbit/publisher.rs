@@ -1,6 +1,7 @@
 //! Sends messages and waits for the broker's word that it holds them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -9,6 +10,7 @@ use proto::Envelope;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use super::cause;
 use super::held::Hold;
 use super::link::{Link, Session};
 use super::settings::RabbitTimes;
@@ -20,6 +22,9 @@ use crate::queue::{Lane, QueueError, Receipt};
 /// is confirmed next on its channel, so that with two of them the wrong one would count as lost, and the lost one as held.
 /// Brokers are set to as few as 128 channels for a connection.
 const UNDER_WAY: usize = 64;
+
+/// Between two tries to send a message that was refused.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The value of the property `delivery_mode` for a message that survives the broker's restart.
 const PERSISTENT: u8 = 2;
@@ -42,12 +47,6 @@ struct Letter<'a> {
     queue: &'a ShortString,
     bytes: &'a [u8],
     properties: BasicProperties,
-}
-
-/// What became of a message.
-enum Answer {
-    Held,
-    Refused(String),
 }
 
 impl Publisher {
@@ -82,24 +81,31 @@ impl Publisher {
         }
     }
 
-    /// Sends until the broker answers, over as many connections as it takes, but not longer than an answer may take.
+    /// Sends until the broker holds it, over as many connections as it takes, but not longer than an answer may take.
     async fn send(&self, lane: Lane, letter: Letter<'_>) -> Result<(), QueueError> {
-        let mut last = None;
-        let answered = timeout(self.times.answer, async {
+        let (mut last, mut refusal) = (None, None);
+        let held = timeout(self.times.answer, async {
             // An error would mean that the semaphore was closed; nobody does.
             let _place = self.under_way.acquire().await;
             loop {
                 let session = last.insert(self.link.open_session().await);
-                match attempt(session, &letter).await {
-                    Ok(answer) => break answer,
-                    Err(error) => self.link.replace(session, format!("publish: {error}")).await,
-                }
+                let attempted = attempt(session, &letter).await;
+                refusal = match attempted {
+                    Ok(None) => return,
+                    // A queue refuses for a moment when its leader was just chosen, and one that is gone is made again.
+                    Ok(Some(why)) => Some(why),
+                    Err(error) => {
+                        self.link.replace(session, format!("publish: {}", cause(&error))).await;
+                        None
+                    }
+                };
+                sleep(PAUSE).await;
             }
         });
-        match answered.await {
-            Ok(Answer::Held) => Ok(()),
-            Ok(Answer::Refused(why)) => Err(QueueError::Refused { address: self.address.clone(), lane, why }),
-            Err(_) => Err(self.unanswered(last.as_deref())),
+        match (held.await, refusal) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Some(why)) => Err(QueueError::Refused { address: self.address.clone(), lane, why }),
+            (Err(_), None) => Err(self.unanswered(last.as_deref())),
         }
     }
 
@@ -120,24 +126,24 @@ fn properties() -> BasicProperties {
     BasicProperties::default().with_delivery_mode(PERSISTENT).with_content_type("application/msgpack".into())
 }
 
-/// An error means that nobody knows what became of the message.
-async fn attempt(session: &Arc<Session>, letter: &Letter<'_>) -> lapin::Result<Answer> {
+/// None if the broker holds the message; why, if it does not. An error means that nobody knows.
+async fn attempt(session: &Arc<Session>, letter: &Letter<'_>) -> lapin::Result<Option<String>> {
     let channel = session.channel().await?;
     // A message that no queue takes is confirmed like any other, so it has to come back.
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let Letter { queue, bytes, properties } = letter;
     let sent = channel.basic_publish(ShortString::default(), (*queue).clone(), options, bytes, properties.clone());
-    let answer = match sent.await?.await? {
-        Confirmation::Ack(None) => Answer::Held,
+    let refusal = match sent.await?.await? {
+        Confirmation::Ack(None) => None,
         Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
             let why = format!("queue `{queue}`: {} {}", returned.reply_code, returned.reply_text);
             // Somebody has deleted the queue: it is made again with the next connection.
             session.fail(format!("publish: {why}"));
-            Answer::Refused(why)
+            Some(why)
         }
-        Confirmation::Nack(None) => Answer::Refused(format!("queue `{queue}` has rejected it")),
-        Confirmation::NotRequested => Answer::Refused("the channel does not confirm".into()),
+        Confirmation::Nack(None) => Some(format!("queue `{queue}` has rejected it")),
+        Confirmation::NotRequested => Some("the channel does not confirm".into()),
     };
     session.put_back(channel);
-    Ok(answer)
+    Ok(refusal)
 }

@@ -144,6 +144,11 @@ impl RabbitSettings {
         Ok(self)
     }
 
+    /// What the names of queues begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// What the broker shows as the name of our connections, as in `worker at HOST`.
     #[must_use]
     pub fn with_name(mut self, name: &str) -> Self {

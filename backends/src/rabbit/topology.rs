@@ -17,6 +17,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Connection, ErrorKind};
 use proto::limits;
 
+use super::cause;
 use crate::queue::Lane;
 
 /// A queue refuses to be declared with other arguments than it has, so a change of any of these wants new queues.
@@ -88,7 +89,8 @@ impl Queues {
     /// # Errors
     /// Says which queue is refused, why, and what to do.
     pub(super) async fn declare(&self, connection: &Connection) -> Result<(), String> {
-        let channel = connection.create_channel().await.map_err(|error| format!("open a channel: {error}"))?;
+        let channel =
+            connection.create_channel().await.map_err(|error| format!("open a channel: {}", cause(&error)))?;
         // The one to which dead letters go is there before they come.
         let others = [&self.dead_tasks, &self.results, &self.parked].map(|queue| (queue, OTHERS));
         for (queue, arguments) in others.into_iter().chain([(&self.tasks, TASKS)]) {
@@ -121,5 +123,5 @@ fn refusal(queue: &ShortString, error: &lapin::Error) -> String {
     } else {
         ""
     };
-    format!("declare queue `{queue}`: {error}{advice}")
+    format!("declare queue `{queue}`: {}{advice}", cause(error))
 }

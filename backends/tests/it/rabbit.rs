@@ -1,5 +1,11 @@
 //! The suite on a real broker, and what holds of RabbitMQ only.
 
+mod alarm;
+mod counting;
+mod cuts;
+mod outages;
+mod parking;
+mod refusals;
 mod scene;
 
 use std::sync::Arc;
