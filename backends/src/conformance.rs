@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a suite says by a panic that it failed")]
 
 pub mod ledger;
+pub mod proxy;
 pub mod queue;
 pub mod server;
 pub mod store;

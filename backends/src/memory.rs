@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use proto::{Envelope, limits};
 use tokio::sync::Semaphore;
 
+use crate::health::Health;
 use crate::queue::{Delivery, Lane, Queue, QueueError, Receipt};
 
 /// A [`Queue`] that lives as long as the process.
@@ -23,6 +24,8 @@ struct Lanes {
     tasks: Waiting,
     results: Waiting,
     dead_tasks: Waiting,
+    /// What nobody can read: as all messages are written by this process, a fault of ours.
+    parked: Waiting,
 }
 
 /// The messages of a lane that wait for somebody to take them.
@@ -58,17 +61,37 @@ impl Queue for MemoryQueue {
     }
 
     async fn next(&self, lane: Lane) -> Result<Delivery, QueueError> {
-        let mut message = self.lanes.get(lane).take().await;
-        message.deliveries += 1;
-        let envelope = Envelope::from_bytes(message.bytes.clone());
-        let count = message.deliveries;
-        let receipt = MemoryReceipt { lanes: Arc::clone(&self.lanes), lane, message: Some(message) };
-        let envelope = envelope.map_err(|source| QueueError::Unreadable { lane, source })?;
-        Ok(Delivery::new(envelope, count, Box::new(receipt)))
+        loop {
+            let mut message = self.lanes.get(lane).take().await;
+            message.deliveries += 1;
+            match lane.read(message.bytes.clone()) {
+                Ok(envelope) => {
+                    let count = message.deliveries;
+                    let receipt = MemoryReceipt { lanes: Arc::clone(&self.lanes), lane, message: Some(message) };
+                    return Ok(Delivery::new(envelope, count, Box::new(receipt)));
+                }
+                Err(error) => {
+                    tracing::error!("a message of lane `{lane}` cannot be read, and is parked: {error}");
+                    self.lanes.parked.put(message);
+                }
+            }
+        }
+    }
+
+    async fn release(&self, _: Lane) {
+        // Nothing is fetched ahead.
     }
 
     async fn depth(&self, lane: Lane) -> Result<u64, QueueError> {
         Ok(self.lanes.get(lane).lock().len() as u64)
+    }
+
+    async fn parked(&self) -> Result<u64, QueueError> {
+        Ok(self.lanes.parked.lock().len() as u64)
+    }
+
+    fn health(&self) -> Health {
+        Health::Ready
     }
 }
 
@@ -120,6 +143,10 @@ impl Receipt for MemoryReceipt {
     async fn ack(mut self: Box<Self>) -> Result<(), QueueError> {
         self.message = None;
         Ok(())
+    }
+
+    fn is_held(&self) -> bool {
+        true
     }
 }
 

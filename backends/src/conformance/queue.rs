@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use proto::envelope::EnvelopeError;
-use proto::{Envelope, LayoutRef, Location, limits};
+use proto::{Envelope, LayoutRef, Location, TaskResult, limits};
 use tokio::time::{sleep, timeout};
 
 use super::{PATIENCE, location, loose_task};
@@ -28,6 +29,9 @@ macro_rules! queue_suite {
             a_dropped_next_loses_nothing
             takers_that_give_up_at_any_moment_lose_nothing
             a_waiting_taker_is_woken_for_every_message
+            what_is_released_waits_again_and_the_next_taker_begins_anew
+            a_message_that_cannot_be_read_is_parked_and_those_behind_it_come
+            many_messages_are_published_at_once
         }
     };
     ($make:expr; $($name:ident)+) => {$(
@@ -110,9 +114,9 @@ pub async fn results_and_dead_letters_come_back_until_they_are_acked(queue: Arc<
 
 /// A message is delivered on the lane on which it was published.
 pub async fn lanes_are_apart(queue: Arc<dyn Queue>) {
-    for lane in [Lane::Tasks, Lane::Results, Lane::DeadTasks] {
+    for lane in Lane::ALL {
         let message = publish(&*queue, lane).await;
-        for other in [Lane::Tasks, Lane::Results, Lane::DeadTasks] {
+        for other in Lane::ALL {
             depth_becomes(&*queue, other, u64::from(other == lane)).await;
         }
         let delivery = next(&*queue, lane).await;
@@ -211,8 +215,72 @@ pub async fn a_waiting_taker_is_woken_for_every_message(queue: Arc<dyn Queue>) {
     }
 }
 
+/// Whoever stops taking holds nothing back but what is in somebody's hands.
+pub async fn what_is_released_waits_again_and_the_next_taker_begins_anew(queue: Arc<dyn Queue>) {
+    for lane in Lane::ALL {
+        for _ in 0..3 {
+            publish(&*queue, lane).await;
+        }
+        let held = next(&*queue, lane).await;
+        queue.release(lane).await;
+        depth_becomes(&*queue, lane, 2).await;
+        held.ack().await.unwrap();
+        for _ in 0..2 {
+            next(&*queue, lane).await.ack().await.unwrap();
+        }
+
+        // What comes for a taker that has gone is not kept either.
+        let waiting = begun(&queue, lane).await;
+        publish(&*queue, lane).await;
+        drop(waiting);
+        queue.release(lane).await;
+        queue.release(lane).await;
+        depth_becomes(&*queue, lane, 1).await;
+        next(&*queue, lane).await.ack().await.unwrap();
+        depth_becomes(&*queue, lane, 0).await;
+    }
+}
+
+/// It may have been written by a newer release: it is not given to anybody, and not lost.
+pub async fn a_message_that_cannot_be_read_is_parked_and_those_behind_it_come(queue: Arc<dyn Queue>) {
+    for (lane, other) in [(Lane::Tasks, Lane::Results), (Lane::Results, Lane::Tasks), (Lane::DeadTasks, Lane::Results)]
+    {
+        let parked = queue.parked().await.unwrap();
+        queue.publish(lane, &message(other)).await.unwrap();
+        let readable = publish(&*queue, lane).await;
+        let delivery = next(&*queue, lane).await;
+        assert_eq!(delivery.envelope(), &readable);
+        delivery.ack().await.unwrap();
+        depth_becomes(&*queue, lane, 0).await;
+        assert_eq!(queue.parked().await.unwrap(), parked + 1);
+    }
+}
+
+/// Whoever publishes need not wait for one message before the next one.
+pub async fn many_messages_are_published_at_once(queue: Arc<dyn Queue>) {
+    let sent: Vec<_> = (0..300).map(|_| message(Lane::Tasks)).collect();
+    try_join_all(sent.iter().map(|message| queue.publish(Lane::Tasks, message))).await.unwrap();
+    depth_becomes(&*queue, Lane::Tasks, 300).await;
+    let mut received = BTreeSet::new();
+    for _ in 0..300 {
+        let delivery = next(&*queue, Lane::Tasks).await;
+        received.insert(delivery.envelope().id().to_owned());
+        delivery.ack().await.unwrap();
+    }
+    assert_eq!(received, sent.iter().map(|message| message.id().to_owned()).collect());
+}
+
+/// A message of a lane.
+pub fn message(lane: Lane) -> Envelope {
+    let task = loose_task(location("docker.io/library/alpine:3.22"));
+    match lane {
+        Lane::Tasks | Lane::DeadTasks => Envelope::of_task(&task).unwrap(),
+        Lane::Results => Envelope::of_result(&TaskResult::new(&task, Vec::new())).unwrap(),
+    }
+}
+
 async fn publish(queue: &dyn Queue, lane: Lane) -> Envelope {
-    let message = Envelope::of_task(&loose_task(location("docker.io/library/alpine:3.22"))).unwrap();
+    let message = message(lane);
     queue.publish(lane, &message).await.unwrap();
     message
 }

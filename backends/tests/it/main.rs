@@ -7,6 +7,7 @@ mod ledger_file;
 mod ledger_redis;
 mod postgres;
 mod postgres_outages;
+mod rabbit;
 mod servers;
 mod sqlite_file;
 
