@@ -1,8 +1,10 @@
 //! Gives finished runs their report.
 
 use daemon::crash::{Effect, around};
+use daemon::run_span;
 use jiff::Timestamp;
 
+use crate::account;
 use crate::coordinator::Coordinator;
 use crate::error::CoordinatorError;
 use crate::report;
@@ -14,11 +16,14 @@ impl Coordinator {
             self.store.postpone_deferred(run.id, now).await?;
         }
         for run in self.store.closable_runs().await? {
+            let span = run_span!("close", run.id);
             around(Effect::RunFinish, self.store.finish_run(run.id, now)).await?;
             // Read again: the report quotes how and when it ended.
             let run = self.store.run(run.id).await?;
             let report = report::write(&self.store, &run, &self.reports).await?;
             around(Effect::ReportNote, self.store.set_report(run.id, &report)).await?;
+            drop(span);
+            account::close(&run);
             self.run_reported.notify_waiters();
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use backends::store::{ReportRow, Waiting};
 use backends::{Queue, Store};
+use daemon::Metrics;
 use daemon::crash::{Effect, around};
 use jiff::Timestamp;
 use proto::{Failure, RunId, limits};
@@ -75,6 +76,7 @@ pub struct Coordinator {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) client: Client,
     pub(crate) pace: Pace,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) reports: PathBuf,
     pub(crate) events: broadcast::Sender<Event>,
     /// When the Queue's lane of tasks was seen empty, since lost ones were last looked for.
@@ -95,6 +97,7 @@ impl Coordinator {
             queue,
             client,
             pace,
+            metrics: Arc::default(),
             reports,
             events: broadcast::Sender::new(EVENTS_KEPT),
             seen_empty: Mutex::default(),
@@ -102,6 +105,12 @@ impl Coordinator {
             run_finished: Notify::new(),
             run_reported: Notify::new(),
         }
+    }
+
+    /// The same, counting in `metrics`.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Hears of what ends from now on.

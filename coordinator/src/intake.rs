@@ -43,10 +43,14 @@ impl Coordinator {
             only: submission.only,
             started_at: Timestamp::now(),
         };
+        let (id, job) = (run.id, run.job.as_str());
+        let span = tracing::info_span!("submit", run.id = %id, job);
+        daemon::trace::begin(&span, id.as_u128());
         around(Effect::RunCreate, self.store.create_run(&run)).await?;
         for warning in file.warnings.lines() {
             self.store.add_warning(run.id, &warning).await?;
         }
-        Ok(run.id)
+        tracing::info!(run.id = %id, job, "run {id} of job `{job}` begins");
+        Ok(id)
     }
 }

@@ -13,8 +13,10 @@
 //! - `collect`: results come back and are recorded
 //! - `closing`: a finished run gets its report
 //! - [`report`]: the account of a run
+//! - `account`: what is counted and told of runs
 //! - [`Coordinator`]: all of it together
 
+mod account;
 pub mod audit;
 mod closing;
 mod collect;

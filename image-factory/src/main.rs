@@ -15,7 +15,7 @@ mod records;
 mod summary;
 mod text;
 
-use daemon::telemetry::Format;
+use daemon::telemetry::{Format, Settings};
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
@@ -27,7 +27,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> std::process::ExitCode {
     let cli = Cli::read();
     let format = cli.log_format();
-    daemon::telemetry::init(format, || progress::LogWriter);
+    let settings = Settings { format, filter: "warn", service: "image-factory" };
+    // Flushed at the very end, when nothing is done any more.
+    let _telemetry = daemon::telemetry::init(&settings, || progress::LogWriter);
     progress::clear_on_panic();
     if format == Format::Json {
         progress::make_lines_events();

@@ -44,7 +44,11 @@ impl Worker {
         attempts.close();
         tokio::select! {
             () = attempts.wait() => {}
-            () = tokio::time::sleep(self.drain_grace) => interrupt.cancel(),
+            () = tokio::time::sleep(self.drain_grace) => {
+                let (attempts, grace) = (attempts.len(), self.drain_grace.as_secs_f64());
+                tracing::warn!("{attempts} attempts did not end within {grace} s, and are given back");
+                interrupt.cancel();
+            }
             () = shutdown.stop.cancelled() => {}
         }
         attempts.wait().await;
@@ -59,20 +63,25 @@ impl Worker {
         attempts: &TaskTracker,
     ) -> Result<(), QueueError> {
         let slots = Arc::new(Semaphore::new(self.slots));
+        let metrics = &self.tools.metrics;
+        metrics.slots.set(self.slots as f64, []);
+        metrics.slots_busy.set(0.0, []);
         loop {
             // Capacity first: never hold what we cannot run.
             let Some(slot) = unless(drain, acquire(&slots, 1)).await else { return Ok(()) };
             let Some(delivery) = unless(drain, self.queue.next(Lane::Tasks)).await else { return Ok(()) };
-            let delivery = delivery?;
+            let delivery = delivery.inspect_err(|_| metrics.queue_failures.add(1, ["tasks", "next"]))?;
+            metrics.deliveries.add(1, [if delivery.count() > 1 { "again" } else { "first" }]);
             // A solo attempt runs beside nothing. Waiting here, where deliveries are taken one by one, cannot lock up
             // with another that waits for the same slots.
             let is_solo = delivery.envelope().task().is_ok_and(|task| task.solo);
             let others = if is_solo { self.slots - 1 } else { 0 };
             let Some(others) = unless(drain, acquire(&slots, others)).await else { return Ok(()) };
+            let busy = metrics.slots_busy.hold([]);
             let job = handle(self.queue.clone(), self.tools.clone(), delivery, interrupt.clone());
             attempts.spawn(async move {
                 job.await;
-                drop((slot, others));
+                drop((busy, slot, others));
             });
         }
     }
@@ -92,11 +101,13 @@ async fn acquire(slots: &Arc<Semaphore>, count: usize) -> Option<OwnedSemaphoreP
 /// duplicate and never a loss.
 async fn handle(queue: Arc<dyn Queue>, tools: Tools, delivery: Delivery, interrupt: CancellationToken) {
     let id = delivery.envelope().id().to_owned();
+    let failed = |lane, action| tools.metrics.queue_failures.add(1, [lane, action]);
     let task = match delivery.envelope().task() {
         Ok(task) => task,
         Err(error) => {
             // Not acked: the queue delivers it again, and then hands it to the coordinator as a dead letter.
             tracing::error!(message.id = id, "read task {id}: {}", ErrorChain(&error));
+            failed("tasks", "read");
             return;
         }
     };
@@ -111,10 +122,11 @@ async fn handle(queue: Arc<dyn Queue>, tools: Tools, delivery: Delivery, interru
         }
     };
     let settled = match published {
-        Ok(()) => around(Effect::TaskAck, delivery.ack()).await,
-        Err(error) => Err(error),
+        Ok(()) => around(Effect::TaskAck, delivery.ack()).await.map_err(|error| ("tasks", "ack", error)),
+        Err(error) => Err(("results", "publish", error)),
     };
-    if let Err(error) = settled {
+    if let Err((lane, action, error)) = settled {
+        failed(lane, action);
         tracing::warn!(message.id = id, "settle {id}: {}", ErrorChain(&error));
     }
 }

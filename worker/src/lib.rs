@@ -18,9 +18,11 @@
 //! - [`ContentStore`]: blobs for several destinations, for all attempts
 //! - `source`: what is read of the source, each manifest once
 //! - `platforms`: which children of an index are carried, and what becomes of it
+//! - `account`: what is counted and told of an attempt that is over
 //! - [`Activity`]: what moves right now, for a display
 //! - `failure`: from errors to what crosses the wire
 
+mod account;
 mod activity;
 mod attempt;
 mod consumer;
