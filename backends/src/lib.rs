@@ -22,8 +22,8 @@ pub mod rabbit;
 pub mod store;
 
 pub use evidence::{Evidence, EvidenceError};
-pub use ledger::{Beat, Holders, Lease, Ledger, LocalLedger, RedisLedger, RedisSettings};
 pub use health::Health;
+pub use ledger::{Beat, Holders, Lease, Ledger, LocalLedger, RedisLedger, RedisSettings};
 pub use memory::MemoryQueue;
 pub use queue::{Delivery, Lane, Queue, QueueError};
 pub use rabbit::{RabbitQueue, RabbitSettings};

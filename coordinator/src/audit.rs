@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use backends::store::{Candidate, Kept, NewDestination, NewTask, affordable};
 use backends::{Store, StoreError};
 use daemon::crash::{Effect, around};
+use daemon::run_span;
 use jiff::Timestamp;
 use jobfile::Job;
 use proto::task::Fingerprint;
 use proto::{ImageRef, LayoutRef, Location, RunId};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::coordinator::Coordinator;
 use crate::error::CoordinatorError;
@@ -87,7 +89,8 @@ impl Coordinator {
         audit: &Audit,
         stop: &CancellationToken,
     ) -> Result<(), CoordinatorError> {
-        if let Some(written) = stop.run_until_cancelled(self.write_audits(run, job, audit)).await {
+        let all = self.write_audits(run, job, audit).instrument(run_span!("expand", run));
+        if let Some(written) = stop.run_until_cancelled(all).await {
             written?;
             around(Effect::RunExpanded, self.store.set_expanded(run, Timestamp::now())).await?;
             self.run_finished.notify_one();

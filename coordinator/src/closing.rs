@@ -1,8 +1,10 @@
 //! Gives finished runs their report.
 
 use daemon::crash::{Effect, around};
+use daemon::run_span;
 use jiff::Timestamp;
 
+use crate::account;
 use crate::coordinator::Coordinator;
 use crate::error::CoordinatorError;
 
@@ -16,11 +18,14 @@ impl Coordinator {
             }
         }
         for run in self.store.closable_runs().await? {
+            let span = run_span!("close", run.id);
             around(Effect::RunFinish, self.store.finish_run(run.id, now)).await?;
             // Read again: the report quotes how and when it ended.
             let run = self.store.run(run.id).await?;
             let report = self.reports.write(&self.store, &run).await?;
             around(Effect::ReportNote, self.store.set_report(run.id, &report)).await?;
+            drop(span);
+            account::close(&run);
             self.run_reported.notify_waiters();
         }
         Ok(())

@@ -3,12 +3,14 @@
 use backends::store::Recorded;
 use backends::{Delivery, Lane};
 use daemon::crash::{Effect, around};
+use daemon::run_span;
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use proto::{TaskId, limits};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::account::spans_of;
 use crate::coordinator::{Coordinator, Event, Failures};
 use crate::error::CoordinatorError;
 
@@ -67,6 +69,9 @@ impl Coordinator {
     /// next attempt runs alone, and only that one counts.
     pub(crate) async fn take_up(&self, letter: Delivery, now: Timestamp) -> Result<(), CoordinatorError> {
         let task = letter.envelope().task()?;
+        let (run, id, attempt) = (task.run, task.id, task.attempt);
+        self.metrics.dead_letters.add(1, []);
+        tracing::warn!(run.id = %run, task.id = %id, attempt = attempt.0, "nobody answered for attempt {attempt} of task {id}");
         self.store.dead_letter(task.id, task.attempt, now).await?;
         self.tell(&[task.id]).await?;
         letter.ack().await?;
@@ -75,12 +80,15 @@ impl Coordinator {
 
     async fn record(&self, batch: Vec<Delivery>, now: Timestamp) -> Result<(), CoordinatorError> {
         let results: Vec<_> = batch.iter().map(|delivery| delivery.envelope().result()).collect::<Result<_, _>>()?;
+        let _spans = spans_of(results.iter().map(|result| result.run), |run, tasks| run_span!("collect", run, tasks));
         let recorded = around(Effect::ResultsRecord, self.store.record(&results, now)).await?;
+        recorded.iter().for_each(|recorded| self.metrics.results.add(1, [recorded.as_str()]));
         // What was up to date makes most of a run, and the report tells of it.
         let news = recorded.iter().zip(&results).filter(|(recorded, _)| **recorded == Recorded::First);
         self.tell(&news.map(|(_, result)| result.task).collect::<Vec<_>>()).await?;
         for delivery in batch {
-            around(Effect::ResultAck, delivery.ack()).await?;
+            let acked = around(Effect::ResultAck, delivery.ack()).await;
+            acked.inspect_err(|_| self.metrics.queue_failures.add(1, ["results", "ack"]))?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use backends::store::{ReportRow, Waiting};
 use backends::{Ledger, Queue, Store};
+use daemon::Metrics;
 use daemon::crash::{Effect, around};
 use jiff::Timestamp;
 use proto::{Failure, RunId, limits};
@@ -77,6 +78,7 @@ pub struct Coordinator {
     pub(crate) store: Store,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) pace: Pace,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) reports: Reports,
     /// What is heard of the workers of a fleet; none where there is one, in this process.
     pub(crate) crew: Option<Arc<dyn Ledger>>,
@@ -98,6 +100,7 @@ impl Coordinator {
             store,
             queue,
             pace,
+            metrics: Arc::default(),
             reports,
             crew: None,
             events: broadcast::Sender::new(EVENTS_KEPT),
@@ -112,6 +115,12 @@ impl Coordinator {
     #[must_use]
     pub fn with_crew(self, ledger: Arc<dyn Ledger>) -> Self {
         Self { crew: Some(ledger), ..self }
+    }
+
+    /// The same, counting in `metrics`.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Hears of what ends from now on.

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use backends::Lane;
 use daemon::crash::{Effect, around};
+use daemon::run_span;
 use jiff::Timestamp;
 use proto::{Envelope, limits};
 
+use crate::account::spans_of;
 use crate::coordinator::Coordinator;
 use crate::error::CoordinatorError;
 
@@ -21,9 +23,11 @@ impl Coordinator {
         let published = self.store.published().await?;
         let room = self.window().await.saturating_sub(published);
         let tasks = around(Effect::TasksTake, self.store.take_ready(room, now)).await?;
+        let _spans = spans_of(tasks.iter().map(|task| task.run), |run, tasks| run_span!("dispatch", run, tasks));
         for task in &tasks {
             let envelope = Envelope::of_task(task)?;
-            around(Effect::TaskPublish, self.queue.publish(Lane::Tasks, &envelope)).await?;
+            let published = around(Effect::TaskPublish, self.queue.publish(Lane::Tasks, &envelope)).await;
+            published.inspect_err(|_| self.metrics.queue_failures.add(1, ["tasks", "publish"]))?;
         }
         around(Effect::TasksMark, self.store.mark_published(&tasks)).await?;
         // What could not be handed out at all was closed by the Store, and may have been the last.

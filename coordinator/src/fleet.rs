@@ -1,4 +1,5 @@
-//! What the coordinator of a fleet does beside handing out and recording: it expands what others began, and cleans up.
+//! What the coordinator of a fleet does beside handing out and recording: it expands what others began, starts
+//! what is due, and cleans up.
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::coordinator::{Coordinator, Failures};
 use crate::error::CoordinatorError;
+use crate::scheduling::Jobs;
 
 /// How often it is looked for what is kept no longer.
 const CLEAN_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -25,6 +27,8 @@ pub struct Fleet {
     pub options: Options,
     /// How long what runs did is kept.
     pub retention: Retention,
+    /// The jobs in force, of which those with a schedule are started.
+    pub jobs: Jobs,
 }
 
 /// How long what runs did is kept after their ends.
@@ -52,6 +56,7 @@ impl Coordinator {
         tokio::try_join!(
             self.run(stop),
             self.expand_until(&fleet.evidence, &fleet.options, stop),
+            self.schedule_until(&fleet.jobs, &fleet.evidence, stop),
             self.clean_until(fleet.retention, stop),
         )?;
         Ok(())

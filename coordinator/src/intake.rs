@@ -6,7 +6,7 @@ use backends::store::{Begun, NewRun, Pinned};
 use backends::{Evidence, Store};
 use daemon::crash::{Effect, around};
 use jiff::Timestamp;
-use jobfile::{JobFile, Pack};
+use jobfile::JobFile;
 use proto::{Bundle, RunId};
 
 use crate::coordinator::Coordinator;
@@ -44,16 +44,12 @@ pub struct Request {
 /// How long a run of a fleet may last whose job does not say.
 const MAX_DURATION: Duration = Duration::from_secs(8 * 60 * 60);
 
-/// The run of a fleet that `request` is to become, of `file`, which was read from `pack`. What it works by is kept in
-/// evidence, before anybody can begin with it.
+/// The run of a fleet that `request` is to become, of `file`. What it works by is kept in evidence, before anybody can begin
+/// with it.
 ///
 /// # Errors
 /// The evidence store does not take it, or the file has no such job.
-pub async fn prepare(
-    evidence: &Evidence,
-    (file, pack): (&JobFile, &Pack),
-    request: Request,
-) -> Result<NewRun, CoordinatorError> {
+pub async fn prepare(evidence: &Evidence, file: &JobFile, request: Request) -> Result<NewRun, CoordinatorError> {
     let Request { submission, extent, key } = request;
     let id = RunId::new();
     let Some(job) = job_of(file, &submission.job) else {
@@ -64,12 +60,12 @@ pub async fn prepare(
     let closes = job.window.as_ref().map(|window| window.ends(now));
     let bundle = Bundle { access: file.access.clone() }.to_json();
     let bundle = bundle.map_err(|source| CoordinatorError::Document { what: "write", source })?;
-    let order = Order { pack: pack.clone(), job: submission.job.clone(), extent };
+    let order = Order { pack: file.pack.clone(), job: submission.job.clone(), extent };
     let pinned = Pinned { order: order.keep(evidence).await?, bundle: evidence.keep(bundle).await? };
     Ok(NewRun {
         key,
         max_concurrency: job.max_concurrency,
-        deadline: Some(closes.map_or(lasts, |closes| closes.min(lasts))),
+        deadline: Some(closes.map_or(lasts, |closes: Timestamp| closes.min(lasts))),
         pinned: Some(pinned),
         ..new_run(file, submission, id, now)
     })
@@ -82,11 +78,19 @@ pub async fn prepare(
 pub async fn begin(store: &Store, file: &JobFile, run: &NewRun) -> Result<Begun, CoordinatorError> {
     let begun = around(Effect::RunCreate, store.create_run(run)).await?;
     if begun.is_new {
+        tell_begun(run);
         for warning in file.warnings.lines() {
             store.add_warning(begun.run, &warning).await?;
         }
     }
     Ok(begun)
+}
+
+/// Says that a run has begun, in the log and in its trace.
+pub(crate) fn tell_begun(run: &NewRun) {
+    let (id, job) = (run.id, run.job.as_str());
+    daemon::trace::begin(&tracing::info_span!("submit", run.id = %id, job), id.as_u128());
+    tracing::info!(run.id = %id, job, "run {id} of job `{job}` begins");
 }
 
 /// A run with no bounds but its job's end.

@@ -17,10 +17,12 @@
 //! - `collect`: results come back and are recorded
 //! - `closing`: a finished run gets its report
 //! - [`report`]: the account of a run
+//! - `account`: what is counted and told of runs
 //! - [`Coordinator`]: all of it together
 //! - [`Fleet`]: what the coordinator of a fleet does beside that, `expanding` what others began
 //! - [`lead()`]: who of several does it
 
+mod account;
 pub mod audit;
 pub mod catalogue;
 mod closing;
@@ -37,6 +39,7 @@ mod lead;
 mod order;
 pub mod report;
 pub mod schedule;
+mod scheduling;
 #[cfg(test)]
 mod simulation;
 pub mod survey;
@@ -46,3 +49,4 @@ pub use error::CoordinatorError;
 pub use fleet::{Fleet, Retention};
 pub use lead::{LeadTimes, lead};
 pub use order::{Extent, Order, job_of};
+pub use scheduling::Jobs;

@@ -13,7 +13,7 @@ use crate::catalogue::CatalogueJob;
 use crate::coordinator::{Coordinator, Failures};
 use crate::error::CoordinatorError;
 use crate::expand::Only;
-use crate::intake::{Request, Submission, prepare};
+use crate::intake::{Request, Submission, prepare, tell_begun};
 use crate::order::Extent;
 use crate::schedule::{Due, Runs, Seen, Step, look};
 
@@ -84,7 +84,10 @@ impl Coordinator {
             Step::Wait => {}
             Step::Skip(reason) => {
                 let reason = reason.as_str();
-                tracing::warn!(job = name, "the run of job {name} that was due at {due_at} is left out, because {reason}");
+                tracing::warn!(
+                    job = name,
+                    "the run of job {name} that was due at {due_at} is left out, because {reason}"
+                );
                 self.store.settle_schedule(name, due_at).await?;
             }
             Step::Start => {
@@ -108,7 +111,7 @@ impl Coordinator {
                         let warning = format!("this run stands for all that were due since {}", due.first);
                         self.store.add_warning(begun.run, &warning).await?;
                     }
-                    tracing::info!(run.id = %begun.run, job = name, "job {name} starts, due at {due_at}");
+                    tell_begun(&run);
                 }
             }
         }

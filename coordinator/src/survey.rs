@@ -8,6 +8,7 @@ use std::sync::Arc;
 use backends::store::{NewTask, Unchanged};
 use backends::{Store, StoreError};
 use daemon::crash::{Effect, around};
+use daemon::run_span;
 use futures_util::{StreamExt, future, stream};
 use jiff::Timestamp;
 use jobfile::{Job, RepositoryLocation, Source};
@@ -16,6 +17,7 @@ use proto::{Failure, Location, Repository, RunId};
 use registry::{Client, Kind, Tags};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::coordinator::{Coordinator, Event};
 use crate::error::CoordinatorError;
@@ -83,7 +85,7 @@ impl Coordinator {
             stream::iter(reached).for_each_concurrent(CONCURRENCY, list).await;
             Ok(())
         };
-        let all = future::try_join(list, self.write_expansions(run, only, listed));
+        let all = future::try_join(list, self.write_expansions(run, only, listed)).instrument(run_span!("expand", run));
         if let Some(((), met)) = stop.run_until_cancelled(all).await.transpose()? {
             for warning in only.warnings(job, &met) {
                 self.store.add_warning(run, &warning).await?;

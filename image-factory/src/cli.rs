@@ -7,8 +7,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use daemon::telemetry::Format;
 
 use crate::commands::{
-    check, completions, copy, demo, doctor, failures, plan, report, retry, run, runs, schema, show, status, tags,
-    verify, why,
+    check, completions, coordinator, copy, demo, doctor, failures, plan, report, retry, run, runs, schema, show,
+    status, tags, verify, why, worker,
 };
 
 /// Mirrors container images between registries: checked, resumable, with a report.
@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Why(why::WhyArgs),
     Retry(retry::RetryArgs),
     Verify(verify::VerifyArgs),
+    Coordinator(coordinator::CoordinatorArgs),
+    Worker(worker::WorkerArgs),
     Demo(demo::DemoArgs),
     Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod coordinator;
 pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod doctor;
@@ -17,3 +18,4 @@ pub(crate) mod status;
 pub(crate) mod tags;
 pub(crate) mod verify;
 pub(crate) mod why;
+pub(crate) mod worker;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use backends::rabbit::{PREFIX, RabbitQueue, RabbitSettings, RabbitTls};
 use backends::store::PostgresSettings;
-use backends::{Evidence, RedisLedger, RedisSettings, Store};
+use backends::{Evidence, Queue as _, RedisLedger, RedisSettings, Store};
 use clap::Args;
+use daemon::{ErrorChain, Health, Metrics, Shutdown};
 
 use crate::exit::UsageError;
 
@@ -24,7 +25,13 @@ pub(crate) struct QueueArgs {
     user: Option<String>,
 
     /// File with the user's password.
-    #[arg(long = "queue-password-file", id = "password_file", value_name = "FILE", env = "IMAGE_FACTORY_QUEUE_PASSWORD_FILE", requires = "user")]
+    #[arg(
+        long = "queue-password-file",
+        id = "password_file",
+        value_name = "FILE",
+        env = "IMAGE_FACTORY_QUEUE_PASSWORD_FILE",
+        requires = "user"
+    )]
     password: Option<PathBuf>,
 
     /// PEM file of the authority that signs the broker's certificate; without it the system's are trusted.
@@ -36,7 +43,13 @@ pub(crate) struct QueueArgs {
     cert: Option<PathBuf>,
 
     /// PEM file of its key.
-    #[arg(long = "queue-key-file", id = "key", value_name = "FILE", env = "IMAGE_FACTORY_QUEUE_KEY_FILE", requires = "cert")]
+    #[arg(
+        long = "queue-key-file",
+        id = "key",
+        value_name = "FILE",
+        env = "IMAGE_FACTORY_QUEUE_KEY_FILE",
+        requires = "cert"
+    )]
     key: Option<PathBuf>,
 
     /// How the names of our queues begin, so that several factories share a broker.
@@ -47,7 +60,7 @@ pub(crate) struct QueueArgs {
 impl QueueArgs {
     /// Begins to connect, as `name`; says also where.
     pub(crate) fn open(&self, name: &str) -> anyhow::Result<(Arc<RabbitQueue>, String)> {
-        let usage = |error| UsageError(format!("--queue: {}", daemon::ErrorChain(&error)));
+        let usage = |error| UsageError(format!("--queue: {}", ErrorChain(&error)));
         let mut settings = RabbitSettings::new(&self.url).map_err(usage)?.with_name(name);
         settings = settings.with_prefix(&self.prefix).map_err(usage)?;
         if let (Some(user), Some(file)) = (&self.user, &self.password) {
@@ -87,8 +100,12 @@ impl LedgerArgs {
     /// The ledger, reached or not.
     pub(crate) fn open(&self) -> anyhow::Result<Arc<RedisLedger>> {
         let password = self.password.as_deref().map(secret).transpose()?;
-        let settings =
-            RedisSettings { password, ca_file: self.ca.clone(), prefix: self.prefix.clone(), ..RedisSettings::new(&self.url) };
+        let settings = RedisSettings {
+            password,
+            ca_file: self.ca.clone(),
+            prefix: self.prefix.clone(),
+            ..RedisSettings::new(&self.url)
+        };
         Ok(Arc::new(RedisLedger::new(settings)))
     }
 }
@@ -109,7 +126,7 @@ impl EvidenceArgs {
     /// The place, reached or not.
     pub(crate) fn open(&self) -> anyhow::Result<(Evidence, String)> {
         let evidence = Evidence::open(&self.place, std::env::vars());
-        let evidence = evidence.map_err(|error| UsageError(format!("--evidence: {}", daemon::ErrorChain(&error))))?;
+        let evidence = evidence.map_err(|error| UsageError(format!("--evidence: {}", ErrorChain(&error))))?;
         Ok((evidence, self.place.clone()))
     }
 }
@@ -133,11 +150,6 @@ impl StoreArgs {
         let password = self.password.as_deref().map(secret).transpose()?;
         Ok(PostgresSettings { password, ..PostgresSettings::from(self.url.as_str()) })
     }
-
-    /// Connects to it.
-    pub(crate) async fn open(&self) -> anyhow::Result<Store> {
-        Ok(Store::connect(self.settings()?).await?)
-    }
 }
 
 /// What a file holds, without the end of its line.
@@ -151,4 +163,29 @@ pub(crate) fn process_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "worker" } else { host.trim() };
     format!("{host}-{}-{:06x}", std::process::id(), fastrand::u32(..0x0100_0000))
+}
+
+/// What a process of a fleet answers about itself: ready while queue and evidence can be used.
+pub(crate) fn health(
+    metrics: &Arc<Metrics>,
+    shutdown: &Shutdown,
+    (queue, queue_address): (&Arc<RabbitQueue>, &str),
+    (evidence, place): (&Evidence, &str),
+) -> Health {
+    let (queue, evidence) = (queue.clone(), evidence.clone());
+    let queue_state = move || {
+        let health = queue.health();
+        async move {
+            match health {
+                backends::Health::Ready => Ok(()),
+                backends::Health::NotReady(why) => Err(why),
+            }
+        }
+    };
+    let evidence_state = move || {
+        let evidence = evidence.clone();
+        async move { evidence.health().await.map_err(|error| ErrorChain(&error).to_string()) }
+    };
+    let health = Health::new(metrics.clone(), shutdown);
+    health.depends_on("queue", queue_address, queue_state).depends_on("evidence", place, evidence_state)
 }

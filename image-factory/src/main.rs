@@ -8,6 +8,7 @@ mod embedded;
 mod exit;
 mod files;
 mod find;
+mod fleet;
 mod machine;
 mod plan;
 mod progress;
@@ -15,7 +16,7 @@ mod records;
 mod summary;
 mod text;
 
-use daemon::telemetry::Format;
+use daemon::telemetry::{Format, Settings};
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
@@ -27,7 +28,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> std::process::ExitCode {
     let cli = Cli::read();
     let format = cli.log_format();
-    daemon::telemetry::init(format, || progress::LogWriter);
+    let settings = Settings { format, filter: "warn", service: "image-factory" };
+    // Flushed at the very end, when nothing is done any more.
+    let _telemetry = daemon::telemetry::init(&settings, || progress::LogWriter);
     progress::clear_on_panic();
     if format == Format::Json {
         progress::make_lines_events();
@@ -65,6 +68,8 @@ async fn start(cli: Cli) -> anyhow::Result<Exit> {
         Command::Why(args) => commands::why::run(args).await,
         Command::Retry(args) => commands::retry::run(args).await,
         Command::Verify(args) => commands::verify::run(args).await,
+        Command::Coordinator(args) => commands::coordinator::run(args).await,
+        Command::Worker(args) => commands::worker::run(args).await,
         Command::Demo(args) => commands::demo::run(args).await,
         Command::Schema(args) => commands::schema::run(&args),
         Command::Completions(args) => commands::completions::run(&args),

@@ -37,6 +37,11 @@ impl fmt::Display for Attempt {
 }
 
 impl RunId {
+    /// All its digits: the id of the run's trace. So neither tasks nor results carry one.
+    pub fn as_u128(&self) -> u128 {
+        self.0.as_u128()
+    }
+
     /// The last eight digits, which are random: what a person types (the first digits are a time).
     pub fn short(&self) -> String {
         let text = self.0.simple().to_string();

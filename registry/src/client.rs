@@ -31,7 +31,7 @@ struct Shared {
 }
 
 /// Where one registry is set up, by the first who needs it.
-type Place = Arc<OnceCell<Arc<Registry>>>;
+pub(crate) type Place = Arc<OnceCell<Arc<Registry>>>;
 
 type Lock = Arc<tokio::sync::Mutex<()>>;
 
@@ -61,6 +61,10 @@ impl Client {
             Registry::new(host, settings, &access.network, options.clone(), uploads.clone()).await.map(Arc::new)
         };
         place.get_or_try_init(new).await.cloned()
+    }
+
+    pub(crate) fn registries(&self) -> &Mutex<HashMap<(Host, Option<usize>), Place>> {
+        &self.0.registries
     }
 
     pub(crate) fn uploads(&self) -> &TaskTracker {

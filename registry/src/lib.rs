@@ -7,7 +7,7 @@
 //! - [`Place`]: a registry, a layout or an archive, under the same verbs
 //! - `transport`: one registry under one set of settings: authorization, retries
 //! - `budget`: how many requests, bytes and pulls there may be, and whoever waits for them
-//! - `wire`: one request: timeouts, redirects, errors told apart (`unanswered`); below it `tls`, `proxy`, `dns`
+//! - `wire`: one `request`: timeouts, redirects, errors told apart (`unanswered`); below it `tls`, `proxy`, `dns`
 //! - `tags`: the tags of a repository, with their digests where the vendor lists them
 //! - `pages`: how listings go on
 //! - `auth`: credentials, challenges, tokens
@@ -32,6 +32,7 @@ mod place;
 mod proof;
 mod proxy;
 mod referrers;
+mod request;
 mod secrets;
 mod tags;
 mod tls;
@@ -40,7 +41,7 @@ mod unanswered;
 mod wire;
 
 pub use blobs::{BlobSource, BlobStream, Progress, PushError, Pushed};
-pub use budget::{Action, ActionView, BudgetView, PullsView};
+pub use budget::{Action, ActionView, BudgetView, PullsView, Tally};
 pub use capabilities::Capabilities;
 pub use check::Check;
 pub use client::Client;

@@ -1,6 +1,6 @@
 //! Where images are read from and written to: a repository at a registry, a layout folder, or an archive.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use futures_util::future;
 use proto::content::Referrers;
 use proto::task::Sidecars;
-use proto::{Descriptor, Digest, ImageRef, LayoutRef, Location, Manifest, Reference, Repository, Tag};
+use proto::{Descriptor, Digest, Host, ImageRef, LayoutRef, Location, Manifest, Reference, Repository, Tag};
 
 use crate::blobs::{BlobSource, BlobStream, Progress, PushError, Pushed};
+use crate::budget::{Action, Tally};
 use crate::client::Client;
 use crate::error::Error;
 use crate::layout::{Archive, Layout, sibling};
@@ -54,6 +55,11 @@ impl Places {
     /// As [`Client::settled`].
     pub async fn settled(&self) {
         self.client.settled().await;
+    }
+
+    /// As [`Client::tally`].
+    pub fn tally(&self) -> BTreeMap<(Host, Action), Tally> {
+        self.client.tally()
     }
 
     /// Opens a place to read from it. At a registry nothing is asked yet.

@@ -9,6 +9,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Method, Url};
 use tokio::sync::OnceCell;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::auth::{self, Authenticator, Doors, Keyring, Scopes, secret};
 use crate::budget::{Budget, Exhausted, Slot, Ticket};
@@ -240,17 +241,23 @@ impl Registry {
 
     /// Waits until a request may be sent.
     pub(crate) async fn enter(&self, request: &Request) -> Result<Ticket, Error> {
+        let span = request.span(&self.host, &self.wire.secrets);
         let entered = self.budget.enter(request).await;
-        entered.map_err(|exhausted| self.exhausted(request, &exhausted))
+        entered.map(|ticket| ticket.traced_by(span)).map_err(|exhausted| self.exhausted(request, &exhausted))
     }
 
     /// Sends a request that may be sent now.
     pub(crate) async fn call_entered(
         &self,
-        mut ticket: Ticket,
+        ticket: Ticket,
         request: &Request,
         purpose: &Purpose,
     ) -> Result<Answer, Error> {
+        let span = ticket.span.clone();
+        self.send_entered(ticket, request, purpose).instrument(span).await
+    }
+
+    async fn send_entered(&self, mut ticket: Ticket, request: &Request, purpose: &Purpose) -> Result<Answer, Error> {
         let authorization = self.authorization(&request.url, purpose).await?;
         ticket.sending();
         let mut answer = self.wire.send(request, authorization.as_ref()).await?;
@@ -279,8 +286,19 @@ impl Registry {
 
     /// Sends a streaming body once. The caller holds a write slot.
     pub(crate) async fn upload(&self, request: &Request, purpose: &Purpose, upload: Upload) -> Result<Answer, Error> {
+        let span = request.span(&self.host, &self.wire.secrets);
         let entered = self.budget.enter_upload(request).await;
-        let mut ticket = entered.map_err(|exhausted| self.exhausted(request, &exhausted))?;
+        let ticket = entered.map_err(|exhausted| self.exhausted(request, &exhausted))?.traced_by(span.clone());
+        self.send_upload(ticket, request, purpose, upload).instrument(span).await
+    }
+
+    async fn send_upload(
+        &self,
+        mut ticket: Ticket,
+        request: &Request,
+        purpose: &Purpose,
+        upload: Upload,
+    ) -> Result<Answer, Error> {
         let authorization = self.authorization(&request.url, purpose).await?;
         ticket.sending();
         let answer = self.wire.upload(request, authorization.as_ref(), upload).await?;

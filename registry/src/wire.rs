@@ -8,12 +8,13 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, IF_NONE_MATCH, LOCATION, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 
-use crate::blobs::watch::Watch;
 use crate::budget::Slot;
 use crate::dns::Resolver;
 use crate::error::{Error, Kind, Told};
 use crate::options::Options;
 use crate::proxy::{Proxies, is_loopback};
+use crate::request::tried;
+pub(crate) use crate::request::{Request, Upload};
 use crate::secrets::Secrets;
 use crate::unanswered::not_answered;
 
@@ -31,33 +32,6 @@ pub(crate) struct Wire {
     options: Arc<Options>,
     /// What was sent, and must not be shown when it comes back.
     pub(crate) secrets: Secrets,
-}
-
-/// One request, that can be sent again.
-#[derive(Clone)]
-pub(crate) struct Request {
-    pub(crate) method: Method,
-    pub(crate) url: Url,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-}
-
-impl Request {
-    pub(crate) fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: HeaderMap::new(), body: Bytes::new() }
-    }
-
-    pub(crate) fn header(mut self, name: reqwest::header::HeaderName, value: HeaderValue) -> Self {
-        self.headers.append(name, value);
-        self
-    }
-}
-
-/// A body that streams, with its length, and the watch over its progress. It can be sent only once.
-pub(crate) struct Upload {
-    pub(crate) body: reqwest::Body,
-    pub(crate) length: u64,
-    pub(crate) watch: Arc<Watch>,
 }
 
 impl Wire {
@@ -173,7 +147,7 @@ impl Wire {
     }
 
     fn answer(&self, response: reqwest::Response, tried: String) -> Answer {
-        tracing::trace!(tried, status = response.status().as_u16(), "answered");
+        tracing::debug!(status = response.status().as_u16(), "{tried} was answered");
         let (options, secrets) = (self.options.clone(), self.secrets.clone());
         Answer { url: response.url().clone(), response, tried, options, secrets, slot: None }
     }
@@ -314,12 +288,6 @@ fn wait(text: &str) -> Option<Duration> {
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-fn tried(method: &Method, url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{method} {}://{host}{port}{}", url.scheme(), url.path())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -332,11 +300,5 @@ mod tests {
         assert!((3590..=3600).contains(&read), "{read}");
         assert_eq!(wait("Fri, 01 Jan 2021 00:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!((wait("soon"), wait("-1")), (None, None));
-    }
-
-    #[test]
-    fn a_url_is_named_without_user_and_query() {
-        let url = Url::parse("https://me:hush@host:8443/v2/x?sig=hush#hush").unwrap();
-        assert_eq!(tried(&Method::GET, &url), "GET https://host:8443/v2/x");
     }
 }

@@ -1,4 +1,5 @@
-//! Servers to test and show against, in process and on real sockets: an OCI registry and its token service.
+//! Servers to test and show against, in process and on real sockets: an OCI registry and its token service, and what takes
+//! traces.
 //!
 //! The client under test runs whole: it speaks HTTP, over TLS if asked, to a registry that follows the
 //! distribution-spec, that counts what it is asked, and that misbehaves on command.
@@ -21,6 +22,7 @@
 //! - [`registry`]: the registry, its [`Features`] and its handle [`Registry`]
 //! - [`store`]: what it holds, to be filled and read without HTTP
 //! - [`auth`]: who may do what, by password or by token
+//! - [`collector`]: what takes traces
 //! - [`cloud`]: what gives identities at AWS, Google Cloud, Azure and GitHub
 //! - [`faults`]: [`Fault`] rules that make it misbehave
 //! - [`log`]: what it was asked
@@ -30,6 +32,7 @@
 
 pub mod auth;
 pub mod cloud;
+pub mod collector;
 pub mod content;
 pub mod delay;
 pub mod faults;
@@ -47,6 +50,7 @@ mod synthetic;
 mod token;
 
 pub use auth::{Account, Accounts, Auth, Rights, Tokens};
+pub use collector::Collector;
 pub use content::{Image, Layer};
 pub use delay::{Delay, Line};
 pub use faults::{ActiveFault, Effect, Fault, RetryAfter};

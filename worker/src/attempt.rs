@@ -1,27 +1,43 @@
 //! One attempt from beginning to end: whatever happens within, a result comes out.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Instant;
 
+use daemon::run_span;
 use futures_util::FutureExt;
 use proto::outcome::{DestinationResult, End};
 use proto::task::{Mirror, TaskKind};
 use proto::{Class, Code, Failure, Task, TaskResult};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use tracing::field::Empty;
 
+use crate::account;
 use crate::context::{TaskContext, Tools};
 use crate::pipeline;
 
 /// Runs `task` once. Errors, panics, the deadline and `interrupt` become part of the result.
 pub async fn attempt(tools: &Tools, task: &Task, interrupt: CancellationToken) -> TaskResult {
     let TaskKind::Mirror(mirror) = &task.kind;
+    let (began, source) = (Instant::now(), &mirror.source);
+    let span = run_span!(
+        "attempt",
+        task.run,
+        task.id = %task.id,
+        attempt = task.attempt.0,
+        image.ref = %source,
+        outcome = Empty
+    );
     let cx = TaskContext::new(tools, task, mirror, interrupt);
-    let work = AssertUnwindSafe(pipeline::mirror(&cx, mirror)).catch_unwind();
+    let work = AssertUnwindSafe(pipeline::mirror(&cx, mirror)).catch_unwind().instrument(span.clone());
     let destinations = work.await.unwrap_or_else(|panic| {
         let message = panic_message(panic.as_ref());
         tracing::error!(task.id = %task.id, "attempt {} panicked: {message}", task.message_id());
         everywhere(mirror, &End::Failed(our_fault(&message)))
     });
-    cx.into_result(task, destinations)
+    let result = cx.into_result(task, destinations);
+    account::close(&tools.metrics, &span, task, mirror, &result, began.elapsed());
+    result
 }
 
 /// The same end at every destination.

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::attempt::{attempt, everywhere, our_fault};
+use crate::crew::{self, Runs};
 use crate::workshop::Workshop;
 
 /// Takes tasks from the queue, as many at once as it has slots.
@@ -24,12 +25,20 @@ pub struct Worker {
     slots: usize,
     /// How long running attempts may go on once draining begins.
     drain_grace: Duration,
+    /// Its name among the workers of a fleet, to which it says what it does; none if it is the only one.
+    name: Option<String>,
 }
 
 impl Worker {
     /// A worker with `slots` slots that works with the tools of `workshop`.
     pub fn new(queue: Arc<dyn Queue>, workshop: impl Into<Workshop>, slots: usize, drain_grace: Duration) -> Self {
-        Self { queue, workshop: workshop.into(), slots, drain_grace }
+        Self { queue, workshop: workshop.into(), slots, drain_grace, name: None }
+    }
+
+    /// The same as one of a fleet, under a name that no other worker has.
+    #[must_use]
+    pub fn in_crew(self, name: String) -> Self {
+        Self { name: Some(name), ..self }
     }
 
     /// Works until `shutdown` drains: then takes nothing new, lets running attempts go on for the grace, and gives
@@ -38,13 +47,32 @@ impl Worker {
     /// # Errors
     /// The queue can give no messages any more.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), QueueError> {
+        let (runs, common) = (Runs::default(), self.workshop.common());
+        let beat = async {
+            match &self.name {
+                Some(name) => crew::beat(&*common.ledger, &common.activity, (name, self.slots), &shutdown.drain).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            outcome = self.work(&runs, &shutdown) => outcome,
+            () = runs.interrupt_cancelled(&*common.ledger) => unreachable!("it asks for ever"),
+            () = beat => unreachable!("it says so for ever"),
+        }
+    }
+
+    async fn work(&self, runs: &Runs, shutdown: &Shutdown) -> Result<(), QueueError> {
         let interrupt = shutdown.stop.child_token();
         let attempts = TaskTracker::new();
-        let outcome = self.take_deliveries(&shutdown.drain, &interrupt, &attempts).await;
+        let outcome = self.take_deliveries((runs, &interrupt), &shutdown.drain, &attempts).await;
         attempts.close();
         tokio::select! {
             () = attempts.wait() => {}
-            () = tokio::time::sleep(self.drain_grace) => interrupt.cancel(),
+            () = tokio::time::sleep(self.drain_grace) => {
+                let (attempts, grace) = (attempts.len(), self.drain_grace.as_secs_f64());
+                tracing::warn!("{attempts} attempts did not end within {grace} s, and are given back");
+                interrupt.cancel();
+            }
             () = shutdown.stop.cancelled() => {}
         }
         attempts.wait().await;
@@ -54,25 +82,30 @@ impl Worker {
 
     async fn take_deliveries(
         &self,
+        (runs, interrupt): (&Runs, &CancellationToken),
         drain: &CancellationToken,
-        interrupt: &CancellationToken,
         attempts: &TaskTracker,
     ) -> Result<(), QueueError> {
         let slots = Arc::new(Semaphore::new(self.slots));
+        let metrics = &self.workshop.common().metrics;
+        metrics.slots.set(self.slots as f64, []);
+        metrics.slots_busy.set(0.0, []);
         loop {
             // Capacity first: never hold what we cannot run.
             let Some(slot) = unless(drain, acquire(&slots, 1)).await else { return Ok(()) };
             let Some(delivery) = unless(drain, self.queue.next(Lane::Tasks)).await else { return Ok(()) };
-            let delivery = delivery?;
+            let delivery = delivery.inspect_err(|_| metrics.queue_failures.add(1, ["tasks", "next"]))?;
+            metrics.deliveries.add(1, [if delivery.count() > 1 { "again" } else { "first" }]);
             // A solo attempt runs beside nothing. Waiting here, where deliveries are taken one by one, cannot lock up
             // with another that waits for the same slots.
             let is_solo = delivery.envelope().task().is_ok_and(|task| task.solo);
             let others = if is_solo { self.slots - 1 } else { 0 };
             let Some(others) = unless(drain, acquire(&slots, others)).await else { return Ok(()) };
-            let job = handle(self.queue.clone(), self.workshop.clone(), delivery, interrupt.clone());
+            let busy = metrics.slots_busy.hold([]);
+            let job = handle(self.queue.clone(), self.workshop.clone(), delivery, (runs.clone(), interrupt.clone()));
             attempts.spawn(async move {
                 job.await;
-                drop((slot, others));
+                drop((busy, slot, others));
             });
         }
     }
@@ -90,20 +123,31 @@ async fn acquire(slots: &Arc<Semaphore>, count: usize) -> Option<OwnedSemaphoreP
 
 /// Answers for one delivery: its result is published before the task is acked, so a death in between costs a
 /// duplicate and never a loss.
-async fn handle(queue: Arc<dyn Queue>, workshop: Workshop, delivery: Delivery, interrupt: CancellationToken) {
+async fn handle(
+    queue: Arc<dyn Queue>,
+    workshop: Workshop,
+    delivery: Delivery,
+    (runs, interrupt): (Runs, CancellationToken),
+) {
     let id = delivery.envelope().id().to_owned();
+    let failed = |lane, action| workshop.common().metrics.queue_failures.add(1, [lane, action]);
     let task = match delivery.envelope().task() {
         Ok(task) => task,
         Err(error) => {
             // Not acked: the queue delivers it again, and then hands it to the coordinator as a dead letter.
             tracing::error!(message.id = id, "read task {id}: {}", ErrorChain(&error));
+            failed("tasks", "read");
             return;
         }
     };
+    let under_way = runs.enter(task.run, &interrupt);
     let result = match workshop.tools(&task).await {
-        Ok(tools) => attempt(&tools, &task, interrupt).await,
+        // Nobody waits for what it would do any more.
+        Ok(tools) if tools.ledger.is_cancelled(task.run).await => given_back(&task, &End::INTERRUPTED),
+        Ok(tools) => attempt(&tools, &task, under_way.interrupt.clone()).await,
         Err((failure, wait)) => given_back(&task, &End::Deferred { wait, failure }),
     };
+    drop(under_way);
     let envelope = Envelope::of_result(&result).or_else(|error| Envelope::of_result(&unsayable(&task, &error)));
     let published = match envelope {
         Ok(envelope) => around(Effect::ResultPublish, queue.publish(Lane::Results, &envelope)).await,
@@ -114,10 +158,11 @@ async fn handle(queue: Arc<dyn Queue>, workshop: Workshop, delivery: Delivery, i
         }
     };
     let settled = match published {
-        Ok(()) => around(Effect::TaskAck, delivery.ack()).await,
-        Err(error) => Err(error),
+        Ok(()) => around(Effect::TaskAck, delivery.ack()).await.map_err(|error| ("tasks", "ack", error)),
+        Err(error) => Err(("results", "publish", error)),
     };
-    if let Err(error) = settled {
+    if let Err((lane, action, error)) = settled {
+        failed(lane, action);
         tracing::warn!(message.id = id, "settle {id}: {}", ErrorChain(&error));
     }
 }

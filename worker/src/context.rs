@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use backends::Ledger;
+use daemon::Metrics;
 use proto::outcome::{DestinationResult, Spent, StageTime};
 use proto::task::Mirror;
 use proto::{Attempt, Digest, Repository, Stage, Task, TaskResult, limits};
@@ -26,6 +27,8 @@ pub struct Tools {
     pub(crate) places: Arc<Places>,
     /// Shows what moves.
     pub activity: Activity,
+    /// Counts what is done.
+    pub(crate) metrics: Arc<Metrics>,
     /// What others found out and do.
     pub(crate) ledger: Arc<dyn Ledger>,
     /// Which blobs are on their way to where.
@@ -44,7 +47,13 @@ impl Tools {
     pub fn new(client: Client, ledger: Arc<dyn Ledger>, activity: Activity) -> Self {
         let (places, flights) = (Arc::new(Places::new(client)), Flights::default());
         let (laggard_grace, upload_wait) = (limits::LAGGARD_GRACE, UPLOAD_WAIT);
-        Self { places, ledger, activity, flights, content: None, laggard_grace, upload_wait }
+        let metrics = Arc::default();
+        Self { places, activity, metrics, ledger, flights, content: None, laggard_grace, upload_wait }
+    }
+
+    /// The same, counting in `metrics`.
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The same, reaching registries through `client`.
@@ -136,6 +145,7 @@ impl TaskContext {
     }
 
     pub(crate) fn note_stage(&self, stage: Stage, took: Duration) {
+        self.tools.metrics.stage_seconds.observe(took.as_secs_f64(), [stage.as_str()]);
         let mut notes = lock(&self.notes);
         let longest = notes.stages.entry(stage).or_default();
         *longest = took.max(*longest);

@@ -76,7 +76,12 @@ impl Drop for Entry {
 }
 
 /// Says every few seconds that a worker lives and what it does, for ever; once `drain` is cancelled, that it takes no more.
-pub(crate) async fn beat(ledger: &dyn Ledger, activity: &Activity, (name, slots): (&str, u32), drain: &CancellationToken) {
+pub(crate) async fn beat(
+    ledger: &dyn Ledger,
+    activity: &Activity,
+    (name, slots): (&str, usize),
+    drain: &CancellationToken,
+) {
     let mut ticks = interval(BEAT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -88,7 +93,7 @@ pub(crate) async fn beat(ledger: &dyn Ledger, activity: &Activity, (name, slots)
         let now = activity.snapshot();
         let beat = Beat {
             worker: name.to_owned(),
-            slots,
+            slots: slots.try_into().unwrap_or(u32::MAX),
             drains: drain.is_cancelled(),
             running: now.running.into_iter().map(underway).collect(),
             bytes_written: now.bytes_written,

@@ -8,6 +8,7 @@
 //! - [`Worker`]: slot, delivery, attempt, result, ack; drain
 //! - [`Workshop`]: the tools for each task, by the settings of its run
 //! - [`attempt`]: one attempt from beginning to end, in whatever form it ends
+//! - `crew`: what a worker of a fleet says and hears beside its tasks
 //! - `pipeline`: the stages in their order, on one screen
 //! - `laggard`: all destinations side by side, and when the last of them is given back
 //! - [`preview`]: what an attempt would do, for a plan
@@ -19,14 +20,17 @@
 //! - [`ContentStore`]: blobs for several destinations, for all attempts
 //! - `source`: what is read of the source, each manifest once
 //! - `platforms`: which children of an index are carried, and what becomes of it
+//! - `account`: what is counted and told of an attempt that is over
 //! - [`Activity`]: what moves right now, for a display
 //! - `failure`: from errors to what crosses the wire
 
+mod account;
 mod activity;
 mod attempt;
 mod consumer;
 mod content;
 mod context;
+mod crew;
 mod failure;
 mod images;
 mod laggard;

@@ -49,6 +49,11 @@ impl Workshop {
         Self { common, bundles: Some(Arc::new(Bundles { evidence, options, known: Mutex::default() })) }
     }
 
+    /// What all tasks share.
+    pub(crate) fn common(&self) -> &Tools {
+        &self.common
+    }
+
     /// The tools for a task.
     ///
     /// # Errors

@@ -28,6 +28,18 @@ pub enum Recorded {
     Stale,
 }
 
+impl Recorded {
+    /// The name in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::UpToDate => "up_to_date",
+            Self::Duplicate => "duplicate",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 impl Store {
     /// Records results, all in one transaction; says what became of each.
     ///

@@ -47,6 +47,17 @@ impl Store {
         rows.first().map(read_run).transpose()
     }
 
+    /// When each job's newest run ended that was of all of the job, came to its end, and had nothing that failed.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn last_successes(&self) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        let sql = "select job, max(ended_at) as ended_at from runs
+                   where ended_as = $1 and only_text is null and failed = 0 group by job order by job";
+        let rows = self.db.rows("list jobs that succeeded", sql, &[RunEnd::Finished.as_str().into()]).await?;
+        rows.iter().map(|row| Ok((row.text("job")?, row.parse("ended_at")?))).collect()
+    }
+
     /// The run whose id holds `text`, as in [`RunId::short`].
     ///
     /// # Errors

@@ -68,3 +68,11 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 pub(crate) fn two_delays(delays: &[Duration]) -> Result<[Duration; 2], UsageError> {
     delays.try_into().map_err(|_| UsageError("`--retry-after` takes two times, as in `5s,30s`".to_owned()))
 }
+
+/// Reads how many images are under way at once.
+pub(crate) fn parse_slots(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(slots @ 1..=1_000) => Ok(slots),
+        _ => Err("expected a number from 1 to 1000".to_owned()),
+    }
+}

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use backends::store::PostgresSettings;
 use backends::{Ledger, Queue, Store};
 use clap::Args;
 use coordinator::catalogue::{Catalogue, CatalogueJob, Origin};
 use coordinator::report::Reports;
 use coordinator::{Coordinator, Fleet, LeadTimes, Pace, Retention, lead};
-use daemon::{ErrorChain, Health, Metrics, Shutdown};
+use daemon::{ErrorChain, Metrics, Shutdown};
 use jiff::Timestamp;
 use proto::settings::Access;
 use registry::Client;
@@ -88,13 +89,14 @@ pub(crate) async fn run(args: CoordinatorArgs) -> anyhow::Result<Exit> {
     let (evidence, place) = evidence.open()?;
     let ledger: Arc<dyn Ledger> = ledger.open()?;
     let metrics = Arc::new(Metrics::default());
-    let origin = Origin::read(&files.jobs).map_err(|error| UsageError(format!("--jobs: {}", ErrorChain(&error))))?;
+    let origin = files.jobs.parse::<Origin>().map_err(|error| UsageError(format!("--jobs: {}", ErrorChain(&error))))?;
     let own = files.scratch.is_none().then(tempfile::tempdir).transpose().context("make a folder for scratch")?;
     let scratch = files.scratch.or_else(|| own.as_ref().map(|own| own.path().to_owned())).unwrap_or_default();
 
+    let at = store_args.settings()?;
     let found: Arc<OnceCell<Store>> = Arc::default();
     let health = crate::fleet::health(&metrics, &shutdown, (&queue, &queue_address), (&evidence, &place));
-    let health = health.depends_on("store", store_args.settings()?.address(), {
+    let health = health.depends_on("store", at.address(), {
         let found = found.clone();
         move || {
             let found = found.clone();
@@ -106,13 +108,14 @@ pub(crate) async fn run(args: CoordinatorArgs) -> anyhow::Result<Exit> {
     });
     let _listening = health.listen(&files.listen).await.with_context(|| format!("listen on `{}`", files.listen))?;
 
-    let Some(store) = connect(&store_args, &shutdown.drain).await? else { return Ok(Exit::Done) };
+    let Some(store) = connect(&at, &shutdown.drain).await? else { return Ok(Exit::Done) };
     let store = found.get_or_init(async || store).await.clone();
     let client = Client::new(&Access::default(), patience.options())?;
     let (jobs, known) = watch::channel(Arc::default());
     let looking = look(Catalogue::new(origin, client), jobs, files.look_every, &shutdown.drain);
 
-    let fleet = Fleet { evidence: evidence.clone(), options: patience.options(), retention: Retention::default(), jobs: known };
+    let fleet =
+        Fleet { evidence: evidence.clone(), options: patience.options(), retention: Retention::default(), jobs: known };
     let work = |led: Store, lost: CancellationToken| {
         let reports = Reports::Evidence { evidence: evidence.clone(), scratch: scratch.clone() };
         let pace = Pace { stays: true, ..Pace::for_slots(1) };
@@ -131,10 +134,10 @@ pub(crate) async fn run(args: CoordinatorArgs) -> anyhow::Result<Exit> {
 }
 
 /// Connects to the store, however long that takes; none if `stop` comes first. What no waiting mends is an error.
-async fn connect(args: &StoreArgs, stop: &CancellationToken) -> anyhow::Result<Option<Store>> {
+async fn connect(at: &PostgresSettings, stop: &CancellationToken) -> anyhow::Result<Option<Store>> {
     let mut was_told = false;
     loop {
-        let opened = stop.run_until_cancelled(args.open()).await;
+        let opened = stop.run_until_cancelled(Store::connect(at.clone())).await;
         match opened {
             None => return Ok(None),
             Some(Ok(store)) => return Ok(Some(store)),

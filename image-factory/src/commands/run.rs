@@ -20,7 +20,7 @@ use jobfile::{Job, JobFile};
 use proto::RunId;
 use registry::{Client, Options};
 
-use crate::cli::args::{DataArgs, PatienceArgs, parse_duration, two_delays};
+use crate::cli::args::{DataArgs, PatienceArgs, parse_duration, parse_slots, two_delays};
 use crate::commands::verify;
 use crate::data::DataFolder;
 use crate::embedded::Factory;
@@ -376,11 +376,4 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("write into report folder `{}`", folder.display()))?;
     report::run_in(folder).with_context(|| format!("look for an earlier report in `{}`", folder.display()))?;
     Ok(())
-}
-
-fn parse_slots(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(slots @ 1..=1_000) => Ok(slots),
-        _ => Err("expected a number from 1 to 1000".to_owned()),
-    }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use backends::{Ledger, Queue};
+use backends::Ledger;
 use clap::Args;
-use daemon::{Health, Metrics, Shutdown};
+use daemon::{Metrics, Shutdown};
 use proto::limits;
 use proto::settings::Access;
 use registry::Client;
@@ -15,7 +15,7 @@ use worker::{Activity, ContentStore, Tools, Worker, Workshop};
 
 use crate::cli::args::{PatienceArgs, parse_duration, parse_slots};
 use crate::exit::Exit;
-use crate::fleet::{EvidenceArgs, LedgerArgs, QueueArgs, process_name};
+use crate::fleet::{self, EvidenceArgs, LedgerArgs, QueueArgs, process_name};
 
 /// Take tasks of a fleet from its queue, and bring their images to where they go.
 ///
@@ -80,15 +80,7 @@ pub(crate) async fn run(args: WorkerArgs) -> anyhow::Result<Exit> {
     let scratch = scratch.or_else(|| own.as_ref().map(|own| own.path().join("scratch"))).unwrap_or_default();
     let content = ContentStore::open(scratch, limits::CONTENT_BYTES_MAX).await?;
 
-    let health = Health::new(metrics.clone(), &shutdown)
-        .depends_on("queue", &queue_address, of_queue(&queue))
-        .depends_on("evidence", &place, {
-            let evidence = evidence.clone();
-            move || {
-                let evidence = evidence.clone();
-                async move { evidence.health().await.map_err(|error| daemon::ErrorChain(&error).to_string()) }
-            }
-        });
+    let health = fleet::health(&metrics, &shutdown, (&queue, &queue_address), (&evidence, &place));
     let _listening = health.listen(&listen).await.with_context(|| format!("listen on `{listen}`"))?;
 
     let client = Client::new(&Access::default(), args.patience.options())?;

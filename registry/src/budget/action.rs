@@ -7,7 +7,7 @@ use reqwest::Method;
 use crate::wire::Request;
 
 /// A kind of requests, as registries count them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
     /// Manifests are asked for or read.
     ManifestRead,
@@ -26,9 +26,20 @@ impl Action {
     pub const ALL: [Self; 5] =
         [Self::ManifestRead, Self::ManifestWrite, Self::BlobRead, Self::BlobWrite, Self::Listing];
 
+    /// The name in logs, traces and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ManifestRead => "manifest_read",
+            Self::ManifestWrite => "manifest_write",
+            Self::BlobRead => "blob_read",
+            Self::BlobWrite => "blob_write",
+            Self::Listing => "listing",
+        }
+    }
+
     /// From method and path (distribution-spec, "Endpoints"). Where an upload goes on is up to the registry, so what
     /// writes to an unknown place is taken for one.
-    pub(super) fn of(method: &Method, path: &str) -> Self {
+    pub(crate) fn of(method: &Method, path: &str) -> Self {
         let reads = matches!(*method, Method::GET | Method::HEAD);
         // Names of repositories have slashes, so paths are read from their end.
         let mut from_end = path.rsplit('/');

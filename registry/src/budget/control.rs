@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::action::Action;
 use super::rate::Rate;
+use super::tally::Tally;
 
 /// Actions that are refused within this time have one limit. A limit is met only two or three times in it, and each for
 /// itself would be cut to less than its share.
@@ -21,18 +22,11 @@ const TOGETHER: Duration = Duration::from_secs(60);
 pub(super) struct Control {
     whole: Rate,
     actions: [Rate; Action::ALL.len()],
-    counts: [Counts; Action::ALL.len()],
+    counts: [Tally; Action::ALL.len()],
     /// When an action was last refused, and which.
     refused: Option<(Instant, Action)>,
     /// Whether all actions have one limit.
     is_joint: bool,
-}
-
-/// Requests of one action.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Counts {
-    pub(super) sent: u64,
-    pub(super) refused: u64,
 }
 
 /// What a request has to wait for that passed its action's rate.
@@ -105,8 +99,13 @@ impl Control {
         self.whole.per_second()
     }
 
+    /// What is counted of an action beside its rate.
+    pub(super) fn tally(&mut self, action: Action) -> &mut Tally {
+        &mut self.counts[action as usize]
+    }
+
     /// The rate of an action, and what came of its requests.
-    pub(super) fn of(&self, action: Action) -> (Option<f64>, Counts) {
+    pub(super) fn of(&self, action: Action) -> (Option<f64>, Tally) {
         (self.actions[action as usize].per_second(), self.counts[action as usize])
     }
 }

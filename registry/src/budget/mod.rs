@@ -11,7 +11,7 @@
 //! - `control`: the rates of all actions, each a `rate` that keeps a `pace`
 //! - `lane`: slots for what is under way, as many as `crowd` finds good
 //! - `pulls`: manifests that may be read
-//! - `view`: what people see
+//! - `view`: what people see; `tally`: what metrics show
 
 mod action;
 mod control;
@@ -22,6 +22,7 @@ mod pulls;
 mod rate;
 #[cfg(test)]
 mod simulation;
+mod tally;
 mod view;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+use tracing::Span;
 
 use crate::wire::{Request, retry_after};
 pub use action::Action;
@@ -42,6 +44,7 @@ use lane::Lane;
 pub(crate) use lane::Slot;
 use pace::Pace;
 use pulls::{Begun, Pulls, Verdict};
+pub use tally::Tally;
 pub(crate) use view::Exhausted;
 pub use view::{ActionView, BudgetView, PullsView};
 
@@ -108,7 +111,7 @@ impl Budget {
     /// # Errors
     /// It is a pull, and none is left.
     pub(crate) async fn enter(self: &Arc<Self>, request: &Request) -> Result<Ticket, Exhausted> {
-        let call = Call::of(request);
+        let (call, since) = (Call::of(request), Instant::now());
         let lane = if call.reads { &self.reads } else { &self.writes };
         let next_of_action = self.turns[call.action as usize].lock().await;
         loop {
@@ -121,23 +124,26 @@ impl Budget {
             let slot = lane.slot().await;
             if self.pass_whole(call.action).await {
                 drop(next_of_action);
-                return self.ticket(call, Some(slot)).await;
+                return self.ticket(call, Some(slot), since).await;
             }
         }
     }
 
     /// The same for a request of a caller that holds a slot already.
     pub(crate) async fn enter_upload(self: &Arc<Self>, request: &Request) -> Result<Ticket, Exhausted> {
-        let call = Call::of(request);
+        let (call, since) = (Call::of(request), Instant::now());
         self.pass_with_slot(call.action).await;
-        self.ticket(call, None).await
+        self.ticket(call, None, since).await
     }
 
     /// A slot for an upload, in turn with what else writes blobs: there is one of each action in the line for slots, so
     /// that each has its share of them.
     pub(crate) async fn write_slot(&self) -> Slot {
+        let since = Instant::now();
         let _next_of_action = self.turns[Action::BlobWrite as usize].lock().await;
-        self.writes.slot().await
+        let slot = self.writes.slot().await;
+        self.control().tally(Action::BlobWrite).waited += since.elapsed();
+        slot
     }
 
     async fn pass_with_slot(&self, action: Action) {
@@ -173,7 +179,7 @@ impl Budget {
     }
 
     /// Takes a pull, if it is one. Pulls under way are waited for with the slot in hand: each of them has its own.
-    async fn ticket(self: &Arc<Self>, call: Call, slot: Option<Slot>) -> Result<Ticket, Exhausted> {
+    async fn ticket(self: &Arc<Self>, call: Call, slot: Option<Slot>, since: Instant) -> Result<Ticket, Exhausted> {
         let begun = loop {
             let ended = self.pull_ended.notified();
             tokio::pin!(ended);
@@ -188,7 +194,10 @@ impl Budget {
             }
             ended.await;
         };
-        Ok(Ticket { budget: self.clone(), call, slot, sent: None, begun: Some(begun) })
+        let waited = since.elapsed();
+        self.control().tally(call.action).waited += waited;
+        let span = Span::none();
+        Ok(Ticket { budget: self.clone(), call, slot, waited, span, sent: None, begun: Some(begun) })
     }
 
     /// Waits until so many bytes of blobs may pass, those that are read after they came. Hand them over in small
@@ -226,6 +235,11 @@ impl Budget {
         }
     }
 
+    /// What came of the requests of one action.
+    pub(crate) fn tally(&self, action: Action) -> Tally {
+        self.control().of(action).1
+    }
+
     fn control(&self) -> MutexGuard<'_, Control> {
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -241,6 +255,10 @@ pub(crate) struct Ticket {
     call: Call,
     /// Held until the answer was read.
     pub(crate) slot: Option<Slot>,
+    /// How long it took until it might be sent.
+    waited: Duration,
+    /// What is traced of it; nothing before [`traced_by`](Self::traced_by).
+    pub(crate) span: Span,
     /// None while it is not under way.
     sent: Option<Instant>,
     /// None once what it told of pulls was noted.
@@ -248,6 +266,13 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
+    /// What comes of it is noted in `span` too.
+    pub(crate) fn traced_by(mut self, span: Span) -> Self {
+        span.record("waited_ms", milliseconds(self.waited));
+        self.span = span;
+        self
+    }
+
     /// It is sent now.
     pub(crate) fn sending(&mut self) {
         self.sent = Some(Instant::now());
@@ -255,13 +280,17 @@ impl Ticket {
 
     /// Waits until it may be sent once more, since it was answered by 401.
     pub(crate) async fn again(&mut self) {
+        let since = Instant::now();
         self.budget.pass_with_slot(self.call.action).await;
+        self.budget.control().tally(self.call.action).waited += since.elapsed();
     }
 
     /// Takes note of its answer. What is left if that is, for a pull, that there are no more.
     pub(crate) fn answered(&mut self, status: StatusCode, headers: &HeaderMap) -> Option<Exhausted> {
         let (budget, call, now) = (&self.budget, self.call, Instant::now());
         let sent = self.sent.take().unwrap_or(now);
+        budget.control().tally(call.action).answered(Some(status), now - sent);
+        self.span.record("status", status.as_u16()).record("duration_ms", milliseconds(now - sent));
         let wait = retry_after(headers);
         let tells = call.action == Action::ManifestRead && status != StatusCode::UNAUTHORIZED;
         let exhausted = self.begun.take_if(|_| tells).and_then(|begun| {
@@ -286,9 +315,16 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        if let Some(sent) = self.sent {
+            self.budget.control().tally(self.call.action).answered(None, sent.elapsed());
+        }
         if self.begun.take().is_some() && self.call.is_pull {
             self.budget.pulls().unanswered(Instant::now(), self.sent.is_some());
             self.budget.pull_ended.notify_waiters();
         }
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
 }
