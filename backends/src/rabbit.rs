@@ -22,8 +22,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use lapin::ErrorKind;
-use lapin::options::QueueDeclareOptions;
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::ShortString;
 use proto::Envelope;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -100,12 +99,10 @@ impl RabbitQueue {
             let session = self.link.session().await;
             let asked = async {
                 let channel = session.channel().await?;
-                let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-                let found = channel.queue_declare(queue.clone(), passive, FieldTable::default()).await?;
+                let count = self.queues.declare(&channel, queue).await?;
                 session.put_back(channel);
-                lapin::Result::Ok(found.message_count())
+                lapin::Result::Ok(count)
             };
-            // The channel is gone then, and the queue may be.
             asked.await.inspect_err(|error| session.fail(format!("ask how many lie in `{queue}`: {}", cause(error))))
         };
         let unavailable = |why| QueueError::Unavailable { address: self.address.clone(), why };

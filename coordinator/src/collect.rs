@@ -33,6 +33,7 @@ impl Coordinator {
             };
             failures.note(step.await).await?;
         }
+        self.queue.release(Lane::Results).await;
         Ok(())
     }
 
@@ -51,6 +52,7 @@ impl Coordinator {
             let step = async { self.take_up(letter?, Timestamp::now()).await };
             failures.note(step.await).await?;
         }
+        self.queue.release(Lane::DeadTasks).await;
         Ok(())
     }
 

@@ -18,7 +18,8 @@ use crate::report::Reports;
 /// Events kept for a listener that is behind; what it misses it can read in the Store.
 const EVENTS_KEPT: usize = 1_024;
 
-/// How often a loop may fail in a row before the coordinator gives up: a full disk must not look like slow work.
+/// How often a loop may fail in a row before the coordinator gives up: a full disk must not look like slow work. That the
+/// Queue is out of reach is no failure.
 const FAILURES_IN_A_ROW_MAX: u32 = 5;
 
 /// Everything in time that a coordinator does.
@@ -241,6 +242,14 @@ impl Failures {
             self.in_a_row = 0;
             return Ok(());
         };
+        if let CoordinatorError::Queue(outage) = &error
+            && outage.is_outage()
+        {
+            // The Queue has told it, and goes on by itself: that may take as long as it likes.
+            tracing::debug!("coordinator step put off: {outage}");
+            tokio::time::sleep(self.pace.tick).await;
+            return Ok(());
+        }
         self.in_a_row += 1;
         if error.is_final() || (!self.pace.stays && self.in_a_row >= FAILURES_IN_A_ROW_MAX) {
             return Err(error);

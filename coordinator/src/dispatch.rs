@@ -6,8 +6,9 @@ use std::time::Duration;
 use backends::Lane;
 use daemon::crash::{Effect, around};
 use daemon::run_span;
+use futures_util::future::join_all;
 use jiff::Timestamp;
-use proto::{Envelope, limits};
+use proto::{Envelope, Task, limits};
 
 use crate::account::spans_of;
 use crate::coordinator::Coordinator;
@@ -24,12 +25,11 @@ impl Coordinator {
         let room = self.window().await.saturating_sub(published);
         let tasks = around(Effect::TasksTake, self.store.take_ready(room, now)).await?;
         let _spans = spans_of(tasks.iter().map(|task| task.run), |run, tasks| run_span!("dispatch", run, tasks));
-        for task in &tasks {
-            let envelope = Envelope::of_task(task)?;
-            let published = around(Effect::TaskPublish, self.queue.publish(Lane::Tasks, &envelope)).await;
-            published.inspect_err(|_| self.metrics.queue_failures.add(1, ["tasks", "publish"]))?;
-        }
-        around(Effect::TasksMark, self.store.mark_published(&tasks)).await?;
+        // All at once: a broker confirms hundreds in the time of one.
+        let sent = join_all(tasks.iter().map(|task| self.publish(task))).await;
+        let held = tasks.into_iter().zip(&sent).filter_map(|(task, sent)| sent.is_ok().then_some(task));
+        around(Effect::TasksMark, self.store.mark_published(&held.collect::<Vec<_>>())).await?;
+        sent.into_iter().collect::<Result<(), _>>()?;
         // What could not be handed out at all was closed by the Store, and may have been the last.
         self.run_finished.notify_one();
         Ok(())
@@ -42,6 +42,13 @@ impl Coordinator {
         let slots = beats.iter().filter(|beat| !beat.drains).map(|beat| beat.slots as usize).sum::<usize>();
         // Without any worker some wait for the first.
         slots.max(1) * limits::TASKS_PER_SLOT
+    }
+
+    async fn publish(&self, task: &Task) -> Result<(), CoordinatorError> {
+        let envelope = Envelope::of_task(task)?;
+        let published = around(Effect::TaskPublish, self.queue.publish(Lane::Tasks, &envelope)).await;
+        published.inspect_err(|_| self.metrics.queue_failures.add(1, ["tasks", "publish"]))?;
+        Ok(())
     }
 
     /// A Queue that was wiped forgets what it was given, and nobody will answer for that.

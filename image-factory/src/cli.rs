@@ -56,6 +56,13 @@ pub(crate) enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+impl Command {
+    /// Whether it goes on until it is told to stop.
+    pub(crate) fn stays(&self) -> bool {
+        matches!(self, Self::Coordinator(_) | Self::Worker(_))
+    }
+}
+
 impl Cli {
     /// Reads the command line; ends the program if it is wrong, or asks for help.
     pub(crate) fn read() -> Self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use backends::rabbit::{PREFIX, RabbitQueue, RabbitSettings, RabbitTls};
 use backends::store::PostgresSettings;
-use backends::{Evidence, Queue as _, RedisLedger, RedisSettings, Store};
+use backends::{Evidence, Queue as _, RedisLedger, RedisSettings};
 use clap::Args;
 use daemon::{ErrorChain, Health, Metrics, Shutdown};
 

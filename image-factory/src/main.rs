@@ -28,7 +28,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> std::process::ExitCode {
     let cli = Cli::read();
     let format = cli.log_format();
-    let settings = Settings { format, filter: "warn", service: "image-factory" };
+    // What a process of a fleet does is read in its log; the broker's client tells an outage many times over.
+    let filter = if cli.command.stays() { "info,lapin=off" } else { "warn,lapin=off" };
+    let settings = Settings { format, filter, service: "image-factory" };
     // Flushed at the very end, when nothing is done any more.
     let _telemetry = daemon::telemetry::init(&settings, || progress::LogWriter);
     progress::clear_on_panic();

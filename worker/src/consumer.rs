@@ -18,6 +18,9 @@ use crate::attempt::{attempt, everywhere, our_fault};
 use crate::crew::{self, Runs};
 use crate::workshop::Workshop;
 
+/// Between two tries to publish a result.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
 /// Takes tasks from the queue, as many at once as it has slots.
 pub struct Worker {
     queue: Arc<dyn Queue>,
@@ -66,16 +69,19 @@ impl Worker {
         let attempts = TaskTracker::new();
         let outcome = self.take_deliveries((runs, &interrupt), &shutdown.drain, &attempts).await;
         attempts.close();
-        tokio::select! {
-            () = attempts.wait() => {}
-            () = tokio::time::sleep(self.drain_grace) => {
-                let (attempts, grace) = (attempts.len(), self.drain_grace.as_secs_f64());
-                tracing::warn!("{attempts} attempts did not end within {grace} s, and are given back");
-                interrupt.cancel();
+        let finish = async {
+            tokio::select! {
+                () = attempts.wait() => {}
+                () = tokio::time::sleep(self.drain_grace) => {
+                    let (attempts, grace) = (attempts.len(), self.drain_grace.as_secs_f64());
+                    tracing::warn!("{attempts} attempts did not end within {grace} s, and are given back");
+                    interrupt.cancel();
+                }
+                () = shutdown.stop.cancelled() => {}
             }
-            () = shutdown.stop.cancelled() => {}
-        }
-        attempts.wait().await;
+            attempts.wait().await;
+        };
+        tokio::join!(finish, shutdown.stop.run_until_cancelled(self.queue.release(Lane::Tasks)));
         self.workshop.settled().await;
         outcome
     }
@@ -150,7 +156,7 @@ async fn handle(
     drop(under_way);
     let envelope = Envelope::of_result(&result).or_else(|error| Envelope::of_result(&unsayable(&task, &error)));
     let published = match envelope {
-        Ok(envelope) => around(Effect::ResultPublish, queue.publish(Lane::Results, &envelope)).await,
+        Ok(envelope) => around(Effect::ResultPublish, answer(&*queue, &envelope, &delivery, &interrupt)).await,
         Err(error) => {
             // Even its names are too much for a message; as a dead letter it comes to the coordinator's notice.
             tracing::error!(message.id = id, "write result of {id}: {}", ErrorChain(&error));
@@ -171,6 +177,26 @@ async fn handle(
 fn given_back(task: &Task, end: &End) -> TaskResult {
     let TaskKind::Mirror(mirror) = &task.kind;
     TaskResult::new(task, everywhere(mirror, end))
+}
+
+/// Publishes a result, through an outage of the Queue too, for as long as the task is ours: given back, it would be done
+/// again, and after some times count as lost.
+async fn answer(
+    queue: &dyn Queue,
+    result: &Envelope,
+    delivery: &Delivery,
+    interrupt: &CancellationToken,
+) -> Result<(), QueueError> {
+    loop {
+        let published = queue.publish(Lane::Results, result).await;
+        match published {
+            Err(error) if error.is_outage() && delivery.is_held() && !interrupt.is_cancelled() => {
+                tracing::warn!(message.id = result.id(), "publish the result of {}, again: {error}", result.id());
+                unless(interrupt, tokio::time::sleep(AGAIN_AFTER)).await;
+            }
+            published => return published,
+        }
+    }
 }
 
 /// The result of an attempt whose own result does not fit into a message.

@@ -202,7 +202,7 @@ impl Supervisor {
         let cord = Cord::default();
         let opened = async {
             let connection = connect(&self.settings, self.role, &cord).await?;
-            self.queues.declare(&connection).await?;
+            self.queues.declare_all(&connection).await?;
             Ok(connection)
         };
         let late = || Err(format!("not ready within {:?}", self.settings.times.connect));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::message::Delivery as Message;
-use lapin::options::{BasicGetOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::options::BasicGetOptions;
+use lapin::types::AMQPValue;
 use tokio::time::sleep;
 
 use super::held::Hold;
@@ -43,8 +43,7 @@ async fn take_up(
     queues: &Queues,
 ) -> Result<u32, Box<dyn std::error::Error + Send + Sync>> {
     let channel = session.open_channel().await?;
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let lie_there = channel.queue_declare(queues.parked.clone(), passive, FieldTable::default()).await?.message_count();
+    let lie_there = queues.declare(&channel, &queues.parked).await?;
     let (mut count, mut unreadable) = (0, Vec::new());
     for _ in 0..lie_there {
         let Some(found) = channel.basic_get(queues.parked.clone(), BasicGetOptions::default()).await? else { break };

@@ -14,7 +14,7 @@ use std::time::Duration;
 use lapin::options::QueueDeclareOptions;
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{Connection, ErrorKind};
+use lapin::{Channel, Connection, ErrorKind};
 use proto::limits;
 
 use super::cause;
@@ -88,16 +88,20 @@ impl Queues {
     ///
     /// # Errors
     /// Says which queue is refused, why, and what to do.
-    pub(super) async fn declare(&self, connection: &Connection) -> Result<(), String> {
-        let channel =
-            connection.create_channel().await.map_err(|error| format!("open a channel: {}", cause(&error)))?;
+    pub(super) async fn declare_all(&self, connection: &Connection) -> Result<(), String> {
+        let channel = connection.create_channel().await;
+        let channel = channel.map_err(|error| format!("open a channel: {}", cause(&error)))?;
         // The one to which dead letters go is there before they come.
-        let others = [&self.dead_tasks, &self.results, &self.parked].map(|queue| (queue, OTHERS));
-        for (queue, arguments) in others.into_iter().chain([(&self.tasks, TASKS)]) {
-            let declared = channel.queue_declare(queue.clone(), QueueDeclareOptions::durable(), self.table(arguments));
-            declared.await.map_err(|error| refusal(queue, &error))?;
+        for queue in [&self.dead_tasks, &self.results, &self.parked, &self.tasks] {
+            self.declare(&channel, queue).await.map_err(|error| refusal(queue, &error))?;
         }
         Ok(())
+    }
+
+    /// How many messages of a queue nobody holds. If somebody has deleted it, it is made again.
+    pub(super) async fn declare(&self, channel: &Channel, queue: &ShortString) -> lapin::Result<u32> {
+        let arguments = self.table(if *queue == self.tasks { TASKS } else { OTHERS });
+        Ok(channel.queue_declare(queue.clone(), QueueDeclareOptions::durable(), arguments).await?.message_count())
     }
 
     fn table(&self, arguments: Arguments) -> FieldTable {

@@ -3,10 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use backends::{Delivery, Lane, MemoryQueue, Queue, QueueError};
+use backends::{Delivery, Health, Lane, MemoryQueue, Queue, QueueError};
 use futures_util::FutureExt;
 use proto::Envelope;
-use proto::envelope::EnvelopeError;
 use tokio::sync::Notify;
 
 /// What happens to a task that is published.
@@ -92,7 +91,9 @@ impl Queue for Broker {
         }
         match trouble {
             None => Ok(()),
-            Some(Trouble::Refuse { .. }) => Err(QueueError::Unreadable { lane, source: EnvelopeError::TooLarge(0) }),
+            Some(Trouble::Refuse { .. }) => {
+                Err(QueueError::Refused { address: "memory".into(), lane, why: "a test wants it".into() })
+            }
             Some(Trouble::Die) => {
                 self.died.notify_one();
                 std::future::pending().await
@@ -105,7 +106,20 @@ impl Queue for Broker {
         lanes.next(lane).await
     }
 
+    async fn release(&self, lane: Lane) {
+        let lanes = self.lanes();
+        lanes.release(lane).await;
+    }
+
     async fn depth(&self, lane: Lane) -> Result<u64, QueueError> {
         self.lanes().depth(lane).await
+    }
+
+    async fn parked(&self) -> Result<u64, QueueError> {
+        self.lanes().parked().await
+    }
+
+    fn health(&self) -> Health {
+        Health::Ready
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backends::store::NewRun;
-use backends::{Delivery, Lane, MemoryQueue, Queue, QueueError, Store};
+use backends::{Delivery, Health, Lane, MemoryQueue, Queue, QueueError, Store};
 use coordinator::Extent;
 use coordinator::expand::Only;
 use coordinator::intake::Submission;
@@ -15,7 +15,6 @@ use coordinator::report::Reports;
 use coordinator::{Coordinator, CoordinatorError, Pace};
 use jiff::Timestamp;
 use jobfile::JobFile;
-use proto::envelope::EnvelopeError;
 use proto::outcome::{DestinationResult, End, Spent};
 use proto::settings::Access;
 use proto::task::{Fingerprint, TaskKind};
@@ -50,7 +49,7 @@ impl Queue for TestQueue {
             return self.inner.publish(lane, message).await;
         }
         if self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
-            return Err(QueueError::Unreadable { lane, source: EnvelopeError::TooLarge(0) });
+            return Err(QueueError::Refused { address: "memory".into(), lane, why: "a test wants it".into() });
         }
         let progress = self.store.progress(message.task().unwrap().run).await.unwrap();
         self.ready_when_published.lock().unwrap().push(progress.ready);
@@ -65,8 +64,20 @@ impl Queue for TestQueue {
         self.inner.next(lane).await
     }
 
+    async fn release(&self, lane: Lane) {
+        self.inner.release(lane).await;
+    }
+
     async fn depth(&self, lane: Lane) -> Result<u64, QueueError> {
         self.inner.depth(lane).await
+    }
+
+    async fn parked(&self) -> Result<u64, QueueError> {
+        self.inner.parked().await
+    }
+
+    fn health(&self) -> Health {
+        self.inner.health()
     }
 }
 

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backends::{Delivery, Lane, Ledger, LocalLedger, MemoryQueue, Queue, QueueError};
+use backends::{Delivery, Health, Lane, Ledger, LocalLedger, MemoryQueue, Queue, QueueError};
 use daemon::Shutdown;
-use proto::envelope::EnvelopeError;
 use proto::outcome::End;
 use proto::settings::{Access, Alternative, RegistrySettings};
 use proto::task::{Destination, Mirror, Placed, TaskKind};
@@ -34,6 +33,8 @@ pub(crate) struct TestQueue {
     inner: MemoryQueue,
     /// How many more results are refused.
     pub(crate) refusals: AtomicUsize,
+    /// How many results, after those, cannot be taken now.
+    pub(crate) outages: AtomicUsize,
     /// How often a result was offered.
     pub(crate) offered: AtomicUsize,
     /// How many wait for a task.
@@ -46,8 +47,12 @@ impl Queue for TestQueue {
         if lane == Lane::Results {
             self.offered.fetch_add(1, Ordering::SeqCst);
             let refused = self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            let down = self.outages.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            if down.is_ok() {
+                return Err(QueueError::Unavailable { address: "memory".into(), why: "a test wants it".into() });
+            }
             if refused.is_ok() {
-                return Err(QueueError::Unreadable { lane, source: EnvelopeError::TooLarge(0) });
+                return Err(QueueError::Refused { address: "memory".into(), lane, why: "a test wants it".into() });
             }
         }
         self.inner.publish(lane, message).await
@@ -67,8 +72,20 @@ impl Queue for TestQueue {
         self.inner.next(lane).await
     }
 
+    async fn release(&self, lane: Lane) {
+        self.inner.release(lane).await;
+    }
+
     async fn depth(&self, lane: Lane) -> Result<u64, QueueError> {
         self.inner.depth(lane).await
+    }
+
+    async fn parked(&self) -> Result<u64, QueueError> {
+        self.inner.parked().await
+    }
+
+    fn health(&self) -> Health {
+        self.inner.health()
     }
 }
 

@@ -53,8 +53,14 @@ impl From<&str> for PostgresSettings {
 
 impl fmt::Debug for PostgresSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.options().map_or_else(|error| error.to_string(), |options| address(&options));
-        f.debug_tuple("PostgresSettings").field(&address).finish()
+        f.debug_tuple("PostgresSettings").field(&self.address()).finish()
+    }
+}
+
+impl PostgresSettings {
+    /// Where the database is, as `host:port/database`, without who we are; what is wrong with the URL, if it is none.
+    pub fn address(&self) -> String {
+        self.options().map_or_else(|error| error.to_string(), |options| address(&options))
     }
 }
 
