@@ -30,8 +30,10 @@ const TRACED: &[&str] = &["backends", "coordinator", "daemon", "image_factory", 
 /// `duration_ms` stand in the message too, or in the span around it.
 pub const KEYS: &[(&str, &str)] = &[
     ("action", "what kind of request one is, as registries count them"),
-    ("address", "where this process listens"),
+    ("address", "where this process listens, or what it reaches for"),
     ("attempt", "which try of a task, counted from 1; of a request, how often it was sent"),
+    ("cause", "what came back"),
+    ("coordinator", "its name"),
     ("delay_ms", "how long it is waited until something is tried again"),
     ("dependency", "something without which this process is not ready"),
     ("duration_ms", "how long it took, without waiting for a budget"),
@@ -50,15 +52,19 @@ pub const KEYS: &[(&str, &str)] = &[
     ("refused", "what a registry did not want in this form"),
     ("repository", "where something is listed, read or written"),
     ("run.id", "the run, and the trace that it is"),
+    ("runs", "how many runs it is about"),
     ("signal", "what was sent to this process"),
+    ("slots", "tasks that a worker runs at once"),
     ("stage", "one of the steps of an attempt"),
     ("status", "how the registry answered"),
     ("task.id", "the task"),
     ("tasks", "how many tasks it is about"),
+    ("term", "for which time a coordinator leads"),
     ("upload", "an upload that was begun at a registry"),
     ("url", "what was asked for, without query and secrets"),
     ("waited_ms", "how long it waited for a budget"),
     ("what", "what was being done"),
+    ("worker", "its name"),
 ];
 
 /// How log lines look.

@@ -17,58 +17,47 @@ use crate::exit::UsageError;
 #[command(next_help_heading = "Queue: RabbitMQ 3.10 or later")]
 pub(crate) struct QueueArgs {
     /// The broker: `amqp://HOST[:PORT][/VHOST]`, or `amqps://…` for TLS.
-    #[arg(long = "queue", value_name = "URL", env = "IMAGE_FACTORY_QUEUE", hide_env_values = true)]
-    url: String,
+    #[arg(long, value_name = "URL", env = "IMAGE_FACTORY_QUEUE", hide_env_values = true)]
+    queue: String,
 
     /// User at the broker, if the URL names none.
-    #[arg(long = "queue-user", value_name = "NAME", env = "IMAGE_FACTORY_QUEUE_USER", requires = "password_file")]
-    user: Option<String>,
+    #[arg(long, value_name = "NAME", env = "IMAGE_FACTORY_QUEUE_USER", requires = "queue_password_file")]
+    queue_user: Option<String>,
 
     /// File with the user's password.
-    #[arg(
-        long = "queue-password-file",
-        id = "password_file",
-        value_name = "FILE",
-        env = "IMAGE_FACTORY_QUEUE_PASSWORD_FILE",
-        requires = "user"
-    )]
-    password: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "IMAGE_FACTORY_QUEUE_PASSWORD_FILE", requires = "queue_user")]
+    queue_password_file: Option<PathBuf>,
 
     /// PEM file of the authority that signs the broker's certificate; without it the system's are trusted.
-    #[arg(long = "queue-ca-file", value_name = "FILE", env = "IMAGE_FACTORY_QUEUE_CA_FILE")]
-    ca: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "IMAGE_FACTORY_QUEUE_CA_FILE")]
+    queue_ca_file: Option<PathBuf>,
 
     /// PEM file of our certificate, by which the broker knows us.
-    #[arg(long = "queue-cert-file", value_name = "FILE", env = "IMAGE_FACTORY_QUEUE_CERT_FILE", requires = "key")]
-    cert: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "IMAGE_FACTORY_QUEUE_CERT_FILE", requires = "queue_key_file")]
+    queue_cert_file: Option<PathBuf>,
 
     /// PEM file of its key.
-    #[arg(
-        long = "queue-key-file",
-        id = "key",
-        value_name = "FILE",
-        env = "IMAGE_FACTORY_QUEUE_KEY_FILE",
-        requires = "cert"
-    )]
-    key: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "IMAGE_FACTORY_QUEUE_KEY_FILE", requires = "queue_cert_file")]
+    queue_key_file: Option<PathBuf>,
 
     /// How the names of our queues begin, so that several factories share a broker.
-    #[arg(long = "queue-prefix", value_name = "PREFIX", env = "IMAGE_FACTORY_QUEUE_PREFIX", default_value = PREFIX)]
-    prefix: String,
+    #[arg(
+        long, value_name = "PREFIX", env = "IMAGE_FACTORY_QUEUE_PREFIX", default_value = PREFIX)]
+    queue_prefix: String,
 }
 
 impl QueueArgs {
     /// Begins to connect, as `name`; says also where.
     pub(crate) fn open(&self, name: &str) -> anyhow::Result<(Arc<RabbitQueue>, String)> {
         let usage = |error| UsageError(format!("--queue: {}", ErrorChain(&error)));
-        let mut settings = RabbitSettings::new(&self.url).map_err(usage)?.with_name(name);
-        settings = settings.with_prefix(&self.prefix).map_err(usage)?;
-        if let (Some(user), Some(file)) = (&self.user, &self.password) {
+        let mut settings = RabbitSettings::new(&self.queue).map_err(usage)?.with_name(name);
+        settings = settings.with_prefix(&self.queue_prefix).map_err(usage)?;
+        if let (Some(user), Some(file)) = (&self.queue_user, &self.queue_password_file) {
             settings = settings.with_login(user, &secret(file)?);
         }
-        if self.ca.is_some() || self.cert.is_some() {
-            let client = self.cert.clone().zip(self.key.clone());
-            settings = settings.with_tls(RabbitTls { ca: self.ca.clone(), client }).map_err(usage)?;
+        if self.queue_ca_file.is_some() || self.queue_cert_file.is_some() {
+            let client = self.queue_cert_file.clone().zip(self.queue_key_file.clone());
+            settings = settings.with_tls(RabbitTls { ca: self.queue_ca_file.clone(), client }).map_err(usage)?;
         }
         let address = settings.address();
         Ok((Arc::new(RabbitQueue::new(settings)), address))
@@ -80,31 +69,32 @@ impl QueueArgs {
 #[command(next_help_heading = "Ledger: Redis")]
 pub(crate) struct LedgerArgs {
     /// The ledger, which may be lost at any time: `redis://HOST[:PORT][/DB]`, or `rediss://…` for TLS.
-    #[arg(long = "ledger", value_name = "URL", env = "IMAGE_FACTORY_LEDGER", hide_env_values = true)]
-    url: String,
+    #[arg(long, value_name = "URL", env = "IMAGE_FACTORY_LEDGER", hide_env_values = true)]
+    ledger: String,
 
     /// File with the password.
-    #[arg(long = "ledger-password-file", value_name = "FILE", env = "IMAGE_FACTORY_LEDGER_PASSWORD_FILE")]
-    password: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "IMAGE_FACTORY_LEDGER_PASSWORD_FILE")]
+    ledger_password_file: Option<PathBuf>,
 
     /// PEM file of the authority that signs the server's certificate; without it the system's are trusted.
-    #[arg(long = "ledger-ca-file", value_name = "FILE", env = "IMAGE_FACTORY_LEDGER_CA_FILE")]
-    ca: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "IMAGE_FACTORY_LEDGER_CA_FILE")]
+    ledger_ca_file: Option<PathBuf>,
 
     /// How the names of our keys begin, so that several factories share a server.
-    #[arg(long = "ledger-prefix", value_name = "PREFIX", env = "IMAGE_FACTORY_LEDGER_PREFIX", default_value = PREFIX)]
-    prefix: String,
+    #[arg(
+        long, value_name = "PREFIX", env = "IMAGE_FACTORY_LEDGER_PREFIX", default_value = PREFIX)]
+    ledger_prefix: String,
 }
 
 impl LedgerArgs {
     /// The ledger, reached or not.
     pub(crate) fn open(&self) -> anyhow::Result<Arc<RedisLedger>> {
-        let password = self.password.as_deref().map(secret).transpose()?;
+        let password = self.ledger_password_file.as_deref().map(secret).transpose()?;
         let settings = RedisSettings {
             password,
-            ca_file: self.ca.clone(),
-            prefix: self.prefix.clone(),
-            ..RedisSettings::new(&self.url)
+            ca_file: self.ledger_ca_file.clone(),
+            prefix: self.ledger_prefix.clone(),
+            ..RedisSettings::new(&self.ledger)
         };
         Ok(Arc::new(RedisLedger::new(settings)))
     }
@@ -118,16 +108,16 @@ pub(crate) struct EvidenceArgs {
     ///
     /// Credentials come from the environment, as each vendor names them: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT`,
     /// `GOOGLE_SERVICE_ACCOUNT`, `AZURE_STORAGE_ACCOUNT_NAME`.
-    #[arg(long = "evidence", value_name = "PLACE", env = "IMAGE_FACTORY_EVIDENCE")]
-    place: String,
+    #[arg(long, value_name = "PLACE", env = "IMAGE_FACTORY_EVIDENCE")]
+    evidence: String,
 }
 
 impl EvidenceArgs {
     /// The place, reached or not.
     pub(crate) fn open(&self) -> anyhow::Result<(Evidence, String)> {
-        let evidence = Evidence::open(&self.place, std::env::vars());
+        let evidence = Evidence::open(&self.evidence, std::env::vars());
         let evidence = evidence.map_err(|error| UsageError(format!("--evidence: {}", ErrorChain(&error))))?;
-        Ok((evidence, self.place.clone()))
+        Ok((evidence, self.evidence.clone()))
     }
 }
 
@@ -136,19 +126,19 @@ impl EvidenceArgs {
 #[command(next_help_heading = "Store: PostgreSQL")]
 pub(crate) struct StoreArgs {
     /// The database: `postgres://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE`; TLS by `?sslmode=verify-full&sslrootcert=FILE`.
-    #[arg(long = "store", value_name = "URL", env = "IMAGE_FACTORY_STORE", hide_env_values = true)]
-    url: String,
+    #[arg(long, value_name = "URL", env = "IMAGE_FACTORY_STORE", hide_env_values = true)]
+    store: String,
 
     /// File with the user's password.
-    #[arg(long = "store-password-file", value_name = "FILE", env = "IMAGE_FACTORY_STORE_PASSWORD_FILE")]
-    password: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "IMAGE_FACTORY_STORE_PASSWORD_FILE")]
+    store_password_file: Option<PathBuf>,
 }
 
 impl StoreArgs {
     /// How to reach it.
     pub(crate) fn settings(&self) -> anyhow::Result<PostgresSettings> {
-        let password = self.password.as_deref().map(secret).transpose()?;
-        Ok(PostgresSettings { password, ..PostgresSettings::from(self.url.as_str()) })
+        let password = self.store_password_file.as_deref().map(secret).transpose()?;
+        Ok(PostgresSettings { password, ..PostgresSettings::from(self.store.as_str()) })
     }
 }
 

@@ -119,7 +119,7 @@ impl Store {
 
 /// Runs of which tasks may be taken.
 async fn open_runs(tx: &mut Tx, now: Timestamp) -> Result<Vec<Taker>, StoreError> {
-    let sql = "select id, job, take_over, max_concurrency,
+    let sql = "select id, job, take_over, bundle, max_concurrency,
              case when max_concurrency is not null
                  then (select count(*) from tasks where run = runs.id and state = 'published') end as published
          from runs
