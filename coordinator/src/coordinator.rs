@@ -140,10 +140,11 @@ impl Coordinator {
     /// A loop failed several times in a row.
     pub async fn run(&self, stop: &CancellationToken) -> Result<(), CoordinatorError> {
         tokio::try_join!(
-            self.every(Step::Dispatch, stop),
-            self.every(Step::Close, stop),
-            self.collect_until(stop),
-            self.collect_dead_until(stop),
+            // In boxes, because a future that holds another one is as large as both.
+            Box::pin(self.every(Step::Dispatch, stop)),
+            Box::pin(self.every(Step::Close, stop)),
+            Box::pin(self.collect_until(stop)),
+            Box::pin(self.collect_dead_until(stop)),
         )?;
         Ok(())
     }
@@ -170,8 +171,8 @@ impl Coordinator {
     pub async fn end(&self, run: RunId) -> Result<(), CoordinatorError> {
         let now = Timestamp::now();
         self.collect_waiting(now).await?;
-        self.close_finished(now).await?;
-        self.interrupt_at(run, now).await
+        Box::pin(self.close_finished(now)).await?;
+        Box::pin(self.interrupt_at(run, now)).await
     }
 
     /// Ends a run that will not be finished: what is open is cancelled, and the report says so.
@@ -185,7 +186,7 @@ impl Coordinator {
     pub(crate) async fn interrupt_at(&self, run: RunId, now: Timestamp) -> Result<(), CoordinatorError> {
         self.collect_waiting(now).await?;
         around(Effect::RunInterrupt, self.store.interrupt_run(run, now)).await?;
-        self.close_finished(now).await
+        Box::pin(self.close_finished(now)).await
     }
 
     /// Repeats a step, when woken and at each tick.

@@ -55,8 +55,8 @@ impl Coordinator {
     pub async fn run_fleet(&self, fleet: &Fleet, stop: &CancellationToken) -> Result<(), CoordinatorError> {
         tokio::try_join!(
             self.run(stop),
-            self.expand_until(&fleet.evidence, &fleet.options, stop),
-            self.schedule_until(&fleet.jobs, &fleet.evidence, stop),
+            Box::pin(self.expand_until(&fleet.evidence, &fleet.options, stop)),
+            Box::pin(self.schedule_until(&fleet.jobs, &fleet.evidence, stop)),
             self.clean_until(fleet.retention, stop),
         )?;
         Ok(())

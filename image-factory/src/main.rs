@@ -70,7 +70,7 @@ async fn start(cli: Cli) -> anyhow::Result<Exit> {
         Command::Why(args) => commands::why::run(args).await,
         Command::Retry(args) => commands::retry::run(args).await,
         Command::Verify(args) => commands::verify::run(args).await,
-        Command::Coordinator(args) => commands::coordinator::run(args).await,
+        Command::Coordinator(args) => Box::pin(commands::coordinator::run(args)).await,
         Command::Worker(args) => commands::worker::run(args).await,
         Command::Demo(args) => commands::demo::run(args).await,
         Command::Schema(args) => commands::schema::run(&args),

@@ -95,7 +95,7 @@ pub(crate) async fn beat(
             worker: name.to_owned(),
             slots: slots.try_into().unwrap_or(u32::MAX),
             drains: drain.is_cancelled(),
-            running: now.running.into_iter().map(underway).collect(),
+            running: now.running.iter().map(underway).collect(),
             bytes_written: now.bytes_written,
             bytes_saved: now.bytes_saved,
         };
@@ -103,7 +103,7 @@ pub(crate) async fn beat(
     }
 }
 
-fn underway(running: Running) -> Underway {
+fn underway(running: &Running) -> Underway {
     Underway {
         task: running.task,
         attempt: running.attempt,

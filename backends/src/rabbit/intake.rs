@@ -120,7 +120,7 @@ impl Pump {
             match filled.await {
                 Ok(()) => return,
                 Err(error) => {
-                    self.link.replace(&session, format!("take from `{}`: {}", self.queue, cause(&error))).await
+                    self.link.replace(&session, format!("take from `{}`: {}", self.queue, cause(&error))).await;
                 }
             }
         }

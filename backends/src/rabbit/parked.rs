@@ -24,7 +24,7 @@ pub(super) async fn take_up_always(link: Arc<Link>, publisher: Arc<Publisher>, q
         match take_up(&session, &publisher, &queues).await {
             Ok(0) => {}
             Ok(count) => {
-                tracing::warn!("{count} messages that were parked can be read now, and are back in their lanes")
+                tracing::warn!("{count} messages that were parked can be read now, and are back in their lanes");
             }
             Err(error) => {
                 tracing::warn!("take up messages from `{}`: {error}", queues.parked);

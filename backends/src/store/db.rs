@@ -68,7 +68,8 @@ impl Db {
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         match self {
             Self::Sqlite(db) => Ok(Tx::Sqlite(db.begin().await?)),
-            Self::Postgres(db) => Ok(Tx::Postgres(db.begin().await?)),
+            // In a box, as all that asks PostgreSQL: a future that holds another one is as large as both.
+            Self::Postgres(db) => Ok(Tx::Postgres(Box::pin(db.begin()).await?)),
         }
     }
 
@@ -81,7 +82,7 @@ impl Db {
     ) -> Result<Vec<Row>, StoreError> {
         match self {
             Self::Sqlite(db) => db.rows(what, sql, args).await,
-            Self::Postgres(db) => db.rows(what, sql, args).await,
+            Self::Postgres(db) => Box::pin(db.rows(what, sql, args)).await,
         }
     }
 
@@ -117,7 +118,7 @@ impl Tx {
     ) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite(tx) => sqlite::execute(tx, what, sql, args).await,
-            Self::Postgres(tx) => tx.execute(what, sql, args).await,
+            Self::Postgres(tx) => Box::pin(tx.execute(what, sql, args)).await,
         }
     }
 
@@ -130,7 +131,7 @@ impl Tx {
     ) -> Result<Vec<Row>, StoreError> {
         match self {
             Self::Sqlite(tx) => sqlite::rows(tx, what, sql, args).await,
-            Self::Postgres(tx) => tx.rows(what, sql, args).await,
+            Self::Postgres(tx) => Box::pin(tx.rows(what, sql, args)).await,
         }
     }
 

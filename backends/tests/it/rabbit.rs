@@ -1,5 +1,7 @@
 //! The suite on a real broker, and what holds of RabbitMQ only.
 
+#![expect(clippy::print_stdout, clippy::expect_used, reason = "tests may panic, and tell what they saw")]
+
 mod alarm;
 mod counting;
 mod cuts;

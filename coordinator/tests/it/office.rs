@@ -221,7 +221,7 @@ impl Office {
 
     /// The report of a run, once it is there.
     pub(crate) async fn report(&self, run: RunId) -> Value {
-        within(self.coordinator.reported(run)).await.unwrap();
+        within(Box::pin(self.coordinator.reported(run))).await.unwrap();
         let path = self.store.run(run).await.unwrap().report.unwrap().path;
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
     }

@@ -46,7 +46,7 @@ async fn each_dependency_that_is_missed_has_a_line_with_its_address_and_why() {
         future::ready(answer)
     };
     let health = health.depends_on("store", "postgres://db:5432/factory", check);
-    let health = health.depends_on("queue", "amqp://rabbit:5672", || future::pending());
+    let health = health.depends_on("queue", "amqp://rabbit:5672", future::pending);
     let at = listen(health.depends_on("ledger", "redis://cache:6379", || future::ready(Ok(())))).await;
 
     let lines = format!(

@@ -1,6 +1,6 @@
 //! What a process tells of itself, over real sockets, and by real signals.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic as tests do")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
 
 mod child;
 mod documents;
